@@ -1,0 +1,89 @@
+//! Docker in our words: one trait, a real engine behind it and a fake one, one conformance suite for both.
+//!
+//! Descriptions travel as raw JSON (`serde_json::Value`, key order kept): typed structs drop
+//! what they do not know. Streams are bounded by back-pressure. Never here: what an app is,
+//! what to do with it.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use holdfast_model::{Result, snapshot::EngineInfo};
+use serde_json::Value;
+
+/// Bytes that flow; the error ends the stream.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// Label that every object we make on a host carries, so that leftovers are found and removed.
+pub const HELPER_LABEL: &str = "io.holdfast.helper";
+
+/// A Docker engine.
+///
+/// Error kinds: `NotFound`, `Conflict` (name or port taken, wrong state), `Denied` (socket
+/// forbidden: `host.denied`), `Unavailable` (`host.unreachable`), `Invalid` (the engine refused the
+/// request), `Corrupt` (a stream ended early: `stream.short`).
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Says who is there; also the cheapest sign of life.
+    async fn info(&self) -> Result<EngineInfo>;
+
+    /// `GET /containers/json?all=1`.
+    async fn container_list(&self) -> Result<Vec<Value>>;
+    /// `GET /containers/{id}/json`, the text verbatim.
+    async fn container_inspect(&self, id: &str) -> Result<String>;
+    /// `GET /containers/{id}/changes`: (path, kind 0 changed, 1 added, 2 deleted).
+    async fn container_changes(&self, id: &str) -> Result<Vec<(String, u8)>>;
+    /// `POST /containers/create?name=`; returns the id.
+    async fn container_create(&self, name: &str, body: &Value) -> Result<String>;
+    /// Starts; starting a running one is fine.
+    async fn container_start(&self, id: &str) -> Result<()>;
+    /// Stops, killing after `seconds`; stopping a stopped one is fine.
+    async fn container_stop(&self, id: &str, seconds: u32) -> Result<()>;
+    /// Freezes; one that is paused already is `Conflict`.
+    async fn container_pause(&self, id: &str) -> Result<()>;
+    /// Thaws; one that is not paused is `Conflict`.
+    async fn container_unpause(&self, id: &str) -> Result<()>;
+    /// Renames.
+    async fn container_rename(&self, id: &str, name: &str) -> Result<()>;
+    /// Removes by force; `volumes` also removes its anonymous volumes. A missing one is fine.
+    async fn container_remove(&self, id: &str, volumes: bool) -> Result<()>;
+    /// `GET /containers/{id}/archive?path=`: a tar. The caller proves its end.
+    async fn archive_get(&self, id: &str, path: &str) -> Result<ByteStream>;
+    /// `PUT /containers/{id}/archive?path=`: unpacks an uncompressed tar into a container that does not run.
+    async fn archive_put(&self, id: &str, path: &str, tar: ByteStream) -> Result<()>;
+
+    /// `GET /images/json`.
+    async fn image_list(&self) -> Result<Vec<Value>>;
+    /// `GET /images/{name}/json`, verbatim.
+    async fn image_inspect(&self, name: &str) -> Result<String>;
+    /// `GET /images/{name}/get`: an image archive.
+    async fn image_save(&self, name: &str) -> Result<ByteStream>;
+    /// `POST /images/load`; an error inside a 200 answer is an error.
+    async fn image_load(&self, tar: ByteStream) -> Result<()>;
+    /// Points `repo:tag` at an image.
+    async fn image_tag(&self, name: &str, repo: &str, tag: &str) -> Result<()>;
+    /// Removes a tag or image. A missing one is fine.
+    async fn image_remove(&self, name: &str) -> Result<()>;
+
+    /// `GET /volumes`: the `Volumes` array.
+    async fn volume_list(&self) -> Result<Vec<Value>>;
+    /// `GET /volumes/{name}`, verbatim.
+    async fn volume_inspect(&self, name: &str) -> Result<String>;
+    /// `POST /volumes/create`; returns the name. One that exists already is returned as it is.
+    async fn volume_create(&self, body: &Value) -> Result<String>;
+    /// Removes; one in use is `Conflict`. A missing one is fine.
+    async fn volume_remove(&self, name: &str) -> Result<()>;
+
+    /// `GET /networks`.
+    async fn network_list(&self) -> Result<Vec<Value>>;
+    /// `GET /networks/{id}`, verbatim.
+    async fn network_inspect(&self, id: &str) -> Result<String>;
+    /// `POST /networks/create`; returns the id. A name that exists is `Conflict`.
+    async fn network_create(&self, body: &Value) -> Result<String>;
+    /// Connects a container with an EndpointSettings body.
+    async fn network_connect(&self, network: &str, container: &str, endpoint: &Value) -> Result<()>;
+    /// Removes; one in use is `Conflict`. A missing one is fine.
+    async fn network_remove(&self, id: &str) -> Result<()>;
+
+    /// Something changed on the host: one item per event of ours to know, until the connection ends.
+    async fn events(&self) -> Result<BoxStream<'static, Result<Value>>>;
+}

@@ -1,0 +1,309 @@
+//! What a restore point is: everything an app was, as references into the repository.
+//!
+//! A snapshot is complete in itself; `parent` is only a hint. Readers ignore fields they do not
+//! know; a change that an old reader must not ignore raises [`FORMAT`] or sets a feature flag.
+
+use crate::{ChunkId, Moment, PackId, Problem, RepositoryId, SnapshotId, policy::Consistency};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Version of the snapshot manifest.
+pub const FORMAT: u32 = 1;
+
+/// How completely the source's metadata could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fidelity {
+    /// Everything: nanoseconds, all extended attributes, holes, sockets.
+    Full,
+    /// What Docker's archive API carries: whole-second times, no user xattrs, ACLs or sockets; holes are filled.
+    Api,
+}
+
+/// Why a snapshot was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A person or script asked.
+    Manual,
+    /// A policy was due.
+    Schedule,
+    /// Taken before a restore in place.
+    Safety,
+}
+
+/// Where a chunk lies: enough to read it without an index. If the pack is gone, ask the index by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkRef {
+    /// Keyed id of the plaintext.
+    pub id: ChunkId,
+    /// Plaintext bytes.
+    pub length: u32,
+    /// The pack that held it when this was written.
+    pub pack: PackId,
+    /// Offset of the sealed chunk in the pack, bytes.
+    pub offset: u32,
+    /// Sealed bytes.
+    pub sealed: u32,
+}
+
+/// A stored byte stream: recipe segments that rebuild it in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamRef {
+    /// Recipe segments (metadata chunks), in stream order.
+    pub recipe: Vec<ChunkRef>,
+    /// Length of the stream, bytes.
+    pub length: u64,
+    /// SHA-256 of the whole stream, hex.
+    pub sha256: String,
+    /// Entries, if the stream is a tar; else 0.
+    pub entries: u64,
+    /// The stream's tar could not be split and is stored as plain bytes.
+    #[serde(default)]
+    pub unsplit: bool,
+}
+
+/// Docker's answer, byte for byte: typed structs drop fields they do not know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RawJson(pub String);
+
+impl RawJson {
+    /// Parses the text, keeping the order of keys.
+    pub fn parse(&self) -> crate::Result<serde_json::Value> {
+        serde_json::from_str(&self.0).map_err(|error| {
+            crate::Error::new(crate::Kind::Corrupt, "inspect.malformed", "a stored Docker description is not JSON")
+                .caused_by(error)
+        })
+    }
+}
+
+/// The Docker engine the app was captured from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default, ToSchema)]
+pub struct EngineInfo {
+    /// `docker` or `podman`.
+    pub product: String,
+    /// Engine version, as the engine says it.
+    pub version: String,
+    /// API version spoken.
+    pub api_version: String,
+    /// Storage driver.
+    pub driver: String,
+    /// Operating system and architecture, `linux/amd64`.
+    pub platform: String,
+    /// The host's own name.
+    pub name: String,
+    /// Stable id of the engine.
+    pub id: String,
+    /// Bytes free under the engine's data root, if known.
+    #[serde(default)]
+    pub free_bytes: Option<u64>,
+}
+
+/// How a container was found, so that it can be left and restored the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Running.
+    Running,
+    /// Frozen by somebody before us.
+    Paused,
+    /// Created, exited or dead.
+    Stopped,
+}
+
+/// One change of a container's writable layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerChange {
+    /// Absolute path in the container.
+    pub path: String,
+    /// 0 changed, 1 added, 2 deleted (as Docker counts).
+    pub kind: u8,
+}
+
+/// A tar of one changed path, to be put back into the directory `into`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerPart {
+    /// Absolute path of the directory that the archive unpacks into.
+    pub into: String,
+    /// The archive.
+    pub stream: StreamRef,
+}
+
+/// One container of the app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSection {
+    /// Name without the leading slash.
+    pub name: String,
+    /// Compose service, if any.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// `GET /containers/{id}/json`, verbatim.
+    pub inspect: RawJson,
+    /// Image id the container was made from: key into [`Snapshot::images`].
+    pub image: String,
+    /// State in which it was found.
+    pub state: RunState,
+    /// `GET /containers/{id}/changes`.
+    #[serde(default)]
+    pub changes: Vec<LayerChange>,
+    /// Contents of added and changed paths.
+    #[serde(default)]
+    pub layer: Vec<LayerPart>,
+    /// Services that must run first.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+}
+
+/// One member of an image archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImagePart {
+    /// Path in the archive, such as `blobs/sha256/…` or `…/layer.tar`.
+    pub path: String,
+    /// SHA-256 of the member's bytes, hex.
+    pub sha256: String,
+    /// Its bytes.
+    pub stream: StreamRef,
+    /// For layers: the digest of the uncompressed layer, `sha256:…`.
+    #[serde(default)]
+    pub diff_id: Option<String>,
+    /// For symbolic links in the archive: the target, and no bytes.
+    #[serde(default)]
+    pub link: Option<String>,
+}
+
+/// One image, stored once per digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSection {
+    /// Image id as this engine counts it, `sha256:…`.
+    pub id: String,
+    /// Tags that pointed at it.
+    pub tags: Vec<String>,
+    /// `GET /images/{id}/json`, verbatim.
+    pub inspect: RawJson,
+    /// Layer diff ids, base first.
+    pub diff_ids: Vec<String>,
+    /// Members of the image archive, in order.
+    pub parts: Vec<ImagePart>,
+    /// Bytes of the archive's members.
+    pub bytes: u64,
+}
+
+/// One volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeSection {
+    /// Volume name.
+    pub name: String,
+    /// Whether Docker made the name.
+    pub anonymous: bool,
+    /// `GET /volumes/{name}`, verbatim.
+    pub inspect: RawJson,
+    /// Tar whose entries lie under `v/`; `None` when the content was not captured (see problems).
+    pub stream: Option<StreamRef>,
+    /// How completely it was read.
+    pub fidelity: Fidelity,
+}
+
+/// One bind mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindSection {
+    /// Path on the host.
+    pub source: String,
+    /// Whether the path is a directory.
+    pub directory: bool,
+    /// Tar whose entries lie under `v/` (a directory) or that is the single entry `v` (a file).
+    pub stream: Option<StreamRef>,
+    /// How completely it was read.
+    pub fidelity: Fidelity,
+}
+
+/// One network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSection {
+    /// Network name.
+    pub name: String,
+    /// `GET /networks/{id}`, verbatim.
+    pub inspect: RawJson,
+}
+
+/// What a backup cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Stats {
+    /// Bytes that the snapshot restores to, images included.
+    pub bytes_logical: u64,
+    /// Bytes read from the host during this backup.
+    pub bytes_read: u64,
+    /// Sealed bytes that this backup added to the repository, metadata included.
+    pub bytes_new: u64,
+    /// Chunks stored.
+    pub chunks_new: u64,
+    /// Chunks that were known already.
+    pub chunks_known: u64,
+    /// Images that were known and not read.
+    pub images_known: u64,
+    /// Milliseconds that members were paused or stopped.
+    pub freeze_ms: u64,
+    /// Milliseconds from start to commit.
+    pub duration_ms: u64,
+}
+
+/// One restore point of one app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`FORMAT`] it was written with.
+    pub format: u32,
+    /// Its id.
+    pub id: SnapshotId,
+    /// Repository it belongs to: an object moved elsewhere is recognised.
+    pub repository: RepositoryId,
+    /// Counts up with each snapshot of the repository; gaps and repeats are named by `check`.
+    pub sequence: u64,
+    /// The app's previous snapshot, a hint.
+    #[serde(default)]
+    pub parent: Option<SnapshotId>,
+    /// App name: compose project or container name.
+    pub app: String,
+    /// Whether the app is a compose project.
+    pub project: bool,
+    /// Registered name of the host.
+    pub host: String,
+    /// Engine it was captured from.
+    pub engine: EngineInfo,
+    /// Start of the capture.
+    pub time: Moment,
+    /// Policy that asked for it.
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// Why it was taken.
+    pub trigger: Trigger,
+    /// How the app was held still (what was reached, not what was asked).
+    pub consistency: Consistency,
+    /// The lowest fidelity of all its parts.
+    pub fidelity: Fidelity,
+    /// Containers, in start order.
+    pub containers: Vec<ContainerSection>,
+    /// Images that the containers need.
+    pub images: Vec<ImageSection>,
+    /// Volumes.
+    pub volumes: Vec<VolumeSection>,
+    /// Bind mounts.
+    pub binds: Vec<BindSection>,
+    /// Networks that the app owns or uses.
+    pub networks: Vec<NetworkSection>,
+    /// What was not captured or not as asked.
+    pub problems: Vec<Problem>,
+    /// What it cost.
+    pub stats: Stats,
+}
+
+impl Snapshot {
+    /// All streams the snapshot needs.
+    pub fn streams(&self) -> impl Iterator<Item = &StreamRef> {
+        let layers = self.containers.iter().flat_map(|c| c.layer.iter().map(|part| &part.stream));
+        let images = self.images.iter().flat_map(|i| i.parts.iter().map(|part| &part.stream));
+        let volumes = self.volumes.iter().filter_map(|v| v.stream.as_ref());
+        let binds = self.binds.iter().filter_map(|b| b.stream.as_ref());
+        layers.chain(images).chain(volumes).chain(binds)
+    }
+}

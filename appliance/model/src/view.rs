@@ -1,0 +1,670 @@
+//! The shapes of the API: one definition that the engine fills, the web serves, the CLI prints
+//! with `--json` and the TypeScript client is generated from. Bytes are integers, times RFC 3339 UTC.
+
+use crate::{
+    Moment, Problem, SnapshotId,
+    job::JobView,
+    policy::{Consistency, Policy},
+    snapshot::{EngineInfo, Fidelity, Stats, Trigger},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a person should know first about an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AppState {
+    /// A policy covers it and the last backup is in time.
+    Protected,
+    /// A backup runs.
+    BackingUp,
+    /// Covered, but the newest snapshot has not reached the bucket in time.
+    CloudBehind,
+    /// Covered, but the last good backup is older than the policy wants.
+    Overdue,
+    /// The last backup failed.
+    Failed,
+    /// The last backup left something out.
+    Problems,
+    /// No policy covers it.
+    NotProtected,
+    /// Covered, first backup not taken yet.
+    Waiting,
+    /// Its host does not answer; what is known is from before.
+    Unreachable,
+    /// It is gone from the host; its snapshots remain.
+    Gone,
+}
+
+/// One app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AppView {
+    /// `host/name`, unique.
+    pub id: String,
+    /// Name on its host.
+    pub name: String,
+    /// Registered host name.
+    pub host: String,
+    /// Compose project (true) or single container.
+    pub project: bool,
+    /// What to know first.
+    pub state: AppState,
+    /// Why, in one sentence, where the state alone does not tell.
+    pub reason: Option<String>,
+    /// Containers found now.
+    pub containers: u32,
+    /// Of these, running.
+    pub running: u32,
+    /// Volumes and bind mounts found now.
+    pub volumes: u32,
+    /// Logical bytes of the newest snapshot.
+    pub bytes_logical: Option<u64>,
+    /// Assigned policy.
+    pub policy: Option<String>,
+    /// Seconds between backups that the policy wants.
+    pub every_seconds: Option<u64>,
+    /// Start of the newest good snapshot.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_backup: Option<Moment>,
+    /// When the scheduler will run it next.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_backup: Option<Moment>,
+    /// The newest snapshot's tiers.
+    pub newest: Option<TierState>,
+    /// Newest last, at most 24, for the spark line.
+    pub points: Vec<PointView>,
+    /// How many snapshots there are.
+    pub snapshots: u32,
+    /// Names of what a backup could not capture, from the newest snapshot.
+    pub problems: Vec<Problem>,
+}
+
+/// A snapshot as a dot on a line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PointView {
+    /// Snapshot id.
+    #[schema(value_type = String)]
+    pub id: SnapshotId,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: Moment,
+    /// New stored bytes.
+    pub bytes_new: u64,
+    /// Tiers that hold it.
+    pub state: TierState,
+    /// It left something out.
+    pub problems: bool,
+}
+
+/// Where a snapshot can be restored from (law L2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TierState {
+    /// On this appliance's disk.
+    pub local: LocalState,
+    /// In the bucket.
+    pub cloud: CloudState,
+}
+
+/// State in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalState {
+    /// Every pack it needs is in the cache, fsynced.
+    Present,
+    /// Some packs are only in the bucket.
+    Partial,
+    /// Nothing of it is in the cache.
+    Absent,
+}
+
+/// State in the bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CloudState {
+    /// The bucket acknowledged every object it needs, and the snapshot itself.
+    Present,
+    /// On its way.
+    Shipping,
+    /// No bucket is set.
+    None,
+    /// Packs that it needs are known to be missing or damaged in the bucket.
+    Damaged,
+}
+
+/// One snapshot in lists.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SnapshotView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: SnapshotId,
+    /// App name.
+    pub app: String,
+    /// Host name.
+    pub host: String,
+    /// Start of the capture.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: Moment,
+    /// Consistency reached.
+    pub consistency: Consistency,
+    /// Lowest fidelity of its parts.
+    pub fidelity: Fidelity,
+    /// Why it was taken.
+    pub trigger: Trigger,
+    /// Policy that asked for it.
+    pub policy: Option<String>,
+    /// Bytes that it restores to.
+    pub bytes_logical: u64,
+    /// Bytes that it added to the repository.
+    pub bytes_new: u64,
+    /// Tiers that hold it.
+    pub state: TierState,
+    /// What was left out.
+    pub problems: Vec<Problem>,
+    /// Cost in full.
+    pub stats: Stats,
+}
+
+/// One snapshot with its contents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SnapshotDetail {
+    /// The same as in lists.
+    pub snapshot: SnapshotView,
+    /// Engine it came from.
+    pub engine: EngineInfo,
+    /// Containers, images, volumes, binds and networks.
+    pub contents: Vec<ContentView>,
+}
+
+/// One part of a snapshot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ContentView {
+    /// `container`, `image`, `volume`, `bind` or `network`.
+    pub kind: String,
+    /// Its name, tag or path.
+    pub name: String,
+    /// One line of detail.
+    pub detail: String,
+    /// Logical bytes, where it has some.
+    pub bytes: Option<u64>,
+    /// Whether its content is in the snapshot.
+    pub captured: bool,
+}
+
+/// A registered host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HostView {
+    /// Registered name.
+    pub name: String,
+    /// How it is reached.
+    pub url: String,
+    /// Whether it answered last time.
+    pub reachable: bool,
+    /// Why not.
+    pub error: Option<String>,
+    /// When it answered last.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_seen: Option<Moment>,
+    /// What it runs.
+    pub engine: Option<EngineInfo>,
+    /// Apps found.
+    pub apps: u32,
+    /// Containers found.
+    pub containers: u32,
+}
+
+/// A host to register.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostRequest {
+    /// Name, `[a-z0-9-]{1,40}`.
+    pub name: String,
+    /// `unix:///path` or `tcp://host:port`.
+    pub url: String,
+    /// PEM of the CA (tcp with TLS).
+    #[serde(default)]
+    pub tls_ca: Option<String>,
+    /// PEM of our certificate.
+    #[serde(default)]
+    pub tls_cert: Option<String>,
+    /// PEM of our key.
+    #[serde(default)]
+    pub tls_key: Option<String>,
+}
+
+/// The local tier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CacheView {
+    /// Bytes of packs and metadata.
+    pub used_bytes: u64,
+    /// Bytes free on its disk.
+    pub free_bytes: u64,
+    /// Size of its disk.
+    pub disk_bytes: u64,
+    /// Packs held.
+    pub packs: u64,
+    /// Bytes not yet in the bucket.
+    pub unshipped_bytes: u64,
+    /// Snapshots restorable from it alone.
+    pub snapshots: u32,
+}
+
+/// How the bucket does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BucketHealth {
+    /// None is set.
+    None,
+    /// It answers.
+    Ok,
+    /// It does not answer or refuses; see `error`.
+    Failing,
+}
+
+/// The cloud tier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BucketView {
+    /// Where it is, without credentials.
+    pub url: Option<String>,
+    /// How it does.
+    pub health: BucketHealth,
+    /// Error code, if it fails (`bucket.denied`, `bucket.unreachable`, `bucket.region`, `bucket.clock`, …).
+    pub error_code: Option<String>,
+    /// The error in words.
+    pub error: Option<String>,
+    /// Sealed bytes it holds of ours.
+    pub stored_bytes: u64,
+    /// Snapshots that it holds completely.
+    pub snapshots: u32,
+    /// Objects waiting.
+    pub queued_objects: u64,
+    /// Bytes waiting.
+    pub queued_bytes: u64,
+    /// Bytes sent per second now.
+    pub rate: u64,
+    /// When it acknowledged something last.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_ack: Option<Moment>,
+    /// What the probe found that it really does.
+    pub capabilities: Option<Capabilities>,
+    /// Quota in bytes, from the provider.
+    pub quota_bytes: Option<u64>,
+}
+
+/// What a store was seen to do; never taken from its name or from a 200.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Capabilities {
+    /// When it was probed (RFC 3339).
+    pub probed: Option<String>,
+    /// A listing shows an object right after its PUT.
+    pub list_after_put: bool,
+    /// `If-None-Match: *` on an existing key is refused.
+    pub conditional_put: bool,
+    /// Of eight racers with `If-None-Match: *` exactly one wins.
+    pub conditional_race: bool,
+    /// A range answer holds the range, nothing else.
+    pub range: bool,
+    /// A body that does not match its checksum is refused.
+    pub checksum: bool,
+    /// Overwriting keeps the old version.
+    pub versioning: bool,
+    /// A locked version cannot be deleted (tried, not read from a header).
+    pub object_lock: bool,
+    /// Our key may delete objects.
+    pub can_delete: bool,
+    /// The server's clock differs from ours by this many seconds.
+    pub clock_skew_seconds: i64,
+    /// Tests that could not be made, and why.
+    pub notes: Vec<String>,
+}
+
+/// The first page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StatusView {
+    /// Version of the program.
+    pub version: String,
+    /// Appliance name.
+    pub appliance: String,
+    /// Repository id.
+    pub repository: String,
+    /// Apps found or remembered.
+    pub apps: u32,
+    /// Apps in state `protected` or `backing_up`.
+    pub protected: u32,
+    /// Apps that need somebody to look.
+    pub attention: u32,
+    /// Snapshots.
+    pub snapshots: u32,
+    /// Hosts.
+    pub hosts: Vec<HostView>,
+    /// Local tier.
+    pub cache: CacheView,
+    /// Cloud tier.
+    pub bucket: BucketView,
+    /// Running and queued jobs.
+    pub jobs: Vec<JobView>,
+    /// Logical bytes of all snapshots.
+    pub bytes_logical: u64,
+    /// Stored bytes per hour, oldest first, last 72 hours.
+    pub activity: Vec<ActivityPoint>,
+    /// Whether somebody confirmed the recovery kit.
+    pub kit_confirmed: bool,
+    /// Provider and tenant, if enrolled.
+    pub enrolment: Option<EnrolmentView>,
+    /// What concerns the appliance as a whole (paused members found after a crash, clock, disk, …).
+    pub problems: Vec<Problem>,
+}
+
+/// New data in one hour.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ActivityPoint {
+    /// Start of the hour.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: Moment,
+    /// Sealed bytes stored.
+    pub captured: u64,
+    /// Sealed bytes sent to the bucket.
+    pub uploaded: u64,
+}
+
+/// Who runs the bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnrolmentView {
+    /// Provider's name.
+    pub provider: String,
+    /// Tenant's name.
+    pub tenant: String,
+}
+
+/// A backup to take.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackupRequest {
+    /// App ids (`host/name`) or unique names.
+    pub apps: Vec<String>,
+    /// Instead of the policy's.
+    pub consistency: Option<Consistency>,
+}
+
+/// Where chunks may come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum From {
+    /// The cache, and the bucket for what it lacks.
+    #[default]
+    Auto,
+    /// The cache alone.
+    Cache,
+    /// The bucket alone.
+    Bucket,
+}
+
+/// Where a restore goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Target {
+    /// Under another name, without published ports, on the host it came from.
+    #[default]
+    Beside,
+    /// Replaces the app under its own name.
+    InPlace,
+    /// Under its own name on another registered host.
+    Host {
+        /// Registered host name.
+        host: String,
+    },
+}
+
+/// A restore to plan or to carry out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RestoreRequest {
+    /// Snapshot id, a unique beginning of one, or `latest:APP`.
+    pub snapshot: String,
+    /// Where to.
+    pub target: Target,
+    /// New name (beside); default `APP-restore`.
+    pub name: Option<String>,
+    /// Only this volume (beside: into a new volume; in place: replaces its content).
+    pub volume: Option<String>,
+    /// Where chunks may come from.
+    pub from: From,
+    /// Agrees to what the plan calls destructive.
+    pub confirmed: bool,
+}
+
+/// What a restore will do, before it does it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlanView {
+    /// The snapshot.
+    pub snapshot: SnapshotView,
+    /// Host it goes to.
+    pub host: String,
+    /// Name it will have.
+    pub name: String,
+    /// Numbered steps in words.
+    pub steps: Vec<String>,
+    /// What stands in the way; a plan with conflicts is not carried out.
+    pub conflicts: Vec<Problem>,
+    /// What will be different from the original.
+    pub notes: Vec<Problem>,
+    /// It stops, replaces or deletes something: needs `confirmed`.
+    pub destructive: bool,
+    /// Bytes to write.
+    pub bytes: u64,
+    /// Of these, bytes that must come from the bucket (sealed).
+    pub bytes_from_bucket: u64,
+    /// Requests to the bucket.
+    pub requests: u64,
+    /// Seconds from the cache, estimated.
+    pub seconds_from_cache: Option<u64>,
+    /// Seconds from the bucket, estimated.
+    pub seconds_from_bucket: Option<u64>,
+    /// The same as a CLI line.
+    pub command: String,
+}
+
+/// What prune would do or did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct PruneView {
+    /// Snapshots that stay, with the rules that keep them.
+    pub keep: Vec<PruneLine>,
+    /// Snapshots that go.
+    pub forget: Vec<PruneLine>,
+    /// Packs that no snapshot needs.
+    pub packs: u64,
+    /// Their bytes in the cache.
+    pub cache_bytes: u64,
+    /// Their bytes in the bucket.
+    pub bucket_bytes: u64,
+    /// Bytes that are dead but share a pack with living ones.
+    pub held_bytes: u64,
+    /// Set where the bucket refused or must not be asked to delete.
+    pub problems: Vec<Problem>,
+}
+
+/// One snapshot in a prune plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PruneLine {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: SnapshotId,
+    /// `host/app`.
+    pub app: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: Moment,
+    /// Why it stays or goes.
+    pub reason: String,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct CheckView {
+    /// Snapshots looked at.
+    pub snapshots: u64,
+    /// Packs looked at in the cache.
+    pub packs_cache: u64,
+    /// Packs looked at in the bucket.
+    pub packs_bucket: u64,
+    /// Bytes read and verified.
+    pub bytes_read: u64,
+    /// Objects healed from the other tier.
+    pub healed: u64,
+    /// What is wrong now (healed things are notes).
+    pub problems: Vec<Problem>,
+}
+
+/// A bucket to attach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BucketRequest {
+    /// `s3://…` or `file:///…`.
+    pub url: String,
+    /// Access key id.
+    #[serde(default)]
+    pub access_key: Option<String>,
+    /// Secret key.
+    #[serde(default)]
+    pub secret_key: Option<String>,
+    /// PEM of the endpoint's own CA.
+    #[serde(default)]
+    pub ca: Option<String>,
+}
+
+/// The recovery kit as text and as what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KitView {
+    /// The whole kit, to be printed or stored: holds the recovery key.
+    pub text: String,
+    /// Suggested file name.
+    pub file_name: String,
+}
+
+/// An appliance to rebuild.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverRequest {
+    /// The bucket.
+    pub bucket: BucketRequest,
+    /// Text of the recovery kit.
+    pub kit: String,
+}
+
+/// First-run state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SetupView {
+    /// An admin exists: log in.
+    pub done: bool,
+    /// There is a repository with snapshots or a recovered one.
+    pub has_repository: bool,
+    /// The kit was confirmed.
+    pub kit_confirmed: bool,
+    /// A bucket is attached.
+    pub has_bucket: bool,
+    /// Program version.
+    pub version: String,
+}
+
+/// Makes the first admin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetupRequest {
+    /// One-time token from the setup link.
+    pub token: String,
+    /// Login name.
+    pub name: String,
+    /// Password, at least 12 characters.
+    pub password: String,
+}
+
+/// Logs in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// Login name.
+    pub name: String,
+    /// Password.
+    pub password: String,
+}
+
+/// Who is logged in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionView {
+    /// Login name; `local` on the unix socket.
+    pub name: String,
+}
+
+/// Asks for the password again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StepUp {
+    /// The logged-in person's password (not needed on the unix socket).
+    pub password: Option<String>,
+}
+
+/// Assigns a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssignRequest {
+    /// Policy name; `null` takes the app off every policy.
+    pub policy: Option<String>,
+}
+
+/// Policies with what they cover.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyView {
+    /// The policy.
+    pub policy: Policy,
+    /// Ids of apps it is assigned to.
+    pub apps: Vec<String>,
+}
+
+/// One line of `doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DoctorLine {
+    /// What was tried.
+    pub test: String,
+    /// Whether it worked.
+    pub ok: bool,
+    /// What was found, in words.
+    pub detail: String,
+}
+
+/// An error answer (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorView {
+    /// HTTP status.
+    pub status: u16,
+    /// Error kind, as in `Kind::as_str`.
+    pub kind: String,
+    /// Stable dotted code.
+    pub code: String,
+    /// One sentence.
+    pub title: String,
+    /// The whole story.
+    pub detail: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// What the event stream carries; the event's name is `type`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum Event {
+    /// A job changed.
+    Job {
+        /// The job as it is now.
+        job: Box<JobView>,
+    },
+    /// Apps, hosts or their states changed: ask again.
+    Apps,
+    /// Snapshots or their tiers changed: ask again.
+    Snapshots,
+    /// Cache, bucket, policies or settings changed: ask again.
+    Status,
+    /// Events were lost: ask for everything again.
+    Resync,
+}

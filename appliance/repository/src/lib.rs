@@ -1,0 +1,295 @@
+//! The repository: packs, index, snapshots; cache and bucket as tiers; prune, check, repair.
+//!
+//! STUB of the public face; the room behind it is being built.
+#![allow(missing_docs, unused_variables, clippy::todo)]
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use holdfast_catalog::Catalog;
+use holdfast_model::{
+    Moment, PackId, RepositoryId, Result, Secret, SnapshotId,
+    settings::Settings,
+    snapshot::{ImageSection, Snapshot, StreamRef},
+    view::{CheckView, From, TierState},
+};
+use holdfast_runtime::{Clock, Stop};
+use holdfast_storage::Store;
+use std::sync::Arc;
+
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// What a repository stands on.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The local tier.
+    pub cache: Arc<dyn Store>,
+    /// Memory aid; disposable.
+    pub catalog: Arc<Catalog>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// A 256-bit key shown to people in the recovery kit.
+#[derive(Clone)]
+pub struct RecoveryKey(pub [u8; 32]);
+
+/// How the root key is unwrapped.
+pub enum Unlock {
+    /// The appliance's own key file, for unattended starts. Its slot never leaves the cache.
+    Device([u8; 32]),
+    /// From the kit.
+    Recovery(RecoveryKey),
+    /// A person's passphrase, if such a slot was made.
+    Passphrase(Secret),
+}
+
+/// How a stream is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamKind {
+    /// Headers apart from contents; the end must be proved by two zero blocks (`stream.short`).
+    Tar,
+    /// Plain bytes.
+    Bytes,
+}
+
+/// Told as bytes move. Called often, from CPU threads: must be cheap.
+pub trait Meter: Send + Sync {
+    /// Source bytes taken in, or (reading) stream bytes given out.
+    fn moved(&self, bytes: u64);
+    /// Sealed bytes stored new.
+    fn stored(&self, sealed: u64);
+    /// Plaintext bytes that were known already.
+    fn known(&self, bytes: u64);
+}
+
+/// A repository, open for reading and writing. Clones share it.
+#[derive(Clone)]
+pub struct Repository {}
+
+/// A snapshot with its tiers.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub snapshot: Arc<Snapshot>,
+    pub state: TierState,
+}
+
+/// What reading some streams costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadCost {
+    /// Plaintext bytes.
+    pub bytes: u64,
+    /// Sealed bytes that lie only in the bucket.
+    pub bucket_bytes: u64,
+    /// Requests to the bucket.
+    pub requests: u64,
+    /// Sealed bytes that no tier holds: the snapshot is damaged.
+    pub missing_bytes: u64,
+}
+
+/// Size of a tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierUse {
+    pub bytes: u64,
+    pub packs: u64,
+    /// Snapshots complete in this tier.
+    pub snapshots: u32,
+}
+
+/// Order of shipping (law L1): a stage begins only when the earlier stages it needs are acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Format and key slots: before anything else.
+    Setup,
+    /// Packs that the snapshot needs.
+    Pack,
+    /// Index segments that name those packs.
+    Segment,
+    /// The snapshot's reach list.
+    Reach,
+    /// The snapshot itself: the commit point.
+    Snapshot,
+    /// The settings document, tombstones.
+    Settings,
+}
+
+/// One object to bring to the bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShipItem {
+    /// The same key in both tiers.
+    pub key: String,
+    pub size: u64,
+    pub stage: Stage,
+    /// The snapshot it is shipped for.
+    pub snapshot: Option<SnapshotId>,
+}
+
+/// What prune will do.
+#[derive(Clone, Debug, Default)]
+pub struct PrunePlan {
+    /// Snapshots to forget.
+    pub forget: Vec<SnapshotId>,
+    /// Packs that nothing needs afterwards.
+    pub packs: Vec<PackId>,
+    pub cache_bytes: u64,
+    pub bucket_bytes: u64,
+    /// Dead bytes in packs that stay.
+    pub held_bytes: u64,
+}
+
+/// What prune did.
+#[derive(Clone, Debug, Default)]
+pub struct PruneOutcome {
+    pub snapshots: u64,
+    pub packs: u64,
+    pub cache_bytes: u64,
+    pub bucket_bytes: u64,
+    pub problems: Vec<holdfast_model::Problem>,
+}
+
+impl Repository {
+    /// Makes a repository in an empty cache: format, root key, device slot, recovery slot.
+    /// `Conflict` (`repository.exists`) if there is one.
+    pub async fn create(parts: Parts, device_key: [u8; 32]) -> Result<Repository> {
+        todo!()
+    }
+    /// Opens the repository of a cache. Rebuilds what the catalog forgot. `NotFound`
+    /// (`repository.none`), `Denied` (`key.wrong`), `Invalid` (`format.unsupported`, naming the version
+    /// or feature), `Conflict` (`repository.locked`).
+    pub async fn open(parts: Parts, unlock: Unlock) -> Result<Repository> {
+        todo!()
+    }
+    /// Rebuilds a cache from a bucket and the kit's key: format, slots, segments, snapshots, reach lists,
+    /// settings are fetched and a device slot is made; packs stay in the bucket until somebody needs them.
+    /// Takes over as the only writer (law L5). `Denied` (`kit.wrong`) if the key does not fit.
+    pub async fn recover(
+        parts: Parts,
+        bucket: Arc<dyn Store>,
+        key: RecoveryKey,
+        device_key: [u8; 32],
+    ) -> Result<Repository> {
+        todo!()
+    }
+    pub fn id(&self) -> RepositoryId {
+        todo!()
+    }
+    /// The key for the kit; the same each time until rotated.
+    pub fn recovery_key(&self) -> RecoveryKey {
+        todo!()
+    }
+
+    /// Attaches the cloud tier: learns what it holds. `Conflict` (`bucket.foreign`) if another repository lives
+    /// there, `Refused` (`repository.fenced`) if another appliance has taken over.
+    pub async fn attach_bucket(&self, bucket: Arc<dyn Store>) -> Result<()> {
+        todo!()
+    }
+    pub fn detach_bucket(&self) {
+        todo!()
+    }
+    pub fn has_bucket(&self) -> bool {
+        todo!()
+    }
+
+    /// Begins a backup. Many sessions at once share dedup and open packs.
+    pub fn session(&self) -> Session {
+        todo!()
+    }
+
+    /// All snapshots, oldest first.
+    pub fn snapshots(&self) -> Vec<Entry> {
+        todo!()
+    }
+    /// One snapshot by id or a unique beginning of it (4 characters or more).
+    pub fn snapshot(&self, id: &str) -> Result<Entry> {
+        todo!()
+    }
+    /// Section of an image that some snapshot holds, with all its packs present in some tier.
+    pub fn known_image(&self, id: &str) -> Option<ImageSection> {
+        todo!()
+    }
+    /// Stream of an image part with these bytes.
+    pub fn known_blob(&self, sha256: &str) -> Option<StreamRef> {
+        todo!()
+    }
+
+    /// Opens a stored stream. Every chunk is verified; a damaged cache pack is healed from the bucket on the
+    /// way (reported through [`Repository::take_healed`]); the whole stream's SHA-256 is checked at its end.
+    pub fn read(&self, stream: &StreamRef, from: From, meter: Option<Arc<dyn Meter>>) -> ByteStream {
+        todo!()
+    }
+    /// What reading these streams costs.
+    pub async fn cost(&self, streams: &[StreamRef], from: From) -> Result<ReadCost> {
+        todo!()
+    }
+    /// Problems healed while reading, since the last call.
+    pub fn take_healed(&self) -> Vec<holdfast_model::Problem> {
+        todo!()
+    }
+
+    /// What is to be shipped, in lawful order, oldest snapshot first.
+    pub fn to_ship(&self) -> Vec<ShipItem> {
+        todo!()
+    }
+    /// Bytes of an object for shipping.
+    pub async fn ship_bytes(&self, key: &str) -> Result<Bytes> {
+        todo!()
+    }
+    /// The bucket acknowledged an object by size and SHA-256.
+    pub async fn acknowledged(&self, key: &str, size: u64) -> Result<()> {
+        todo!()
+    }
+
+    /// The newest settings document.
+    pub async fn settings(&self) -> Result<Option<Settings>> {
+        todo!()
+    }
+    /// Writes a new settings document (generation must be newer).
+    pub async fn save_settings(&self, settings: &Settings) -> Result<()> {
+        todo!()
+    }
+
+    /// Plans to forget these snapshots and to free what nothing needs then.
+    pub async fn prune_plan(&self, forget: Vec<SnapshotId>) -> Result<PrunePlan> {
+        todo!()
+    }
+    /// Carries a plan out; waits for running sessions, new ones wait for it.
+    pub async fn prune(&self, plan: PrunePlan, stop: &Stop) -> Result<PruneOutcome> {
+        todo!()
+    }
+    /// Verifies: presence and sizes of everything in both tiers; with `read_data` every byte. Heals from the other tier.
+    pub async fn check(&self, read_data: bool, meter: Option<Arc<dyn Meter>>, stop: &Stop) -> Result<CheckView> {
+        todo!()
+    }
+    pub fn cache_use(&self) -> TierUse {
+        todo!()
+    }
+    pub fn bucket_use(&self) -> TierUse {
+        todo!()
+    }
+    /// When the bucket last acknowledged something.
+    pub fn last_acknowledged(&self) -> Option<Moment> {
+        todo!()
+    }
+}
+
+/// One backup being written. Dropped without commit: what it stored stays as dead chunks until prune.
+pub struct Session {}
+
+impl Session {
+    /// Stores a stream. CPU work runs on the repository's own threads; memory is bounded.
+    pub async fn store(&self, kind: StreamKind, bytes: ByteStream, meter: Arc<dyn Meter>) -> Result<StreamRef> {
+        todo!()
+    }
+    /// Sealed bytes stored new by this session so far.
+    pub fn bytes_new(&self) -> u64 {
+        todo!()
+    }
+    /// Seals open packs, writes the index segment, reach list and snapshot in lawful order, each fsynced (L1, L2).
+    /// Fills in `repository`, `sequence`, `stats.bytes_new`, `chunks_*`. Returns the snapshot as written.
+    pub async fn commit(self, snapshot: Snapshot) -> Result<Snapshot> {
+        todo!()
+    }
+}
+
+#[async_trait]
+trait _Unused {}

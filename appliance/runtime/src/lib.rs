@@ -1,0 +1,12 @@
+//! Motion: clock, randomness, back-off, stop signals. The only room that reads the clock or rolls dice.
+//!
+//! Never here: Docker, stores, formats. Everything takes a [`Clock`] so that tests own time.
+
+mod backoff;
+mod clock;
+mod dice;
+
+pub use backoff::Backoff;
+pub use clock::Clock;
+pub use dice::random;
+pub use tokio_util::sync::CancellationToken as Stop;

@@ -1,0 +1,51 @@
+//! Objects by name: the one trait behind the cache, the bucket and the fakes.
+//!
+//! Keys are `/`-separated relative names of `[A-Za-z0-9._-]` parts. Objects are written once
+//! and read whole or by range. Implementations: [`DirStore`], [`MemStore`], S3 in its own room;
+//! wrappers: [`Faulty`], [`Counting`]. All pass [`conformance`].
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use holdfast_model::Result;
+use std::ops::Range;
+
+/// What a store says of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Full key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// How to treat an existing object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutMode {
+    /// Keep what is there: succeed without writing if the key exists with the same size,
+    /// `Conflict` if it exists with another size. For content-named objects.
+    Once,
+    /// Replace.
+    Replace,
+}
+
+/// A place that keeps objects.
+///
+/// Errors: `NotFound` (`object.missing`), `Denied`, `Unavailable`, `Full`, `Corrupt`.
+/// When `put` returns, the object is as durable as the store can make it (law L2).
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Where it is, for people; never with credentials.
+    fn place(&self) -> String;
+    /// Writes an object whole; afterwards a reader sees all of it or, on error, none or the old one.
+    async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> Result<()>;
+    /// Reads an object whole.
+    async fn get(&self, key: &str) -> Result<Bytes>;
+    /// Reads exactly the bytes `range`; an object that is too short is `Corrupt` (`object.short`).
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes>;
+    /// Size of an object, or `None` if it is not there.
+    async fn head(&self, key: &str) -> Result<Option<ObjectInfo>>;
+    /// All objects whose key begins with `prefix`, in key order.
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>>;
+    /// Removes an object; one that is not there is fine.
+    async fn delete(&self, key: &str) -> Result<()>;
+}
