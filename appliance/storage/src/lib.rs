@@ -3,6 +3,21 @@
 //! Keys are `/`-separated relative names of `[A-Za-z0-9._-]` parts. Objects are written once
 //! and read whole or by range. Implementations: [`DirStore`], [`MemStore`], S3 in its own room;
 //! wrappers: [`Faulty`], [`Counting`]. All pass [`conformance`].
+//!
+//! Never here: what an object means, keys of any cipher, retries (callers own patience).
+
+pub mod conformance;
+mod counting;
+mod dir;
+mod faulty;
+pub mod key;
+mod mem;
+pub mod words;
+
+pub use counting::{Counting, Counts};
+pub use dir::DirStore;
+pub use faulty::{Faulty, Op};
+pub use mem::MemStore;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,0 +1,340 @@
+//! A store in a folder: the cache of an appliance.
+//!
+//! Invariants (law L2): an object appears under its name only when its bytes are fsynced, and `put`
+//! returns only when the folder entries that lead to it are fsynced too. A file whose fsync failed is
+//! abandoned, never fsynced again: the kernel may have dropped the pages and would say yes.
+//! Unfinished files live in `.tmp`, a name no key can have, and are removed when the folder is opened.
+//! One process at a time: who opens a folder must hold its lock.
+
+use crate::{ObjectInfo, PutMode, Store, key, words};
+use async_trait::async_trait;
+use bytes::Bytes;
+use holdfast_model::{Error, Kind, Result};
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind as Io, Write};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const TMP: &str = ".tmp";
+
+/// Objects as files below a folder, readable by the owner only.
+#[derive(Clone)]
+pub struct DirStore {
+    folder: Arc<Folder>,
+}
+
+struct Folder {
+    root: PathBuf,
+    next_tmp: AtomicU64,
+    shelf: Mutex<Shelf>,
+}
+
+/// What must be decided by one thread at a time.
+#[derive(Default)]
+struct Shelf {
+    /// Folders whose own entry is known to be on disk. Bounded by the number of folders.
+    durable: HashSet<PathBuf>,
+    /// Objects whose folder entry could not be fsynced: there, but not to be trusted by `Once`.
+    doubtful: HashSet<String>,
+}
+
+impl DirStore {
+    /// Opens a folder, making it if need be, and removes what unfinished writes left.
+    ///
+    /// `Denied` (`disk.denied`, `disk.read_only`), `Full` (`disk.full`), `Unavailable` (`disk.failed`).
+    pub fn open(root: impl AsRef<Path>) -> Result<DirStore> {
+        let root = std::path::absolute(root.as_ref()).map_err(|e| failure("name the folder of the store", e))?;
+        let opening = |e| failure(&format!("open the folder {}", root.display()), e);
+        DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(opening)?;
+        let tmp = root.join(TMP);
+        match fs::remove_dir_all(&tmp) {
+            Err(e) if e.kind() != Io::NotFound => return Err(opening(e)),
+            _ => {}
+        }
+        DirBuilder::new().mode(0o700).create(&tmp).map_err(opening)?;
+        let folder = Folder { root: root.clone(), next_tmp: AtomicU64::new(0), shelf: Mutex::default() };
+        for ancestor in root.ancestors() {
+            // Folders that we may not open were not made by us just now.
+            match sync_folder(ancestor) {
+                Err(e) if e.kind() != Io::PermissionDenied => return Err(opening(e)),
+                _ => {}
+            }
+        }
+        Ok(DirStore { folder: Arc::new(folder) })
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Folder) -> Result<T> + Send + 'static) -> Result<T> {
+        let folder = self.folder.clone();
+        match tokio::task::spawn_blocking(move || work(&folder)).await {
+            Ok(result) => result,
+            Err(e) => Err(Error::bug("the work on a file of the store did not end properly").caused_by(e)),
+        }
+    }
+}
+
+impl std::fmt::Debug for DirStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DirStore({})", self.folder.root.display())
+    }
+}
+
+#[async_trait]
+impl Store for DirStore {
+    fn place(&self) -> String {
+        self.folder.root.display().to_string()
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
+        key::check(key)?;
+        let key = key.to_owned();
+        self.blocking(move |folder| folder.put(&key, &bytes, mode)).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes> {
+        key::check(key)?;
+        let key = key.to_owned();
+        self.blocking(move |folder| folder.read(&key, None)).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        key::check(key)?;
+        let key = key.to_owned();
+        self.blocking(move |folder| folder.read(&key, Some(range))).await
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
+        key::check(key)?;
+        let key = key.to_owned();
+        self.blocking(move |folder| Ok(folder.size(&key)?.map(|size| ObjectInfo { key, size }))).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
+        key::check_prefix(prefix)?;
+        let prefix = prefix.to_owned();
+        self.blocking(move |folder| folder.list(&prefix)).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        key::check(key)?;
+        let key = key.to_owned();
+        self.blocking(move |folder| folder.delete(&key)).await
+    }
+}
+
+impl Folder {
+    fn put(&self, key: &str, bytes: &[u8], mode: PutMode) -> Result<()> {
+        let writing = |e| failure(&format!("store {key}"), e);
+        let path = self.root.join(key);
+        let parent = path.parent().unwrap_or(&self.root);
+        if mode == PutMode::Once && self.is_settled(key, bytes.len() as u64)? {
+            // Its bytes were fsynced before it got its name; its entry perhaps not yet.
+            self.make_durable(parent).map_err(writing)?;
+            return self.settle(key, parent).map_err(writing);
+        }
+        let draft = Draft(self.root.join(TMP).join(self.next_tmp.fetch_add(1, Ordering::Relaxed).to_string()));
+        draft.write(bytes).map_err(writing)?;
+        self.make_durable(parent).map_err(writing)?;
+        {
+            let shelf = self.shelf();
+            // Asked again under the lock: another writer of the same name may have been faster.
+            let there = if mode == PutMode::Once && !shelf.doubtful.contains(key) { self.size(key)? } else { None };
+            match there {
+                Some(there) if there != bytes.len() as u64 => {
+                    return Err(words::differs(key, there, bytes.len() as u64));
+                }
+                Some(_) => {}
+                None => fs::rename(&draft.0, &path).map_err(writing)?,
+            }
+        }
+        self.settle(key, parent).map_err(writing)
+    }
+
+    /// Whether `Once` may keep what is there.
+    fn is_settled(&self, key: &str, ours: u64) -> Result<bool> {
+        if self.shelf().doubtful.contains(key) {
+            return Ok(false);
+        }
+        match self.size(key)? {
+            Some(there) if there == ours => Ok(true),
+            Some(there) => Err(words::differs(key, there, ours)),
+            None => Ok(false),
+        }
+    }
+
+    /// Fsyncs the folder entry of an object, or marks the object as doubtful.
+    fn settle(&self, key: &str, parent: &Path) -> io::Result<()> {
+        let synced = sync_folder(parent);
+        let mut shelf = self.shelf();
+        match synced {
+            Ok(()) => shelf.doubtful.remove(key),
+            Err(_) => shelf.doubtful.insert(key.to_owned()),
+        };
+        synced
+    }
+
+    /// Makes a folder and all folders above it, each with a durable entry.
+    fn make_durable(&self, folder: &Path) -> io::Result<()> {
+        if folder == self.root || self.shelf().durable.contains(folder) {
+            return Ok(());
+        }
+        let above = folder.parent().unwrap_or(&self.root);
+        self.make_durable(above)?;
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Err(e) if e.kind() != Io::AlreadyExists => return Err(e),
+            _ => {}
+        }
+        // Also when it was there: who made it may not have come as far as the fsync.
+        sync_folder(above)?;
+        self.shelf().durable.insert(folder.to_owned());
+        Ok(())
+    }
+
+    fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<Bytes> {
+        let reading = |e: io::Error| match e.kind() {
+            Io::NotFound | Io::NotADirectory | Io::IsADirectory => words::missing(key),
+            _ => failure(&format!("read {key}"), e),
+        };
+        let file = File::open(self.root.join(key)).map_err(reading)?;
+        let facts = file.metadata().map_err(reading)?;
+        if !facts.is_file() {
+            return Err(words::missing(key));
+        }
+        let range = range.unwrap_or(0..facts.len());
+        if range.start > range.end {
+            return Err(words::bad_range(key, &range));
+        }
+        if range.end > facts.len() {
+            return Err(words::short(key, &range, facts.len()));
+        }
+        let length = usize::try_from(range.end - range.start).map_err(|_| words::bad_range(key, &range))?;
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, range.start).map_err(|e| match e.kind() {
+            Io::UnexpectedEof => words::short(key, &range, facts.len()),
+            _ => reading(e),
+        })?;
+        Ok(bytes.into())
+    }
+
+    fn size(&self, key: &str) -> Result<Option<u64>> {
+        match fs::symlink_metadata(self.root.join(key)) {
+            Ok(facts) => Ok(facts.is_file().then_some(facts.len())),
+            Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
+            Err(e) => Err(failure(&format!("look for {key}"), e)),
+        }
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
+        let mut found = Vec::new();
+        let mut folders = vec![key::split_prefix(prefix).0.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let listing = |e| failure(&format!("list {}", self.root.join(&folder).display()), e);
+            let entries = match fs::read_dir(self.root.join(&folder)) {
+                Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => continue,
+                entries => entries.map_err(listing)?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(listing)?;
+                let name = entry.file_name();
+                // Names that are no keys were not put here by us.
+                let Some(name) = name.to_str().filter(|name| key::is_part(name)) else { continue };
+                let key = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+                match entry.metadata() {
+                    Ok(facts) if facts.is_dir() && leads_to(&key, prefix) => folders.push(key),
+                    Ok(facts) if facts.is_file() && key.starts_with(prefix) => {
+                        found.push(ObjectInfo { key, size: facts.len() });
+                    }
+                    // Removed since the folder was read.
+                    Err(e) if e.kind() != Io::NotFound => return Err(listing(e)),
+                    _ => {}
+                }
+            }
+        }
+        found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        let deleting = |e| failure(&format!("delete {key}"), e);
+        let path = self.root.join(key);
+        if self.size(key)?.is_none() {
+            return Ok(());
+        }
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != Io::NotFound => return Err(deleting(e)),
+            _ => {}
+        }
+        sync_folder(path.parent().unwrap_or(&self.root)).map_err(deleting)?;
+        self.shelf().doubtful.remove(key);
+        Ok(())
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        // Both sets are only ever changed by single operations: a poisoned shelf is still whole.
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An unfinished file; removed when dropped, unless it was renamed.
+struct Draft(PathBuf);
+
+impl Draft {
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.0)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.0) {
+            Err(e) if e.kind() != Io::NotFound => {
+                tracing::warn!(file = %self.0.display(), error = %e, "an unfinished file stays until the next start");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether keys below the folder `key` can begin with `prefix`.
+fn leads_to(key: &str, prefix: &str) -> bool {
+    if prefix.len() <= key.len() {
+        return key.starts_with(prefix);
+    }
+    prefix.starts_with(key) && prefix.as_bytes()[key.len()] == b'/'
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// An I/O error of the disk, in words that speak of the user's data.
+fn failure(doing: &str, e: io::Error) -> Error {
+    let error = match e.kind() {
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => Error::new(
+            Kind::Full,
+            "disk.full",
+            format!("no space left on the disk to {doing}; nothing that was stored before is hurt"),
+        )
+        .advice("free or add space on the appliance's disk, or shorten how long backups stay local"),
+        Io::PermissionDenied => Error::new(Kind::Denied, "disk.denied", format!("not allowed to {doing}"))
+            .advice("the appliance's data folder must belong to the user it runs as"),
+        Io::ReadOnlyFilesystem => {
+            Error::new(Kind::Denied, "disk.read_only", format!("the disk is read-only, cannot {doing}"))
+                .advice("file systems become read-only after disk errors: look into the system's log")
+        }
+        Io::NotADirectory | Io::IsADirectory => {
+            Error::new(Kind::Conflict, "object.clash", format!("a file is where a folder should be: cannot {doing}"))
+        }
+        _ => Error::new(Kind::Unavailable, "disk.failed", format!("the disk failed to {doing}"))
+            .advice("look into the system's log for disk errors"),
+    };
+    error.caused_by(e)
+}
+
+#[cfg(test)]
+mod tests;
