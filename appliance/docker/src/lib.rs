@@ -4,6 +4,11 @@
 //! what they do not know. Streams are bounded by back-pressure. Never here: what an app is,
 //! what to do with it.
 
+pub mod archive;
+mod real;
+
+pub use real::connect;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
