@@ -1,1 +1,18 @@
-//! holdfast-s3
+//! The bucket: everything that speaks S3, and the only home of the AWS crates.
+//!
+//! Lives here: [`S3Store`] (objects by name in a bucket), [`probe`] (what a bucket really does),
+//! [`Admin`] and [`Iam`] (what a provider does to buckets and users). Never here: what objects mean,
+//! shipping order, retries over minutes; those belong to the floors above.
+//!
+//! Invariants: an upload travels with its SHA-256 twice, as checksum and in the signature, because
+//! stores differ in which one they check; nothing that comes back is trusted in length, range or
+//! number; no error, log line or `Debug` output holds a secret.
+
+mod fault;
+mod name;
+mod read;
+mod store;
+mod wire;
+
+pub use store::S3Store;
+pub use wire::{Patience, Reach};

@@ -1,0 +1,81 @@
+//! The table of refusals, row by row.
+
+use super::*;
+
+fn said(status: u16, code: &str, message: &str) -> Refusal {
+    Refusal { status, code: code.into(), message: message.into(), ..Refusal::default() }
+}
+
+#[test]
+fn each_refusal_has_its_code_kind_and_advice() {
+    let rows = [
+        (404, "NoSuchBucket", "bucket.missing", Kind::NotFound),
+        (403, "AccessDenied", "bucket.denied", Kind::Denied),
+        (403, "InvalidAccessKeyId", "bucket.denied", Kind::Denied),
+        (403, "SignatureDoesNotMatch", "bucket.denied", Kind::Denied),
+        (403, "", "bucket.denied", Kind::Denied),
+        (401, "", "bucket.denied", Kind::Denied),
+        (301, "", "bucket.region", Kind::Invalid),
+        (301, "PermanentRedirect", "bucket.region", Kind::Invalid),
+        (400, "AuthorizationHeaderMalformed", "bucket.region", Kind::Invalid),
+        (403, "RequestTimeTooSkewed", "bucket.clock", Kind::Unavailable),
+        (403, "QuotaExceeded", "bucket.full", Kind::Full),
+        (507, "", "bucket.full", Kind::Full),
+        (503, "SlowDown", "bucket.busy", Kind::Unavailable),
+        (503, "", "bucket.busy", Kind::Unavailable),
+        (429, "", "bucket.busy", Kind::Unavailable),
+        (500, "InternalError", "bucket.failing", Kind::Unavailable),
+        (400, "BadDigest", "bucket.transit", Kind::Unavailable),
+        (400, "InvalidArgument", "bucket.refused", Kind::Invalid),
+        (418, "", "bucket.refused", Kind::Invalid),
+    ];
+    for (status, code, want, kind) in rows {
+        let error = of_refusal("bucket acme", &said(status, code, ""));
+        assert_eq!((error.code(), error.kind()), (want, kind), "{status} {code}");
+        assert!(error.advice_text().is_some(), "{status} {code}");
+        assert!(error.to_string().contains("bucket acme"), "{error}");
+    }
+}
+
+#[test]
+fn a_quota_told_only_in_words_is_full() {
+    let error = of_refusal("bucket acme", &said(403, "AccessDenied", "Bucket size quota is reached"));
+    assert_eq!(error.code(), "bucket.full");
+}
+
+#[test]
+fn the_clocks_difference_is_told_in_words() {
+    for (skew, words) in [(7_500, "2 hours behind"), (-1_000, "16 minutes ahead of"), (200_000, "2 days behind")] {
+        let refusal = Refusal { skew_seconds: Some(skew), ..said(403, "RequestTimeTooSkewed", "") };
+        let error = of_refusal("bucket acme", &refusal);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn the_wanted_region_is_named() {
+    let refusal = Refusal { region: Some("eu-west-3".into()), ..said(400, "AuthorizationHeaderMalformed", "") };
+    let error = of_refusal("bucket acme", &refusal);
+    assert!(error.to_string().contains("eu-west-3"));
+    assert_eq!(error.advice_text(), Some("Set region=eu-west-3 in the bucket URL."));
+}
+
+#[test]
+fn a_hostile_message_is_cut_and_cleaned() {
+    let error = of_refusal("bucket acme", &said(403, "AccessDenied", &format!("a\x1b[31m\n{}", "x".repeat(10_000))));
+    assert!(error.chain().len() < 600);
+    assert!(!error.chain().contains(['\n', '\x1b']));
+}
+
+#[test]
+fn tls_refusals_are_told_apart_from_silence() {
+    let tls = std::io::Error::other(std::io::Error::new(
+        std::io::ErrorKind::InvalidData,
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer),
+    ));
+    assert_eq!(of_transport("bucket acme", &tls).code(), "bucket.tls");
+    let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    let error = of_transport("bucket acme", &refused);
+    assert_eq!(error.code(), "bucket.unreachable");
+    assert!(error.to_string().contains("nobody listens"), "{error}");
+}

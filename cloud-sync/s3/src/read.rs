@@ -1,0 +1,111 @@
+//! Bodies on their way back: bounded, timed, counted; and the ranges that answers claim to hold.
+
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::{Bytes, BytesMut};
+use std::{error::Error as StdError, ops::Range, time::Duration};
+
+/// Largest object that is read whole. Packs stay below 128 MiB; the rest is room for old formats.
+pub(crate) const LARGEST_OBJECT: u64 = 1 << 30;
+/// Memory taken before bytes have arrived; a hostile length costs no more than this.
+const FIRST_ROOM: u64 = 4 << 20;
+
+/// Which bytes of a body are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    /// Bytes to pass over first.
+    pub(crate) skip: u64,
+    /// Bytes to keep; `None` keeps all there are.
+    pub(crate) keep: Option<u64>,
+}
+
+/// How a body ended too early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The connection ended after so many bytes.
+    Cut(u64),
+    /// Nothing came for too long.
+    Silent,
+    /// The bytes are not those of the checksum that the store keeps.
+    Checksum,
+    /// More than [`LARGEST_OBJECT`].
+    TooLarge,
+}
+
+/// Reads the wanted bytes of a body.
+pub(crate) async fn body(mut stream: ByteStream, window: Window, idle: Duration) -> Result<Bytes, Broken> {
+    let most = window.keep.unwrap_or(LARGEST_OBJECT);
+    let mut kept = BytesMut::with_capacity(usize::try_from(most.min(FIRST_ROOM)).unwrap_or(0));
+    let (mut passed, mut total) = (0u64, 0u64);
+    loop {
+        let piece = match tokio::time::timeout(idle, stream.try_next()).await {
+            Err(_) => return Err(Broken::Silent),
+            Ok(Err(error)) if is_checksum(&error) => return Err(Broken::Checksum),
+            Ok(Err(_)) => return Err(Broken::Cut(total)),
+            Ok(Ok(None)) => break,
+            Ok(Ok(Some(piece))) => piece,
+        };
+        total += piece.len() as u64;
+        let over = (window.skip - passed).min(piece.len() as u64);
+        passed += over;
+        let fresh = &piece[usize::try_from(over).unwrap_or(piece.len())..];
+        let room = most - kept.len() as u64;
+        if fresh.len() as u64 > room {
+            if window.keep.is_none() {
+                return Err(Broken::TooLarge);
+            }
+            kept.extend_from_slice(&fresh[..usize::try_from(room).unwrap_or(fresh.len())]);
+            break;
+        }
+        kept.extend_from_slice(fresh);
+    }
+    match window.keep {
+        Some(want) if (kept.len() as u64) < want => Err(Broken::Cut(total)),
+        _ => Ok(kept.freeze()),
+    }
+}
+
+fn is_checksum(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if cause.to_string().contains("checksum mismatch") {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
+/// The bytes a `Content-Range: bytes A-B/T` claims, as `A..B+1`.
+pub(crate) fn content_range(header: &str) -> Option<Range<u64>> {
+    let (span, _) = header.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = span.split_once('-')?;
+    let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+    (first <= last).then_some(first..last.checked_add(1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn windows_are_exact() {
+        let read =
+            |skip, keep| async move { body(ByteStream::from_static(b"0123456789"), Window { skip, keep }, IDLE).await };
+        assert_eq!(read(0, None).await.unwrap(), "0123456789");
+        assert_eq!(read(3, Some(4)).await.unwrap(), "3456");
+        assert_eq!(read(8, Some(2)).await.unwrap(), "89");
+        assert_eq!(read(8, Some(3)).await.unwrap_err(), Broken::Cut(10));
+        assert_eq!(read(20, Some(1)).await.unwrap_err(), Broken::Cut(10));
+    }
+
+    #[test]
+    fn ranges_are_read_strictly() {
+        assert_eq!(content_range("bytes 2-5/10"), Some(2..6));
+        assert_eq!(content_range("bytes 2-5/*"), Some(2..6));
+        for bad in ["", "bytes */10", "bytes 5-2/10", "2-5/10", "bytes 0-18446744073709551615/1", "bytes a-b/c"] {
+            assert_eq!(content_range(bad), None, "{bad}");
+        }
+    }
+}

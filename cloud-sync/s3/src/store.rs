@@ -1,0 +1,357 @@
+//! A bucket as a store of objects by name.
+//!
+//! `PutMode::Once` is right on every store: the object is looked for first, then written with
+//! `If-None-Match: *`. Stores that ignore the condition are covered by the look, stores that know it
+//! also by the condition, and stores that refuse the header are asked without it from then on.
+
+use crate::{
+    fault, name,
+    read::{self, Broken, Window},
+    wire::{Patience, Reach},
+};
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client,
+    error::SdkError,
+    operation::{get_object::GetObjectOutput, put_object::PutObjectError},
+    primitives::ByteStream,
+    types::ChecksumMode,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use bytes::Bytes;
+use holdfast_model::{Error, Kind, Result, settings::BucketSettings};
+use holdfast_storage::{ObjectInfo, PutMode, Store, key, words};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashSet,
+    fmt,
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Times a body is asked for again when its connection breaks, and a lost condition is looked into.
+const TRIES: u32 = 3;
+/// Objects a listing may hold: 64 TiB of the smallest usual packs; keeps a hostile listing bounded.
+const MOST_LISTED: usize = 4_000_000;
+/// Pages a listing may have; empty pages count too.
+const MOST_PAGES: usize = 50_000;
+/// Hashing more than this would hold up other tasks, so it moves to a thread of its own.
+const HASH_INLINE: usize = 256 * 1024;
+
+/// Objects in an S3 bucket, under the prefix of the bucket's URL.
+pub struct S3Store {
+    pub(crate) client: Client,
+    pub(crate) bucket: String,
+    pub(crate) prefix: String,
+    pub(crate) patience: Patience,
+    place: String,
+    /// An answer proved that the bucket itself is there; until then a missing object may be a missing bucket.
+    seen: AtomicBool,
+    /// The store said that it does not know conditional writes.
+    unconditional: AtomicBool,
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Store({})", self.place)
+    }
+}
+
+impl S3Store {
+    /// A store over the bucket of `settings`; touches no network.
+    /// Errors: `bucket.not_s3`, `bucket.no_key`, `bucket.ca`, `bucket.url`.
+    pub fn open(settings: &BucketSettings) -> Result<S3Store> {
+        S3Store::open_with(settings, Patience::default())
+    }
+
+    /// As [`S3Store::open`], with another patience.
+    pub fn open_with(settings: &BucketSettings, patience: Patience) -> Result<S3Store> {
+        let (reach, at) = Reach::of(settings)?;
+        Ok(S3Store {
+            client: reach.client(&patience)?,
+            place: format!("the bucket {} at {}", at.bucket, reach.place()),
+            bucket: at.bucket,
+            prefix: at.prefix,
+            patience,
+            seen: AtomicBool::new(false),
+            unconditional: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn name(&self, key: &str) -> String {
+        name::full(&self.prefix, key)
+    }
+
+    fn saw_bucket(&self) {
+        self.seen.store(true, Ordering::Relaxed);
+    }
+
+    /// What a PUT answered, or the refusal as it came.
+    async fn send(&self, key: &str, upload: &Upload, once: bool) -> Result<(), SdkError<PutObjectError, HttpResponse>> {
+        let timeouts = self.patience.for_bytes(upload.bytes.len() as u64);
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(self.name(key))
+            .checksum_sha256(&upload.sha256)
+            .set_if_none_match(once.then(|| "*".to_owned()))
+            .body(ByteStream::from(upload.bytes.clone()))
+            .customize()
+            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts));
+        put.send().await.map(|_| self.saw_bucket())
+    }
+
+    async fn put_once(&self, key: &str, upload: &Upload) -> Result<()> {
+        let size = upload.bytes.len() as u64;
+        for _ in 0..TRIES {
+            if let Some(there) = self.head(key).await? {
+                return if there.size == size { Ok(()) } else { Err(words::differs(key, there.size, size)) };
+            }
+            let conditional = !self.unconditional.load(Ordering::Relaxed);
+            let Err(error) = self.send(key, upload, conditional).await else { return Ok(()) };
+            match fault::refusal(&error) {
+                Some(said) if conditional && said.lost_condition() => {}
+                Some(said) if conditional && said.not_implemented() => {
+                    self.unconditional.store(true, Ordering::Relaxed)
+                }
+                _ => return Err(fault::explain(&self.place, &error)),
+            }
+        }
+        Err(Error::new(
+            Kind::Unavailable,
+            "bucket.busy",
+            format!("another writer is at work on {key} in {}", self.place),
+        )
+        .advice("It is tried again."))
+    }
+
+    async fn fetch(&self, key: &str, range: Option<Range<u64>>) -> Result<Bytes> {
+        key::check(key)?;
+        let (mut last, mut same) = (None, true);
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                tokio::time::sleep(self.patience.first_wait * attempt).await;
+            }
+            let answer = self.ask(key, range.as_ref()).await?;
+            let window = self.window(key, &answer, range.as_ref())?;
+            match read::body(answer.body, window, self.patience.idle).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(Broken::TooLarge) => return Err(too_large(&self.place, key)),
+                Err(broken) => {
+                    same &= last.is_none_or(|before| before == broken);
+                    last = Some(broken);
+                }
+            }
+        }
+        Err(self.broken(key, last, same))
+    }
+
+    async fn ask(&self, key: &str, range: Option<&Range<u64>>) -> Result<GetObjectOutput> {
+        let mut get = self.client.get_object().bucket(&self.bucket).key(self.name(key));
+        get = match range {
+            Some(range) => get.range(format!("bytes={}-{}", range.start, range.end - 1)),
+            None => get.checksum_mode(ChecksumMode::Enabled),
+        };
+        let answer = get.send().await.map_err(|error| match fault::refusal(&error) {
+            Some(said) if said.no_object() => {
+                self.saw_bucket();
+                words::missing(key)
+            }
+            Some(said) if said.status == 416 => fault::short(&self.place, key),
+            _ => fault::explain(&self.place, &error),
+        })?;
+        self.saw_bucket();
+        Ok(answer)
+    }
+
+    /// Which part of the answer's body is what was asked for.
+    fn window(&self, key: &str, answer: &GetObjectOutput, range: Option<&Range<u64>>) -> Result<Window> {
+        let length = answer.content_length().map(|length| u64::try_from(length).unwrap_or(u64::MAX));
+        let Some(range) = range else {
+            if length.is_some_and(|length| length > read::LARGEST_OBJECT) {
+                return Err(too_large(&self.place, key));
+            }
+            return Ok(Window { skip: 0, keep: length });
+        };
+        let want = range.end - range.start;
+        let Some(claimed) = answer.content_range() else {
+            // A store that does not know ranges sends the whole object.
+            return if length.is_some_and(|length| length < range.end) {
+                Err(fault::short(&self.place, key))
+            } else {
+                Ok(Window { skip: range.start, keep: Some(want) })
+            };
+        };
+        match read::content_range(claimed) {
+            Some(got) if got == *range && length.is_none_or(|length| length == want) => {
+                Ok(Window { skip: 0, keep: Some(want) })
+            }
+            Some(got) if got.start == range.start && got.end < range.end => Err(fault::short(&self.place, key)),
+            _ => Err(Error::new(
+                Kind::Corrupt,
+                "object.range",
+                format!("{} answered with other bytes than were asked for", self.place),
+            )
+            .advice("A proxy or the store itself handles ranges wrongly; run the bucket probe.")),
+        }
+    }
+
+    /// The error for bodies that would not come whole. The same end at every try is the object's end.
+    fn broken(&self, key: &str, last: Option<Broken>, same: bool) -> Error {
+        match last {
+            Some(Broken::Checksum) => Error::new(
+                Kind::Corrupt,
+                "object.corrupt",
+                format!("object {key} in {} does not match the checksum kept with it", self.place),
+            )
+            .advice("Run check: what the cache still holds is sent again."),
+            Some(Broken::Cut(_)) if same => fault::short(&self.place, key),
+            Some(Broken::Silent) => fault::unreachable(&self.place, "it fell silent in the middle of an object"),
+            _ => fault::unreachable(&self.place, "the connection broke in the middle of an object"),
+        }
+    }
+
+    /// HEAD answers have no body and so no reason; a small listing tells it.
+    async fn reason(&self) -> Option<Error> {
+        let asked =
+            self.client.list_objects_v2().bucket(&self.bucket).prefix(self.name("probe/")).max_keys(1).send().await;
+        asked.err().map(|error| fault::explain(&self.place, &error))
+    }
+}
+
+struct Upload {
+    bytes: Bytes,
+    /// Base 64, as the checksum header has it.
+    sha256: String,
+}
+
+impl Upload {
+    async fn of(bytes: Bytes) -> Result<Upload> {
+        let hash = |bytes: &Bytes| aws_smithy_types::base64::encode(Sha256::digest(bytes));
+        let sha256 = if bytes.len() <= HASH_INLINE {
+            hash(&bytes)
+        } else {
+            let shared = bytes.clone();
+            tokio::task::spawn_blocking(move || hash(&shared))
+                .await
+                .map_err(|_| Error::bug("hashing an upload was broken off"))?
+        };
+        Ok(Upload { bytes, sha256 })
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
+        key::check(key)?;
+        let upload = Upload::of(bytes).await?;
+        match mode {
+            PutMode::Once => self.put_once(key, &upload).await,
+            PutMode::Replace => {
+                self.send(key, &upload, false).await.map_err(|error| fault::explain(&self.place, &error))
+            }
+        }
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes> {
+        self.fetch(key, None).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        if range.start < range.end {
+            return self.fetch(key, Some(range)).await;
+        }
+        key::check(key)?;
+        if range.start > range.end {
+            return Err(words::bad_range(key, &range));
+        }
+        match self.head(key).await? {
+            Some(there) if range.start <= there.size => Ok(Bytes::new()),
+            Some(there) => Err(words::short(key, &range, there.size)),
+            None => Err(words::missing(key)),
+        }
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
+        key::check(key)?;
+        let error = match self.client.head_object().bucket(&self.bucket).key(self.name(key)).send().await {
+            Ok(found) => {
+                self.saw_bucket();
+                let size = found.content_length().and_then(|size| u64::try_from(size).ok());
+                let size = size.ok_or_else(|| odd_listing(&self.place, "an object without a size"))?;
+                return Ok(Some(ObjectInfo { key: key.to_owned(), size }));
+            }
+            Err(error) => error,
+        };
+        let said = fault::refusal(&error);
+        if said.as_ref().is_some_and(|said| said.status == 404) {
+            if !self.seen.load(Ordering::Relaxed) {
+                if let Some(reason) = self.reason().await {
+                    return Err(reason);
+                }
+                self.saw_bucket();
+            }
+            return Ok(None);
+        }
+        if said.is_some_and(|said| matches!(said.status, 300..=499))
+            && let Some(reason) = self.reason().await
+        {
+            return Err(reason);
+        }
+        Err(fault::explain(&self.place, &error))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
+        key::check_prefix(prefix)?;
+        let full = self.name(prefix);
+        let (mut found, mut tokens, mut token) = (Vec::new(), HashSet::new(), None::<String>);
+        for _ in 0..MOST_PAGES {
+            let asked = self.client.list_objects_v2().bucket(&self.bucket).prefix(&full).set_continuation_token(token);
+            let page = asked.send().await.map_err(|error| fault::explain(&self.place, &error))?;
+            self.saw_bucket();
+            for object in page.contents() {
+                let key = object.key().and_then(|name| name::ours(&self.prefix, name));
+                let Some(key) = key.filter(|key| key.starts_with(prefix)) else { continue };
+                let size = object.size().and_then(|size| u64::try_from(size).ok());
+                let size = size.ok_or_else(|| odd_listing(&self.place, "an object without a size"))?;
+                found.push(ObjectInfo { key: key.to_owned(), size });
+            }
+            if found.len() > MOST_LISTED {
+                return Err(odd_listing(&self.place, "more objects than can be"));
+            }
+            if !page.is_truncated().unwrap_or(false) {
+                found.sort_by(|a, b| a.key.cmp(&b.key));
+                found.dedup_by(|a, b| a.key == b.key);
+                return Ok(found);
+            }
+            let next = page.next_continuation_token().filter(|next| tokens.insert((*next).to_owned()));
+            token = Some(next.ok_or_else(|| odd_listing(&self.place, "pages that lead in a circle"))?.to_owned());
+        }
+        Err(odd_listing(&self.place, "pages without end"))
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        key::check(key)?;
+        let Err(error) = self.client.delete_object().bucket(&self.bucket).key(self.name(key)).send().await else {
+            return Ok(());
+        };
+        match fault::refusal(&error) {
+            Some(said) if said.no_object() => Ok(()),
+            _ => Err(fault::explain(&self.place, &error)),
+        }
+    }
+}
+
+fn too_large(place: &str, key: &str) -> Error {
+    Error::new(Kind::Corrupt, "object.too_large", format!("object {key} in {place} is far larger than any of ours"))
+}
+
+fn odd_listing(place: &str, what: &str) -> Error {
+    Error::new(Kind::Unavailable, "bucket.listing", format!("{place} gave a listing with {what}"))
+        .advice("Check the endpoint and any proxy in between; the listing is not used.")
+}
