@@ -2,6 +2,7 @@
 
 use crate::{Error, Moment, Result, bucket::BucketUrl, bucket::Credentials};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Format of the bundle.
 pub const FORMAT: u32 = 1;
@@ -34,7 +35,7 @@ pub struct Enrolment {
 }
 
 /// The signed envelope, a JSON file or one line `hfe1_…`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignedBundle {
     /// JSON of [`Enrolment`], exactly as signed.
     pub payload: String,

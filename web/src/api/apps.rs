@@ -1,0 +1,51 @@
+//! Apps, their policies, and backups of them.
+
+use super::Accepted;
+use crate::{
+    extract::{Body, Named},
+    fault::{Answer, Fault},
+    shared::{App, shielded},
+};
+use axum::{Json, extract::State};
+use holdfast_model::{
+    job::JobView,
+    view::{AppView, AssignRequest, BackupRequest},
+};
+
+/// All apps, found now or remembered.
+#[utoipa::path(get, path = "/apps", tag = "apps", responses((status = 200, description = "Apps", body = Vec<AppView>)))]
+pub(super) async fn app_list(State(app): State<App>) -> Json<Vec<AppView>> {
+    Json(app.appliance.apps().await)
+}
+
+/// One app.
+#[utoipa::path(get, path = "/apps/{host}/{app}", tag = "apps",
+    params(("host" = String, Path, description = "Host name"), ("app" = String, Path, description = "App name")),
+    responses((status = 200, description = "The app", body = AppView)))]
+pub(super) async fn app_get(State(app): State<App>, Named((host, name)): Named<(String, String)>) -> Answer<AppView> {
+    Ok(Json(app.appliance.app(&format!("{host}/{name}")).await?))
+}
+
+/// Puts an app under a policy, or takes it off.
+#[utoipa::path(put, path = "/apps/{host}/{app}/policy", tag = "apps", request_body = AssignRequest,
+    params(("host" = String, Path, description = "Host name"), ("app" = String, Path, description = "App name")),
+    responses((status = 200, description = "The app as it is now", body = AppView)))]
+pub(super) async fn app_assign(
+    State(app): State<App>,
+    Named((host, name)): Named<(String, String)>,
+    Body(request): Body<AssignRequest>,
+) -> Answer<AppView> {
+    let id = format!("{host}/{name}");
+    let assigned = async move { app.appliance.app_assign(&id, request.policy.as_deref()).await };
+    Ok(Json(shielded(assigned).await?))
+}
+
+/// Starts backups, one job per app.
+#[utoipa::path(post, path = "/backups", tag = "apps", request_body = BackupRequest,
+    responses((status = 202, description = "The jobs, in the order asked", body = Vec<JobView>)))]
+pub(super) async fn backup_start(
+    State(app): State<App>,
+    Body(request): Body<BackupRequest>,
+) -> Result<Accepted<Vec<JobView>>, Fault> {
+    Ok(Accepted(shielded(async move { app.appliance.backup(request).await }).await?))
+}

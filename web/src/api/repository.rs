@@ -1,0 +1,100 @@
+//! The repository as a whole: check, prune, recovery kit, recovery.
+
+use super::Accepted;
+use crate::{
+    extract::{Asked, Body},
+    fault::{Answer, Fault},
+    listen::Peer,
+    shared::{App, Caller, shielded},
+};
+use axum::{
+    Extension, Json,
+    extract::{ConnectInfo, State},
+    http::StatusCode,
+};
+use holdfast_model::{
+    Error, Kind, Secret,
+    job::JobView,
+    view::{CheckView, KitView, PruneView, RecoverRequest, StepUp},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// How deep to check.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckDepth {
+    /// Read and verify every byte in both tiers; else presence and sizes.
+    #[serde(default)]
+    read_data: bool,
+}
+
+/// Findings of the last finished check; `null` before the first.
+#[utoipa::path(get, path = "/check", tag = "repository",
+    responses((status = 200, description = "Findings", body = Option<CheckView>)))]
+pub(super) async fn check_get(State(app): State<App>) -> Json<Option<CheckView>> {
+    Json(app.appliance.check_report().await)
+}
+
+/// Starts a check.
+#[utoipa::path(post, path = "/check", tag = "repository", params(CheckDepth),
+    responses((status = 202, description = "The job", body = JobView)))]
+pub(super) async fn check_start(
+    State(app): State<App>,
+    Asked(depth): Asked<CheckDepth>,
+) -> Result<Accepted<JobView>, Fault> {
+    Ok(Accepted(shielded(async move { app.appliance.check(depth.read_data).await }).await?))
+}
+
+/// What prune would do.
+#[utoipa::path(get, path = "/prune", tag = "repository", responses((status = 200, description = "The plan", body = PruneView)))]
+pub(super) async fn prune_plan(State(app): State<App>) -> Answer<PruneView> {
+    Ok(Json(app.appliance.prune_plan().await?))
+}
+
+/// Starts a prune.
+#[utoipa::path(post, path = "/prune", tag = "repository", responses((status = 202, description = "The job", body = JobView)))]
+pub(super) async fn prune_start(State(app): State<App>) -> Result<Accepted<JobView>, Fault> {
+    Ok(Accepted(shielded(async move { app.appliance.prune().await }).await?))
+}
+
+/// The recovery kit. Asks for the password again: who has the kit and the bucket has the data.
+#[utoipa::path(post, path = "/kit", tag = "repository", request_body = StepUp,
+    responses((status = 200, description = "The kit", body = KitView)))]
+pub(super) async fn kit_make(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Extension(caller): Extension<Caller>,
+    Body(proof): Body<StepUp>,
+) -> Answer<KitView> {
+    step_up(&app, peer, &caller, proof).await?;
+    Ok(Json(app.appliance.kit().await?))
+}
+
+/// Says that the kit is stored in a safe place.
+#[utoipa::path(post, path = "/kit/confirm", tag = "repository", responses((status = 204, description = "Noted")))]
+pub(super) async fn kit_confirm(State(app): State<App>) -> Result<StatusCode, Fault> {
+    shielded(async move { app.appliance.kit_confirm().await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Rebuilds the appliance from a bucket and a kit. Only on an appliance without snapshots.
+#[utoipa::path(post, path = "/recover", tag = "repository", request_body = RecoverRequest,
+    responses((status = 202, description = "The job", body = JobView)))]
+pub(super) async fn recover_start(
+    State(app): State<App>,
+    Body(request): Body<RecoverRequest>,
+) -> Result<Accepted<JobView>, Fault> {
+    Ok(Accepted(shielded(async move { app.appliance.recover(request).await }).await?))
+}
+
+async fn step_up(app: &App, peer: Peer, caller: &Caller, proof: StepUp) -> Result<(), Fault> {
+    if caller.is_local() {
+        return Ok(());
+    }
+    let Some(password) = proof.password.map(Secret::new) else {
+        return Err(Error::new(Kind::Denied, "login.step_up", "this needs your password again").into());
+    };
+    app.attempt(peer, app.appliance.user_verify(&caller.name, &password)).await
+}

@@ -1,0 +1,69 @@
+//! Restore points, and putting them back.
+
+use super::Accepted;
+use crate::{
+    extract::{Asked, Body, Named},
+    fault::{Answer, Fault},
+    shared::{App, shielded},
+};
+use axum::{Json, extract::State, http::StatusCode};
+use holdfast_model::{
+    job::JobView,
+    view::{PlanView, RestoreRequest, SnapshotDetail, SnapshotView},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Which snapshots to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SnapshotFilter {
+    /// Only of this app: `host/name` or a unique name.
+    #[serde(default)]
+    app: Option<String>,
+}
+
+/// Snapshots, oldest first.
+#[utoipa::path(get, path = "/snapshots", tag = "snapshots", params(SnapshotFilter),
+    responses((status = 200, description = "Snapshots", body = Vec<SnapshotView>)))]
+pub(super) async fn snapshot_list(
+    State(app): State<App>,
+    Asked(filter): Asked<SnapshotFilter>,
+) -> Answer<Vec<SnapshotView>> {
+    Ok(Json(app.appliance.snapshots(filter.app.as_deref()).await?))
+}
+
+/// One snapshot with its contents.
+#[utoipa::path(get, path = "/snapshots/{id}", tag = "snapshots",
+    params(("id" = String, Path, description = "Snapshot id or a unique beginning")),
+    responses((status = 200, description = "The snapshot", body = SnapshotDetail)))]
+pub(super) async fn snapshot_get(State(app): State<App>, Named(id): Named<String>) -> Answer<SnapshotDetail> {
+    Ok(Json(app.appliance.snapshot(&id).await?))
+}
+
+/// Forgets a snapshot; prune frees its space.
+#[utoipa::path(delete, path = "/snapshots/{id}", tag = "snapshots",
+    params(("id" = String, Path, description = "Snapshot id or a unique beginning")),
+    responses((status = 204, description = "Forgotten")))]
+pub(super) async fn snapshot_forget(State(app): State<App>, Named(id): Named<String>) -> Result<StatusCode, Fault> {
+    shielded(async move { app.appliance.snapshot_forget(&id).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a restore would do.
+#[utoipa::path(post, path = "/restores/plan", tag = "snapshots", request_body = RestoreRequest,
+    responses((status = 200, description = "The plan", body = PlanView)))]
+pub(super) async fn restore_plan(State(app): State<App>, Body(request): Body<RestoreRequest>) -> Answer<PlanView> {
+    Ok(Json(app.appliance.restore_plan(request).await?))
+}
+
+/// Starts a restore.
+#[utoipa::path(post, path = "/restores", tag = "snapshots", request_body = RestoreRequest,
+    responses((status = 202, description = "The job", body = JobView)))]
+pub(super) async fn restore_start(
+    State(app): State<App>,
+    Body(request): Body<RestoreRequest>,
+) -> Result<Accepted<JobView>, Fault> {
+    Ok(Accepted(shielded(async move { app.appliance.restore(request).await }).await?))
+}
