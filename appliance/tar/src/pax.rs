@@ -1,0 +1,132 @@
+//! PAX bodies: records of `length key=value\n`, read strictly.
+
+/// What matters of the records of one body; unknown keys are left to those who restore.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Records {
+    /// `path`, or GNU's name of a sparse member.
+    pub(crate) path: Option<Vec<u8>>,
+    /// `linkpath`.
+    pub(crate) link: Option<Vec<u8>>,
+    /// `size`.
+    pub(crate) size: Option<u64>,
+}
+
+const MALFORMED: &str = "a PAX record is malformed";
+
+/// Reads a body. Of equal keys the last counts; an empty value takes an earlier one back.
+pub(crate) fn parse(mut body: &[u8]) -> Result<Records, &'static str> {
+    let mut records = Records::default();
+    let mut sparse_name = None;
+    while !body.is_empty() {
+        let Record { key, value, rest } = record(body)?;
+        match key {
+            b"path" => records.path = name(value)?,
+            b"GNU.sparse.name" => sparse_name = name(value)?,
+            b"linkpath" => records.link = name(value)?,
+            b"size" => records.size = size(value)?,
+            _ => {}
+        }
+        body = rest;
+    }
+    if sparse_name.is_some() {
+        records.path = sparse_name;
+    }
+    Ok(records)
+}
+
+impl Records {
+    /// These records, and the `other` ones where these say nothing.
+    pub(crate) fn or(self, other: &Records) -> Records {
+        Records {
+            path: self.path.or_else(|| other.path.clone()),
+            link: self.link.or_else(|| other.link.clone()),
+            size: self.size.or(other.size),
+        }
+    }
+}
+
+/// The first record of a body, and what follows it.
+struct Record<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+    rest: &'a [u8],
+}
+
+fn record(body: &[u8]) -> Result<Record<'_>, &'static str> {
+    let space = body.iter().take(8).position(|&b| b == b' ').ok_or(MALFORMED)?;
+    let length = usize::try_from(decimal(&body[..space])?).map_err(|_| MALFORMED)?;
+    if length > body.len() || length < space + 4 {
+        return Err(MALFORMED);
+    }
+    let (this, rest) = body.split_at(length);
+    let this = this[space + 1..].strip_suffix(b"\n").ok_or(MALFORMED)?;
+    let equals = this.iter().position(|&b| b == b'=').ok_or(MALFORMED)?;
+    let (key, value) = (&this[..equals], &this[equals + 1..]);
+    if key.is_empty() || key.contains(&0) {
+        return Err(MALFORMED);
+    }
+    Ok(Record { key, value, rest })
+}
+
+fn name(value: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
+    if value.contains(&0) {
+        return Err("a PAX name holds a NUL");
+    }
+    Ok(Some(value).filter(|value| !value.is_empty()).map(<[u8]>::to_vec))
+}
+
+fn size(value: &[u8]) -> Result<Option<u64>, &'static str> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let size = decimal(value).map_err(|_| "a PAX size is no size")?;
+    if size > i64::MAX as u64 {
+        return Err("a PAX size is beyond all measure");
+    }
+    Ok(Some(size))
+}
+
+/// Decimal digits only: no sign, no blank.
+fn decimal(digits: &[u8]) -> Result<u64, &'static str> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(MALFORMED);
+    }
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or(MALFORMED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_counts_and_empty_takes_back() {
+        let records = parse(b"9 path=a\n9 path=b\n11 size=17\n8 size=\n14 linkpath=x\n").unwrap();
+        assert_eq!(records, Records { path: Some(b"b".into()), link: Some(b"x".into()), size: None });
+        assert_eq!(parse(b"").unwrap(), Records::default());
+        let newline = parse(b"12 path=a\nb\n").unwrap();
+        assert_eq!(newline.path.unwrap(), b"a\nb");
+    }
+
+    #[test]
+    fn malformed_bodies_are_refused() {
+        let wrong: [&[u8]; 14] = [
+            b"x",
+            b"9 path=a",
+            b"8 path=a\n",
+            b"10 path=ab\n",
+            b"-9 path=a\n",
+            b"+9 path=a\n",
+            b"9 =path\n\n",
+            b"0 \n",
+            b"11 size=-1\n",
+            b"12 size=1e9\n",
+            b"99999999999999999999 path=a\n",
+            b"10 path=\0a\n",
+            b"7 path\n",
+            b"28 size=9223372036854775808\n",
+        ];
+        for body in wrong {
+            assert!(parse(body).is_err(), "{:?}", String::from_utf8_lossy(body));
+        }
+    }
+}
