@@ -1,1 +1,4 @@
-//! holdfast-tests
+//! The whole house under test, and the tools to do it: a real appliance, a demo project, an S3 server in process.
+
+pub mod demo;
+pub mod house;

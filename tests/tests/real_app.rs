@@ -1,0 +1,131 @@
+//! A real project on a real engine: saved, wiped, restored in place; then on another engine from the bucket alone.
+
+use holdfast_tests::{
+    demo::Demo,
+    house::{self, Setup},
+};
+use serde_json::Value;
+use std::path::Path;
+
+const ENGINE: &str = "/var/run/docker.sock";
+
+fn scale() -> u32 {
+    std::env::var("HOLDFAST_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
+}
+
+/// Everything that must be the same after a restore, network and containers alike.
+fn normalised(demo: &Demo) -> Vec<(String, Value)> {
+    demo.inspect().into_iter().map(|(name, value)| (name, holdfast_restore::normalise(&value))).collect()
+}
+
+fn assert_same(before: &[(String, Value)], after: &[(String, Value)]) {
+    assert_eq!(before.len(), after.len(), "other containers than before");
+    for ((name, old), (_, new)) in before.iter().zip(after) {
+        let text = |value: &Value| serde_json::to_string_pretty(value).expect("JSON prints");
+        let (old, new) = (text(old), text(new));
+        let differ: Vec<_> = old.lines().zip(new.lines()).filter(|(a, b)| a != b).collect();
+        assert!(old == new, "{name} differs after the restore: {differ:#?}");
+    }
+}
+
+#[test]
+fn an_app_comes_back_in_place_and_an_unchanged_backup_is_free() {
+    let Some(binary) = house::real_parts("real_app") else { return };
+    let home = tempfile::tempdir().expect("a folder");
+    let demo = Demo::start("hfreal", scale(), "172.31.81", ENGINE);
+    let appliance = Setup::new(&binary, &home.path().join("data")).start();
+    let mut writer = demo.write_for(20);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let before = normalised(&demo);
+    let first = appliance.backup("hfreal");
+    writer.kill().ok();
+    writer.wait().ok();
+
+    let shown = appliance.cli(&["snapshots", "hfreal"]).expect(0).json();
+    assert_eq!(shown[0]["id"], first.as_str());
+    assert_eq!(shown[0]["consistency"], "pause");
+    assert_eq!(shown[0]["state"]["local"], "present");
+
+    // Quiet now: a second backup settles, a third must be free.
+    demo.exec("db", "psql -U postgres -qc checkpoint");
+    demo.docker("stop hfreal-db-1 hfreal-redis-1");
+    appliance.backup("hfreal");
+    let third = appliance.backup("hfreal");
+    let list = appliance.cli(&["snapshots", "hfreal"]).expect(0).json();
+    let last = list.as_array().and_then(|all| all.iter().find(|s| s["id"] == third.as_str())).expect("it is listed").clone();
+    let (new, logical) = (last["bytes_new"].as_u64().unwrap_or(u64::MAX), last["bytes_logical"].as_u64().unwrap_or(0));
+    assert!(logical > 0 && new * 1000 < logical, "an unchanged backup stored {new} of {logical} bytes");
+    assert_eq!(last["stats"]["images_known"], 3, "images were read again");
+
+    demo.remove();
+    house::sh("docker rmi holdfast-demo/db:1 holdfast-demo/web:1 holdfast-demo/redis:1 >/dev/null");
+    appliance.cli(&["restore", &first, "--in-place", "--yes", "--wait"]).expect(0);
+    demo.verify_database("hfreal");
+    assert_eq!(demo.exec("redis", "redis-cli get greeting").trim(), "hello");
+    house::wait_for("the web server answers", 20, || {
+        house::run(std::process::Command::new("curl").args(["-fsS", &format!("http://127.0.0.1:{}/", demo.port)])).out.contains("hfreal")
+    });
+    assert_same(&before, &normalised(&demo));
+    assert!(house::sh("docker ps -aq --filter label=io.holdfast.helper").trim().is_empty(), "helpers were left behind");
+}
+
+#[test]
+fn an_app_stands_beside_its_original() {
+    let Some(binary) = house::real_parts("real_app beside") else { return };
+    let home = tempfile::tempdir().expect("a folder");
+    let demo = Demo::start("hfside", 1, "172.31.82", ENGINE);
+    let appliance = Setup::new(&binary, &home.path().join("data")).start();
+    let snapshot = appliance.backup("hfside");
+    let plan = appliance.cli(&["restore", &snapshot, "--as", "hfcopy", "--dry-run"]).expect(0).json();
+    assert!(plan["conflicts"].as_array().is_some_and(Vec::is_empty), "{plan}");
+    let copy = Demo { project: "hfcopy".into(), port: 0, folder: demo.folder.join("none"), socket: ENGINE.into() };
+    let said = appliance.cli(&["restore", &snapshot, "--as", "hfcopy", "--wait"]);
+    assert!(said.code == 0 || said.code == 3, "{}{}", said.out, said.err);
+    demo.verify_database("hfcopy");
+    demo.verify_database("hfside");
+    copy.remove();
+}
+
+#[test]
+fn bucket_and_kit_alone_bring_everything_back_on_another_engine() {
+    let Some(binary) = house::real_parts("real_app recover") else { return };
+    let Ok(engine2) = std::env::var("HOLDFAST_TEST_ENGINE2") else { return };
+    let Some((endpoint, access, secret)) = house::seaweed() else { return };
+    let home = tempfile::tempdir().expect("a folder");
+    let bucket = make_bucket(&endpoint, &access, &secret, home.path());
+    let demo = Demo::start("hfmove", scale(), "172.31.83", ENGINE);
+    let setup = Setup::new(&binary, &home.path().join("data")).bucket(&bucket).keys(&access, &secret);
+    let appliance = setup.start();
+    appliance.cli(&["policy", "assign", "hfmove", "silver"]).expect(0);
+    let snapshot = appliance.backup("hfmove");
+    appliance.wait_cloud(&snapshot, 300);
+    let kit = home.path().join("kit.txt");
+    appliance.cli(&["key", "kit", "--output", kit.to_str().expect("a text path")]).expect(0);
+    drop(appliance.kill());
+    std::fs::remove_dir_all(home.path().join("data")).expect("the data folder can be removed");
+    let before = normalised(&demo);
+    let old = demo.verify_database("hfmove");
+
+    let second = Setup::new(&binary, &home.path().join("second")).keys(&access, &secret).socket(&engine2);
+    let said = second.cli(&["recover", "--bucket", &bucket, "--kit", kit.to_str().expect("a text path")]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let appliance = second.start();
+    let policies = appliance.cli(&["policy", "ls"]).expect(0).json();
+    assert!(policies.to_string().contains("local/hfmove"), "the assignment is not back: {policies}");
+    appliance.cli(&["host", "add", "second", &format!("unix://{engine2}")]).expect(0);
+    demo.remove();
+    let said = appliance.cli(&["restore", &snapshot, "--to", "second", "--yes", "--wait"]);
+    assert!(said.code == 0 || said.code == 3, "{}{}", said.out, said.err);
+    let moved = Demo { project: "hfmove".into(), port: demo.port, folder: demo.folder.clone(), socket: engine2.clone() };
+    let new = moved.verify_database("hfmove");
+    assert!(!new.is_empty() && !old.is_empty());
+    assert_same(&before, &normalised(&moved));
+    moved.remove();
+}
+
+/// A bucket of this test's own, made with the provider's command as a provider would.
+fn make_bucket(endpoint: &str, access: &str, secret: &str, home: &Path) -> String {
+    let name = format!("hf-{}-{}", std::process::id(), home.file_name().map(|n| n.to_string_lossy().to_lowercase().replace('.', "")).unwrap_or_default());
+    house::s3_make_bucket(endpoint, access, secret, &name);
+    format!("s3://{name}?endpoint={endpoint}&region=us-east-1")
+}
