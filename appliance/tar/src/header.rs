@@ -69,6 +69,28 @@ impl Header<'_> {
         }
     }
 
+    // What does not say where things lie is read patiently: a writer's odd owner is no reason to give up.
+
+    /// Permission bits.
+    pub(crate) fn mode(&self) -> u32 {
+        number(&self.block[100..108]).map_or(0, |mode| (mode & 0o7777) as u32)
+    }
+
+    /// Owner.
+    pub(crate) fn uid(&self) -> u64 {
+        number(&self.block[108..116]).unwrap_or(0)
+    }
+
+    /// Group.
+    pub(crate) fn gid(&self) -> u64 {
+        number(&self.block[116..124]).unwrap_or(0)
+    }
+
+    /// Last change, seconds.
+    pub(crate) fn mtime(&self) -> i64 {
+        number(&self.block[136..148]).ok().and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0)
+    }
+
     /// Whether content can follow.
     pub(crate) fn may_have_content(&self) -> bool {
         !matches!(self.flag, b'1'..=b'6')

@@ -48,6 +48,14 @@ pub struct Member {
     pub size: u64,
     /// Target of a link; empty for everything else.
     pub link: Vec<u8>,
+    /// Permission bits, with set-id and sticky bits; 0 if the field cannot be read.
+    pub mode: u32,
+    /// Numeric owner; 0 if it cannot be read.
+    pub uid: u64,
+    /// Numeric group; 0 if it cannot be read.
+    pub gid: u64,
+    /// Last change in whole seconds since 1970, rounded down; 0 if it cannot be read.
+    pub mtime: i64,
 }
 
 /// How a stream ended.

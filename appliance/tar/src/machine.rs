@@ -79,7 +79,16 @@ impl Machine {
             body: Vec::new(),
             ahead: Ahead::default(),
             global: Records::default(),
-            member: Member { path: Vec::new(), kind: MemberKind::File, size: 0, link: Vec::new() },
+            member: Member {
+                path: Vec::new(),
+                kind: MemberKind::File,
+                size: 0,
+                link: Vec::new(),
+                mode: 0,
+                uid: 0,
+                gid: 0,
+                mtime: 0,
+            },
             end: End::default(),
         }
     }
@@ -204,7 +213,9 @@ impl Machine {
             MemberKind::HardLink | MemberKind::Symlink => pax.link.or(ahead.link).unwrap_or_else(|| header.link()),
             _ => Vec::new(),
         };
-        self.member = Member { path, kind, size, link };
+        let (uid, gid) = (pax.uid.unwrap_or(header.uid()), pax.gid.unwrap_or(header.gid()));
+        let mtime = pax.mtime.unwrap_or(header.mtime());
+        self.member = Member { path, kind, size, link, mode: header.mode(), uid, gid, mtime };
         self.end.entries += 1;
         self.state = State::Opening;
         Ok(())

@@ -9,6 +9,12 @@ pub(crate) struct Records {
     pub(crate) link: Option<Vec<u8>>,
     /// `size`.
     pub(crate) size: Option<u64>,
+    /// `uid`.
+    pub(crate) uid: Option<u64>,
+    /// `gid`.
+    pub(crate) gid: Option<u64>,
+    /// `mtime`, whole seconds, rounded down.
+    pub(crate) mtime: Option<i64>,
 }
 
 const MALFORMED: &str = "a PAX record is malformed";
@@ -24,6 +30,9 @@ pub(crate) fn parse(mut body: &[u8]) -> Result<Records, &'static str> {
             b"GNU.sparse.name" => sparse_name = name(value)?,
             b"linkpath" => records.link = name(value)?,
             b"size" => records.size = size(value)?,
+            b"uid" => records.uid = decimal(value).ok(),
+            b"gid" => records.gid = decimal(value).ok(),
+            b"mtime" => records.mtime = seconds(value),
             _ => {}
         }
         body = rest;
@@ -41,6 +50,9 @@ impl Records {
             path: self.path.or_else(|| other.path.clone()),
             link: self.link.or_else(|| other.link.clone()),
             size: self.size.or(other.size),
+            uid: self.uid.or(other.uid),
+            gid: self.gid.or(other.gid),
+            mtime: self.mtime.or(other.mtime),
         }
     }
 }
@@ -75,6 +87,18 @@ fn name(value: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
     Ok(Some(value).filter(|value| !value.is_empty()).map(<[u8]>::to_vec))
 }
 
+/// Whole seconds of a decimal fraction, rounded down; `None` if it is none.
+fn seconds(value: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let whole_seconds: i64 = whole.parse().ok()?;
+    let is_below = whole.starts_with('-') && fraction.bytes().any(|byte| byte != b'0');
+    whole_seconds.checked_sub(i64::from(is_below))
+}
+
 fn size(value: &[u8]) -> Result<Option<u64>, &'static str> {
     if value.is_empty() {
         return Ok(None);
@@ -101,10 +125,19 @@ mod tests {
     #[test]
     fn last_counts_and_empty_takes_back() {
         let records = parse(b"9 path=a\n9 path=b\n11 size=17\n8 size=\n14 linkpath=x\n").unwrap();
-        assert_eq!(records, Records { path: Some(b"b".into()), link: Some(b"x".into()), size: None });
+        assert_eq!(records, Records { path: Some(b"b".into()), link: Some(b"x".into()), ..Records::default() });
         assert_eq!(parse(b"").unwrap(), Records::default());
         let newline = parse(b"12 path=a\nb\n").unwrap();
         assert_eq!(newline.path.unwrap(), b"a\nb");
+    }
+
+    #[test]
+    fn owners_and_times_are_read_and_odd_ones_left_out() {
+        let records = parse(b"18 uid=3000000000\n9 gid=-1\n15 mtime=-1.25\n").unwrap();
+        assert_eq!((records.uid, records.gid, records.mtime), (Some(3_000_000_000), None, Some(-2)));
+        for (text, seconds) in [("1.5", Some(1)), ("-0.5", Some(-1)), ("7", Some(7)), ("x", None), ("1.x", None)] {
+            assert_eq!(super::seconds(text.as_bytes()), seconds, "{text}");
+        }
     }
 
     #[test]
