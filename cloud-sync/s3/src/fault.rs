@@ -207,6 +207,7 @@ fn by_code(place: &str, said: &Refusal) -> Option<Error> {
         "BucketAlreadyExists" | "BucketAlreadyOwnedByYou" | "EntityAlreadyExists" => {
             Error::new(Kind::Conflict, "bucket.exists", format!("{place} exists already"))
         }
+        "NotImplemented" | "MethodNotAllowed" | "InvalidAction" | "UnknownOperationException" => not_supported(place),
         "NoSuchEntity" => Error::not_found("bucket.no_entity", format!("what was asked for is not known at {place}")),
         _ => return None,
     })
@@ -220,9 +221,7 @@ fn by_status(place: &str, said: &Refusal) -> Error {
         408 | 429 | 503 => busy(place),
         413 => Error::new(Kind::Refused, "bucket.too_large", format!("{place} does not take objects of this size")),
 
-        501 | 405 => {
-            Error::new(Kind::Refused, "bucket.not_supported", format!("{place} does not know what it was asked to do"))
-        }
+        501 | 405 => not_supported(place),
         507 => full(place),
         500..=599 => Error::new(
             Kind::Unavailable,
@@ -306,6 +305,10 @@ fn duration(seconds: u64) -> String {
 fn full(place: &str) -> Error {
     Error::new(Kind::Full, "bucket.full", format!("{place} has no room left: its quota or its disks are full"))
         .advice("Ask the provider for more quota, or keep fewer snapshots in the cloud; the cache holds what waits.")
+}
+
+fn not_supported(place: &str) -> Error {
+    Error::new(Kind::Refused, "bucket.not_supported", format!("{place} does not know what it was asked to do"))
 }
 
 fn busy(place: &str) -> Error {

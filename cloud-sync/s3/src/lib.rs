@@ -8,11 +8,18 @@
 //! stores differ in which one they check; nothing that comes back is trusted in length, range or
 //! number; no error, log line or `Debug` output holds a secret.
 
+mod admin;
 mod fault;
+mod iam;
 mod name;
+mod probe;
 mod read;
+mod signed;
 mod store;
 mod wire;
 
+pub use admin::Admin;
+pub use iam::{AccessKey, Iam};
+pub use probe::{probe, probe_store};
 pub use store::S3Store;
 pub use wire::{Patience, Reach};

@@ -6,6 +6,8 @@ use std::{error::Error as StdError, ops::Range, time::Duration};
 
 /// Largest object that is read whole. Packs stay below 128 MiB; the rest is room for old formats.
 pub(crate) const LARGEST_OBJECT: u64 = 1 << 30;
+/// Largest answer that is no object: an IAM or error document.
+const LARGEST_ANSWER: u64 = 1 << 20;
 /// Memory taken before bytes have arrived; a hostile length costs no more than this.
 const FIRST_ROOM: u64 = 4 << 20;
 
@@ -32,8 +34,17 @@ pub(crate) enum Broken {
 }
 
 /// Reads the wanted bytes of a body.
-pub(crate) async fn body(mut stream: ByteStream, window: Window, idle: Duration) -> Result<Bytes, Broken> {
-    let most = window.keep.unwrap_or(LARGEST_OBJECT);
+pub(crate) async fn body(stream: ByteStream, window: Window, idle: Duration) -> Result<Bytes, Broken> {
+    bounded(stream, window, LARGEST_OBJECT, idle).await
+}
+
+/// Reads a whole answer that can only be small.
+pub(crate) async fn small(stream: ByteStream, idle: Duration) -> Result<Bytes, Broken> {
+    bounded(stream, Window { skip: 0, keep: None }, LARGEST_ANSWER, idle).await
+}
+
+async fn bounded(mut stream: ByteStream, window: Window, limit: u64, idle: Duration) -> Result<Bytes, Broken> {
+    let most = window.keep.unwrap_or(limit);
     let mut kept = BytesMut::with_capacity(usize::try_from(most.min(FIRST_ROOM)).unwrap_or(0));
     let (mut passed, mut total) = (0u64, 0u64);
     loop {
