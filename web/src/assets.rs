@@ -35,7 +35,7 @@ pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
     if let Some(file) = Ui::get(path) {
         return send(path, file, &headers);
     }
-    if is_file_name(path) {
+    if path != FIRST_PAGE && is_file_name(path) {
         return nothing_here(uri.path());
     }
     match Ui::get(FIRST_PAGE) {
