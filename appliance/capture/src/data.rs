@@ -1,0 +1,280 @@
+//! Volumes and host paths: what is to be read, and reading it through helpers.
+//!
+//! Nothing is left out without a name: what cannot or should not be read becomes a problem.
+
+use crate::{
+    Sink, StreamKind,
+    helper::{Helper, Mounted},
+    member::{Member, Mount, unique},
+    peek::{Head, peek},
+};
+use holdfast_docker::Engine;
+use holdfast_model::{
+    Error, Kind, Problem, Result,
+    snapshot::{BindSection, Fidelity, RawJson, StreamRef, VolumeSection},
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Host paths that are no data of the app, or far more than its data.
+const HOST_SYSTEM: [&str; 10] =
+    ["/", "/dev", "/proc", "/sys", "/run", "/var/run", "/var/lib/docker", "/var/lib/containerd", "/etc", "/usr"];
+/// Of these nothing below is data either.
+const HOST_SYSTEM_BELOW: [&str; 3] = ["/dev/", "/proc/", "/sys/"];
+
+/// A file that shrinks while it is read cuts the archive: one more try settles most of them.
+const TRIES: u32 = 2;
+
+/// A volume to read.
+#[derive(Clone, Debug)]
+pub(crate) struct Volume {
+    name: String,
+    anonymous: bool,
+    inspect: RawJson,
+    created: String,
+    /// Its bytes lie elsewhere (a plugin, NFS): failing to read them is no fault of the host.
+    external: bool,
+}
+
+/// A host path to read.
+#[derive(Clone, Debug)]
+pub(crate) struct Bind {
+    source: String,
+    users: String,
+}
+
+/// Where reading happens.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) owner: String,
+}
+
+/// Sorts out mounts: volumes and host paths to read, each once; the rest becomes problems.
+pub(crate) async fn plan(
+    engine: &dyn Engine,
+    members: &[Member],
+    problems: &mut Vec<Problem>,
+) -> Result<(Vec<Volume>, Vec<Bind>)> {
+    let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let (mut volumes, mut binds) = (Vec::new(), Vec::new());
+    for member in members {
+        for mount in member.mounts() {
+            match mount.kind.as_str() {
+                "volume" => volumes.push(mount.name),
+                "bind" => {
+                    users.entry(mount.source.clone()).or_default().push(member.name.clone());
+                    binds.push(mount.source);
+                }
+                "tmpfs" => problems.push(tmpfs(member, &mount)),
+                other => problems.push(odd_mount(member, &mount, other)),
+            }
+        }
+    }
+    let mut read = Vec::new();
+    for name in unique(volumes) {
+        read.push(inspect(engine, &name).await?);
+    }
+    let mut paths = Vec::new();
+    for source in unique(binds) {
+        let users = users.remove(&source).unwrap_or_default().join(", ");
+        match forbidden(&source) {
+            Some(why) => problems.push(not_captured(&source, &users, why)),
+            None => paths.push(Bind { source, users }),
+        }
+    }
+    Ok((read, paths))
+}
+
+async fn inspect(engine: &dyn Engine, name: &str) -> Result<Volume> {
+    let text = engine.volume_inspect(name).await.map_err(|error| match error.kind() {
+        Kind::NotFound => {
+            Error::not_found("volume.gone", format!("volume {name} is used by the app and is not on the host"))
+                .caused_by(error)
+        }
+        _ => error.while_doing(format!("look at volume {name}")),
+    })?;
+    let inspect = RawJson(text);
+    let value = inspect.parse()?;
+    let made_by_docker = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let labelled = value["Labels"].get("com.docker.volume.anonymous").is_some();
+    let option = |key: &str| value["Options"].get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let remote = ["nfs", "nfs4", "cifs"].contains(&option("type").as_str());
+    Ok(Volume {
+        anonymous: made_by_docker || labelled,
+        created: value["CreatedAt"].as_str().unwrap_or_default().to_owned(),
+        external: remote || value["Driver"] != "local",
+        name: name.to_owned(),
+        inspect,
+    })
+}
+
+impl Reader {
+    /// Reads a volume. Fails loudly, unless the volume's bytes lie outside the host.
+    pub(crate) async fn volume(&self, volume: &Volume) -> Result<(VolumeSection, Vec<Problem>)> {
+        self.sink.item(&format!("volume {}", volume.name));
+        let (stream, problems) = match self.volume_stream(volume).await {
+            Ok(stream) => (Some(stream), Vec::new()),
+            Err(error) if volume.external && is_the_volumes(&error) => {
+                let problem = Problem::error(
+                    "volume.not_captured",
+                    &volume.name,
+                    format!(
+                        "the content of volume {} lies outside the host and could not be read: {}",
+                        volume.name,
+                        error.chain()
+                    ),
+                )
+                .advice("Check the volume's driver and its storage, or back that storage up where it lives.");
+                (None, vec![problem])
+            }
+            Err(error) => return Err(error.while_doing(format!("read volume {}", volume.name))),
+        };
+        let section = VolumeSection {
+            name: volume.name.clone(),
+            anonymous: volume.anonymous,
+            inspect: volume.inspect.clone(),
+            stream,
+            fidelity: Fidelity::Api,
+        };
+        Ok((section, problems))
+    }
+
+    async fn volume_stream(&self, volume: &Volume) -> Result<StreamRef> {
+        let helper = Helper::open(self.engine.clone(), &self.owner, Mounted::Volume(&volume.name)).await?;
+        let read = async {
+            // Mounting a name that vanished makes a new, empty volume: it must not pass for the app's.
+            let now: Value = RawJson(self.engine.volume_inspect(&volume.name).await?).parse()?;
+            if now["CreatedAt"].as_str().unwrap_or_default() != volume.created {
+                return Err(Error::not_found(
+                    "volume.gone",
+                    format!("volume {} was removed during the capture", volume.name),
+                ));
+            }
+            let (head, stream) = self.store(&helper, &format!("volume {}", volume.name)).await?;
+            match head {
+                Head::Directory => stream.ok_or_else(|| Error::bug("a directory was not stored")),
+                _ => Err(short(&format!("volume {} came without its root directory", volume.name))),
+            }
+        };
+        let outcome = read.await;
+        let closed = helper.close().await;
+        let stream = outcome?;
+        closed.map(|()| stream)
+    }
+
+    /// Reads a host path; one that cannot be read becomes a problem, unless the host or the repository fails.
+    pub(crate) async fn bind(&self, bind: &Bind) -> Result<(BindSection, Vec<Problem>)> {
+        self.sink.item(&format!("host path {}", bind.source));
+        let section =
+            |directory, stream| BindSection { source: bind.source.clone(), directory, stream, fidelity: Fidelity::Api };
+        match self.bind_stream(bind).await {
+            Ok((Head::Empty, _)) => {
+                let why = "it is a socket, which holds no data";
+                Ok((section(false, None), vec![not_captured(&bind.source, &bind.users, why)]))
+            }
+            Ok((head, stream)) => Ok((section(head == Head::Directory, stream), Vec::new())),
+            Err(error) if error.code() == "bind.missing" => {
+                let problem = Problem::warning(
+                    "bind.missing",
+                    &bind.source,
+                    format!(
+                        "the host path {} of {} does not exist, so nothing of it was captured",
+                        bind.source, bind.users
+                    ),
+                );
+                Ok((section(true, None), vec![problem]))
+            }
+            Err(error) if is_the_volumes(&error) => {
+                let doing = format!("the host path {} of {} was not captured", bind.source, bind.users);
+                Ok((section(true, None), vec![Problem::from_error(&bind.source, &error.while_doing(doing))]))
+            }
+            Err(error) => Err(error.while_doing(format!("read host path {}", bind.source))),
+        }
+    }
+
+    async fn bind_stream(&self, bind: &Bind) -> Result<(Head, Option<StreamRef>)> {
+        let helper = Helper::open(self.engine.clone(), &self.owner, Mounted::HostPath(&bind.source)).await?;
+        let outcome = self.store(&helper, &format!("host path {}", bind.source)).await;
+        let closed = helper.close().await;
+        let found = outcome?;
+        closed.map(|()| found)
+    }
+
+    /// Stores what the helper mounts; an archive that was cut is read once more.
+    async fn store(&self, helper: &Helper, label: &str) -> Result<(Head, Option<StreamRef>)> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let peeked = peek(helper.read().await?).await?;
+            match peeked.head {
+                Head::Empty => return Ok((Head::Empty, None)),
+                Head::Unclear => return Err(short("what the engine sent is not an archive")),
+                head => match self.sink.store(label, StreamKind::Tar, peeked.stream).await {
+                    Err(error) if error.code() == "stream.short" && tries < TRIES => {}
+                    outcome => return Ok((head, Some(outcome?))),
+                },
+            }
+        }
+    }
+}
+
+/// Whether an error speaks of what was read, not of the host, the repository or a wish to stop.
+fn is_the_volumes(error: &Error) -> bool {
+    matches!(error.code(), "stream.short" | "host.refused" | "host.failed" | "path.not_found" | "container.conflict")
+}
+
+fn short(what: &str) -> Error {
+    Error::new(Kind::Corrupt, "stream.short", what)
+}
+
+/// Why a host path is not read, if it is not.
+fn forbidden(source: &str) -> Option<&'static str> {
+    let path = match source.trim_end_matches('/') {
+        "" => "/",
+        path => path,
+    };
+    if path.ends_with(".sock") || path.ends_with(".socket") {
+        return Some("it is a socket, which holds no data");
+    }
+    let system = HOST_SYSTEM.contains(&path) || HOST_SYSTEM_BELOW.iter().any(|start| path.starts_with(start));
+    system.then_some("it is a part of the host's own system, not data of the app")
+}
+
+fn not_captured(source: &str, users: &str, why: &str) -> Problem {
+    Problem::warning("bind.not_captured", source, format!("the host path {source} of {users} was not captured: {why}"))
+}
+
+fn tmpfs(member: &Member, mount: &Mount) -> Problem {
+    Problem::note(
+        "tmpfs.not_captured",
+        &member.name,
+        format!("{} of {} lies in memory and was not captured", mount.destination, member.name),
+    )
+}
+
+fn odd_mount(member: &Member, mount: &Mount, kind: &str) -> Problem {
+    Problem::warning(
+        "mount.not_captured",
+        &member.name,
+        format!("{} of {} is a mount of kind “{kind}”, which cannot be captured", mount.destination, member.name),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_paths_that_are_no_data_are_named() {
+        for path in
+            ["/", "/var/run/docker.sock", "/run/podman/podman.sock", "/proc", "/sys/fs/cgroup", "/dev/sda", "/etc/"]
+        {
+            assert!(forbidden(path).is_some(), "{path}");
+        }
+        for path in ["/srv/data", "/etc/localtime", "/home/x/compose", "/var/lib/docker-data", "/devel"] {
+            assert!(forbidden(path).is_none(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Holding an app still, and letting it go whatever happens (law L6).
+//!
+//! A keeper task owns every hold: it writes the journal, freezes, waits for the release, the deadline
+//! or the disappearance of whoever asked, and then lets all members go. So a cancelled or panicking
+//! capture can never leave an app frozen while the process lives; the journal covers its death.
+
+use crate::journal::{Held, Journal};
+use futures::future::join_all;
+use holdfast_docker::Engine;
+use holdfast_model::{Error, Kind, Moment, Result};
+use holdfast_runtime::Backoff;
+use serde_json::Value;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+/// Tries to let a member go before the hold is handed to the journal as left over: about half a minute.
+const LET_GO_TRIES: u32 = 8;
+
+/// Docker's own default when a container names no stop timeout.
+const STOP_SECONDS: u32 = 10;
+
+/// How members are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Pause,
+    Stop,
+}
+
+/// One member to hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Seconds it may take to stop.
+    pub(crate) stop_seconds: Option<u32>,
+}
+
+/// What to hold, in start order, and for how long.
+pub(crate) struct Order {
+    pub(crate) host: String,
+    pub(crate) app: String,
+    pub(crate) way: Way,
+    pub(crate) members: Vec<Member>,
+    pub(crate) now: Moment,
+    pub(crate) limit: Duration,
+}
+
+/// A hold in force. Dropping it lets the members go too, only without telling how it went.
+pub(crate) struct Hold {
+    release: oneshot::Sender<()>,
+    keeper: JoinHandle<Ending>,
+    expired: Arc<AtomicBool>,
+    /// Members that run and could not be held (they restart all the time).
+    pub(crate) not_held: Vec<String>,
+}
+
+/// How a hold ended.
+pub(crate) struct Ending {
+    /// The limit was reached before the release.
+    pub(crate) expired: bool,
+    /// From the first touch until all members ran again.
+    pub(crate) lasted: Duration,
+    /// Set when a member could not be brought back.
+    pub(crate) error: Option<Error>,
+}
+
+impl Hold {
+    /// Holds all members; on an error nothing is held any more.
+    pub(crate) async fn take(engine: Arc<dyn Engine>, journal: Arc<Journal>, order: Order) -> Result<Hold> {
+        let (release, released) = oneshot::channel();
+        let (ready, begun) = oneshot::channel();
+        let expired = Arc::new(AtomicBool::new(false));
+        let keeper = Keeper { engine, journal, order, expired: expired.clone() };
+        let keeper = tokio::spawn(keeper.run(ready, released));
+        match begun.await {
+            Ok(Ok(not_held)) => Ok(Hold { release, keeper, expired, not_held }),
+            Ok(Err(error)) => {
+                // Everything must be let go before the caller hears of it.
+                let ending = keeper.await.ok().and_then(|ending| ending.error);
+                Err(ending.map_or(error, |worse| worse.while_doing("let the app go after it could not be held")))
+            }
+            Err(_) => Err(Error::bug("the keeper of a hold ended early")),
+        }
+    }
+
+    /// Whether the limit was reached, so that members run while they are read.
+    pub(crate) fn expired(&self) -> bool {
+        self.expired.load(Ordering::SeqCst)
+    }
+
+    /// Lets all members go; returns when they run as before.
+    pub(crate) async fn end(self) -> Ending {
+        // A keeper that let go by itself at the deadline does not listen any more.
+        let _ = self.release.send(());
+        self.keeper.await.unwrap_or_else(|error| Ending {
+            expired: false,
+            lasted: Duration::ZERO,
+            error: Some(Error::bug("the keeper of a hold died").caused_by(error)),
+        })
+    }
+}
+
+struct Keeper {
+    engine: Arc<dyn Engine>,
+    journal: Arc<Journal>,
+    order: Order,
+    expired: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    async fn run(self, ready: oneshot::Sender<Result<Vec<String>>>, released: oneshot::Receiver<()>) -> Ending {
+        let begun = Instant::now();
+        let entry = match self.journal.begin(self.entry()).await {
+            Ok(entry) => entry,
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return Ending { expired: false, lasted: Duration::ZERO, error: None };
+            }
+        };
+        let deadline = tokio::time::Instant::now() + self.order.limit;
+        let mut expired = false;
+        // Taking hold is never broken off half-way: a request in flight could freeze a member after it was let go.
+        match self.touch().await {
+            Err(error) => drop(ready.send(Err(error))),
+            Ok(not_held) => {
+                if ready.send(Ok(not_held)).is_ok() {
+                    tokio::select! {
+                        _ = released => {}
+                        () = tokio::time::sleep_until(deadline) => {
+                            expired = true;
+                            self.expired.store(true, Ordering::SeqCst);
+                        }
+                    }
+                }
+            }
+        }
+        let error = self.untouch(entry).await.err();
+        Ending { expired, lasted: begun.elapsed(), error }
+    }
+
+    fn entry(&self) -> Held {
+        let order = &self.order;
+        Held {
+            host: order.host.clone(),
+            app: order.app.clone(),
+            since: order.now,
+            deadline: order.now.plus_seconds(i64::try_from(order.limit.as_secs()).unwrap_or(i64::MAX)),
+            containers: self.pairs(),
+            paused: order.way == Way::Pause,
+        }
+    }
+
+    fn pairs(&self) -> Vec<(String, String)> {
+        self.order.members.iter().map(|member| (member.id.clone(), member.name.clone())).collect()
+    }
+
+    /// Freezes all at once, or stops one after another against the start order.
+    async fn touch(&self) -> Result<Vec<String>> {
+        let mut not_held = Vec::new();
+        match self.order.way {
+            Way::Pause => {
+                for outcome in join_all(self.order.members.iter().map(|member| self.pause(member))).await {
+                    not_held.extend(outcome?);
+                }
+            }
+            Way::Stop => {
+                for member in self.order.members.iter().rev() {
+                    let seconds = member.stop_seconds.unwrap_or(STOP_SECONDS);
+                    self.engine.container_stop(&member.id, seconds).await.map_err(|error| {
+                        gone(&member.name, error).while_doing(format!("stop container {}", member.name))
+                    })?;
+                }
+            }
+        }
+        Ok(not_held)
+    }
+
+    /// Returns the member's name if it runs and cannot be paused.
+    async fn pause(&self, member: &Member) -> Result<Option<String>> {
+        let doing = || format!("pause container {}", member.name);
+        match self.engine.container_pause(&member.id).await {
+            Ok(()) => Ok(None),
+            Err(error) if error.kind() == Kind::Conflict => match state(&*self.engine, &member.id).await? {
+                Some(state) if state.running && !state.paused => Ok(Some(member.name.clone())),
+                Some(_) => Ok(None),
+                None => Err(gone(&member.name, error).while_doing(doing())),
+            },
+            Err(error) => Err(gone(&member.name, error).while_doing(doing())),
+        }
+    }
+
+    async fn untouch(&self, entry: String) -> Result<()> {
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+        let members = self.pairs();
+        loop {
+            match let_go(&*self.engine, self.order.way, &members).await {
+                Ok(()) => return self.journal.close(&entry).await,
+                Err(error) if backoff.failures() >= LET_GO_TRIES => {
+                    self.journal.disown(&entry);
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::warn!(app = %self.order.app, error = %error.chain(), "a held app could not be let go yet");
+                    tokio::time::sleep(backoff.failed()).await;
+                }
+            }
+        }
+    }
+}
+
+/// Brings members back to running: unpaused, or started in order. One that is gone is fine; one that
+/// died while paused is somebody else's doing. All are tried, the first error is told.
+pub(crate) async fn let_go(engine: &dyn Engine, way: Way, members: &[(String, String)]) -> Result<()> {
+    let outcomes = match way {
+        Way::Pause => join_all(members.iter().map(|(id, name)| unpause(engine, id, name))).await,
+        Way::Stop => {
+            let mut outcomes = Vec::new();
+            for (id, name) in members {
+                outcomes.push(start(engine, id, name).await);
+            }
+            outcomes
+        }
+    };
+    outcomes.into_iter().collect()
+}
+
+async fn unpause(engine: &dyn Engine, id: &str, name: &str) -> Result<()> {
+    let first = match engine.container_unpause(id).await {
+        Err(error) if !matches!(error.kind(), Kind::Conflict | Kind::NotFound) => {
+            return Err(error.while_doing(format!("unpause container {name}")));
+        }
+        other => other,
+    };
+    match state(engine, id).await? {
+        Some(state) if state.paused => {
+            let cause =
+                first.err().unwrap_or_else(|| Error::new(Kind::Conflict, "container.state", "it is paused again"));
+            Err(cause.while_doing(format!("container {name} is still paused")))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn start(engine: &dyn Engine, id: &str, name: &str) -> Result<()> {
+    match engine.container_start(id).await {
+        Err(error) if error.kind() == Kind::NotFound && state(engine, id).await?.is_none() => Ok(()),
+        outcome => outcome.map_err(|error| error.while_doing(format!("start container {name} again"))),
+    }
+}
+
+struct State {
+    running: bool,
+    paused: bool,
+}
+
+async fn state(engine: &dyn Engine, id: &str) -> Result<Option<State>> {
+    let text = match engine.container_inspect(id).await {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let value: Value = serde_json::from_str(&text).map_err(|error| {
+        Error::invalid("inspect.malformed", "a container's description is not JSON").caused_by(error)
+    })?;
+    let flag = |name: &str| value["State"][name].as_bool().unwrap_or(false);
+    Ok(Some(State { running: flag("Running"), paused: flag("Paused") }))
+}
+
+/// A container that vanished under our hands gets its name into the error.
+pub(crate) fn gone(name: &str, error: Error) -> Error {
+    if error.code() != "container.not_found" {
+        return error;
+    }
+    Error::not_found("container.gone", format!("container {name} was removed while the app was being captured"))
+        .advice("Back the app up again when it has settled.")
+        .caused_by(error)
+}

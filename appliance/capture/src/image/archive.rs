@@ -1,0 +1,56 @@
+//! An image archive as a sequence of members; its end is proved.
+
+use bytes::Bytes;
+use futures::StreamExt;
+use holdfast_docker::ByteStream;
+use holdfast_model::{Error, Kind, Result};
+use holdfast_tar::{Step, Walker};
+
+/// The walker with the stream that feeds it.
+pub(crate) struct Archive {
+    stream: ByteStream,
+    walker: Option<Walker>,
+}
+
+impl Archive {
+    pub(crate) fn new(stream: ByteStream) -> Archive {
+        Archive { stream, walker: Some(Walker::new()) }
+    }
+
+    /// The next step; `None` after the proved end. `Corrupt` (`image.cut`) if the archive was cut.
+    pub(crate) async fn next(&mut self) -> Result<Option<Step>> {
+        loop {
+            let Some(walker) = self.walker.as_mut() else { return Ok(None) };
+            if let Some(step) = walker.step()? {
+                return Ok(Some(step));
+            }
+            match self.stream.next().await {
+                Some(bytes) => walker.feed(bytes?),
+                None => {
+                    let walker = self.walker.take().unwrap_or_default();
+                    walker.finish().map_err(cut)?;
+                }
+            }
+        }
+    }
+
+    /// Content of the open member up to `enough` bytes, and whether the member is whole already.
+    pub(crate) async fn begin(&mut self, enough: usize) -> Result<(Vec<Bytes>, bool)> {
+        let (mut pieces, mut length) = (Vec::new(), 0);
+        while length < enough {
+            match self.next().await? {
+                Some(Step::Data(bytes)) => {
+                    length += bytes.len();
+                    pieces.push(bytes);
+                }
+                _ => return Ok((pieces, true)),
+            }
+        }
+        Ok((pieces, false))
+    }
+}
+
+/// Not `stream.short`: that is the word for a layer's own tar.
+fn cut(error: Error) -> Error {
+    Error::new(Kind::Corrupt, "image.cut", "the engine ended the image archive early").caused_by(error)
+}

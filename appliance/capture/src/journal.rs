@@ -1,0 +1,155 @@
+//! The durable list of members that we hold (law L6): one fsynced file per hold.
+//!
+//! Invariants: an entry is on disk before the first member is touched; it leaves the disk only after
+//! every member was seen in its former state. An entry that no hold of this process owns is left over
+//! from a crash or from a host that could not be reached, and is undone by whoever asks.
+
+use crate::hold::{Way, let_go};
+use holdfast_docker::Engine;
+use holdfast_model::{Error, Moment, Result};
+use holdfast_runtime::random;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// A hold found in the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Registered name of the host.
+    pub host: String,
+    /// The app.
+    pub app: String,
+    /// When it was taken.
+    pub since: Moment,
+    /// When it should have ended.
+    pub deadline: Moment,
+    /// (container id, name), in start order.
+    pub containers: Vec<(String, String)>,
+    /// Paused (true) or stopped (false).
+    pub paused: bool,
+}
+
+/// All holds of this appliance.
+#[derive(Debug)]
+pub struct Journal {
+    folder: PathBuf,
+    entries: Mutex<BTreeMap<String, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    held: Held,
+    /// A hold of this process answers for it.
+    owned: bool,
+}
+
+impl Journal {
+    /// Opens or makes the journal's folder and reads what is left over.
+    pub fn open(folder: &Path) -> Result<Journal> {
+        let failed = |error| Error::io(format!("open the journal of held containers in {}", folder.display()), error);
+        fs::create_dir_all(folder).map_err(failed)?;
+        let mut entries = BTreeMap::new();
+        for file in fs::read_dir(folder).map_err(failed)? {
+            let path = file.map_err(failed)?.path();
+            let Some(id) = entry_id(&path) else { continue };
+            let bytes = fs::read(&path).map_err(failed)?;
+            match serde_json::from_slice(&bytes) {
+                Ok(held) => drop(entries.insert(id, Entry { held, owned: false })),
+                // The file stays for a person to look at; refusing to start would free nobody.
+                Err(error) => tracing::error!(path = %path.display(), %error, "a journal entry is not readable"),
+            }
+        }
+        Ok(Journal { folder: folder.to_owned(), entries: Mutex::new(entries) })
+    }
+
+    /// Holds that nobody in this process owns: left by a crash or given up because a host was gone.
+    pub fn left_over(&self) -> Vec<Held> {
+        self.entries().values().filter(|entry| !entry.owned).map(|entry| entry.held.clone()).collect()
+    }
+
+    /// Lets members of a left-over hold go and removes the entry once all run as before. An error keeps the entry.
+    pub async fn undo(&self, engine: &dyn Engine, held: &Held) -> Result<()> {
+        let found =
+            self.entries().iter().find(|(_, entry)| !entry.owned && entry.held == *held).map(|(id, _)| id.clone());
+        let Some(id) = found else { return Ok(()) };
+        let way = if held.paused { Way::Pause } else { Way::Stop };
+        let_go(engine, way, &held.containers).await?;
+        self.close(&id).await
+    }
+
+    /// Writes an entry; when this returns, it survives a power cut.
+    pub(crate) async fn begin(&self, held: Held) -> Result<String> {
+        let id = hex::encode(random::<8>());
+        let bytes = serde_json::to_vec(&held).map_err(|error| Error::bug("a hold is not JSON").caused_by(error))?;
+        let (folder, path) = (self.folder.clone(), self.path(&id));
+        // Known before it is written: whatever happens meanwhile, the entry has an owner.
+        self.entries().insert(id.clone(), Entry { held, owned: true });
+        let written = on_disk("write", move || write_durably(&folder, &path, &bytes)).await;
+        if written.is_err() {
+            self.entries().remove(&id);
+        }
+        written.map(|()| id)
+    }
+
+    /// Removes an entry for good.
+    pub(crate) async fn close(&self, id: &str) -> Result<()> {
+        let (folder, path) = (self.folder.clone(), self.path(id));
+        let removed = on_disk("clear", move || {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+            File::open(&folder)?.sync_all()
+        });
+        match removed.await {
+            Ok(()) => drop(self.entries().remove(id)),
+            Err(error) => {
+                self.disown(id);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The hold could not be undone now: the entry becomes left over.
+    pub(crate) fn disown(&self, id: &str) {
+        if let Some(entry) = self.entries().get_mut(id) {
+            entry.owned = false;
+        }
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn entry_id(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_suffix(".json").map(str::to_owned)
+}
+
+fn write_durably(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let mut file = File::create(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// File work waits for the disk: it runs where waiting is allowed.
+async fn on_disk(doing: &str, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<()> {
+    let outcome = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::bug("the journal's disk work did not end").caused_by(error))?;
+    outcome.map_err(|error| Error::io(format!("{doing} the journal of held containers"), error))
+}

@@ -1,0 +1,356 @@
+//! The course of a capture: look, images, hold, read, let go, look again.
+//!
+//! What does not change is read before the hold, so that it is short. Whatever happens, the hold is ended
+//! before the outcome is told.
+
+use crate::{
+    Journal, Sink, data,
+    found::{FoundApp, group, one_offs},
+    hold::{Ending, Hold, Order, Way},
+    image, layer,
+    member::{Member, inspect_all, unique},
+    network,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use holdfast_docker::Engine;
+use holdfast_model::{
+    Error, Kind, Moment, Problem, Result,
+    policy::Consistency,
+    snapshot::{
+        BindSection, ContainerSection, EngineInfo, Fidelity, ImageSection, NetworkSection, RunState, VolumeSection,
+    },
+};
+use holdfast_runtime::{Clock, Stop};
+use std::{sync::Arc, time::Duration};
+
+/// Reads at once: two keep the host's disk and the line busy, more only disturb the app.
+const READS_AT_ONCE: usize = 2;
+const PHASES: u32 = 4;
+
+/// What to capture and how.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Registered name of the host.
+    pub host: String,
+    /// App name: compose project or container.
+    pub app: String,
+    /// How the app is to be held still.
+    pub consistency: Consistency,
+    /// Longest time members may be held; then they are let go and the capture goes on with them running,
+    /// named by the problem `hold.expired`.
+    pub hold_limit: Duration,
+    /// Label put on every helper (value of `io.holdfast.helper`): the appliance's id.
+    pub owner: String,
+}
+
+/// All of an app, captured.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// Whether it is a compose project.
+    pub project: bool,
+    /// Engine it was captured from.
+    pub engine: EngineInfo,
+    /// When it began.
+    pub time: Moment,
+    /// How the app was held still: what was reached, not what was asked.
+    pub consistency: Consistency,
+    /// The lowest fidelity of all parts.
+    pub fidelity: Fidelity,
+    /// Containers, in start order.
+    pub containers: Vec<ContainerSection>,
+    /// Images that the containers need.
+    pub images: Vec<ImageSection>,
+    /// Volumes, by name.
+    pub volumes: Vec<VolumeSection>,
+    /// Host paths, by path.
+    pub binds: Vec<BindSection>,
+    /// Networks that the app uses.
+    pub networks: Vec<NetworkSection>,
+    /// What was not captured or not as asked.
+    pub problems: Vec<Problem>,
+    /// Images of which not a byte was read.
+    pub images_known: u64,
+    /// Milliseconds that members were held.
+    pub freeze_ms: u64,
+    /// Bytes that all of it restores to, images included.
+    pub bytes_logical: u64,
+}
+
+/// Captures an app. `NotFound` (`app.gone`) if it is not there, `container.gone` if a member was removed
+/// meanwhile, `Stopped` if asked to stop. No member stays held, however it ends.
+pub async fn capture(
+    engine: Arc<dyn Engine>,
+    ask: Ask,
+    journal: Arc<Journal>,
+    sink: Arc<dyn Sink>,
+    clock: &Clock,
+    stop: &Stop,
+) -> Result<Captured> {
+    let work = Work { engine, ask, journal, sink, now: clock.now() };
+    let ready = until_stopped(stop, work.prepare()).await?;
+    work.read(ready, stop).await
+}
+
+async fn until_stopped<T>(stop: &Stop, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(Error::new(Kind::Stopped, "capture.stopped", "the capture was stopped")),
+        outcome = work => outcome,
+    }
+}
+
+struct Work {
+    engine: Arc<dyn Engine>,
+    ask: Ask,
+    journal: Arc<Journal>,
+    sink: Arc<dyn Sink>,
+    now: Moment,
+}
+
+/// All that is known before anything is held.
+struct Ready {
+    captured: Captured,
+    members: Vec<Member>,
+    volumes: Vec<data::Volume>,
+    binds: Vec<data::Bind>,
+}
+
+/// One piece of reading, done.
+enum Piece {
+    Volume(VolumeSection, Vec<Problem>),
+    Bind(BindSection, Vec<Problem>),
+    Layer(usize, layer::Layer),
+}
+
+impl Work {
+    async fn prepare(&self) -> Result<Ready> {
+        self.sink.phase("inspect", 1, PHASES);
+        let info = self.engine.info().await?;
+        let mut problems = Vec::new();
+        if info.product == "podman" {
+            problems.push(Problem::warning(
+                "podman.reduced",
+                &self.ask.host,
+                "Podman's archive interface does not tell owners of files: they are captured as root's",
+            ));
+        }
+        let app = self.find(&mut problems).await?;
+        let members = inspect_all(&*self.engine, &app).await?;
+        let (volumes, binds) = data::plan(&*self.engine, &members, &mut problems).await?;
+        let networks = network::describe(&*self.engine, &members, &mut problems).await?;
+        self.sink.phase("images", 2, PHASES);
+        let (mut images, mut images_known) = (Vec::new(), 0);
+        for id in unique(members.iter().map(|member| member.image.clone())) {
+            if let Some(taken) = image::take(&*self.engine, &*self.sink, &id, &mut problems).await? {
+                images_known += u64::from(taken.known);
+                images.push(taken.section);
+            }
+        }
+        let captured = Captured {
+            project: app.project,
+            engine: info,
+            time: self.now,
+            consistency: self.ask.consistency,
+            fidelity: Fidelity::Api,
+            containers: members.iter().map(section).collect(),
+            images,
+            volumes: Vec::new(),
+            binds: Vec::new(),
+            networks,
+            problems,
+            images_known,
+            freeze_ms: 0,
+            bytes_logical: 0,
+        };
+        Ok(Ready { captured, members, volumes, binds })
+    }
+
+    /// A project goes before a container of the same name.
+    async fn find(&self, problems: &mut Vec<Problem>) -> Result<FoundApp> {
+        let listing = self.engine.container_list().await?;
+        let named = group(&listing).into_iter().filter(|app| app.name == self.ask.app);
+        let app = named.max_by_key(|app| app.project).ok_or_else(|| {
+            Error::not_found("app.gone", format!("there is no app {} on host {}", self.ask.app, self.ask.host))
+                .advice("Its snapshots stay; list them to restore it.")
+        })?;
+        for name in one_offs(&listing, &app.name).into_iter().filter(|_| app.project) {
+            let text = format!("container {name} is a one-off run of the project and was not captured");
+            problems.push(Problem::note("container.one_off", name, text));
+        }
+        Ok(app)
+    }
+
+    async fn read(&self, ready: Ready, stop: &Stop) -> Result<Captured> {
+        let Ready { mut captured, members, volumes, binds } = ready;
+        self.sink.phase("hold", 3, PHASES);
+        let holds = self.hold(&members, &mut captured.problems).await?;
+        self.sink.phase("data", 4, PHASES);
+        let reading = self.pieces(&members, &volumes, &binds);
+        let outcome = until_stopped(stop, reading).await;
+        let expired_early = holds.iter().any(Hold::expired);
+        let not_held: Vec<String> = holds.iter().flat_map(|hold| hold.not_held.clone()).collect();
+        let mut endings = Vec::new();
+        for hold in holds {
+            endings.push(hold.end().await);
+        }
+        let pieces = outcome?;
+        self.still_there(&members).await?;
+        for piece in pieces {
+            place(&mut captured, piece);
+        }
+        self.judge(&mut captured, &endings, expired_early, &not_held);
+        captured.volumes.sort_by(|a, b| a.name.cmp(&b.name));
+        captured.binds.sort_by(|a, b| a.source.cmp(&b.source));
+        captured.bytes_logical = logical(&captured);
+        Ok(captured)
+    }
+
+    /// Members that run are held; those that somebody else paused stay as they are.
+    async fn hold(&self, members: &[Member], problems: &mut Vec<Problem>) -> Result<Vec<Hold>> {
+        let running = || members.iter().filter(|member| member.state == RunState::Running);
+        let groups = match self.ask.consistency {
+            Consistency::None => Vec::new(),
+            Consistency::Pause => vec![(Way::Pause, running().map(Member::to_hold).collect::<Vec<_>>())],
+            Consistency::Stop => {
+                for member in running().filter(|member| member.removes_itself) {
+                    problems.push(Problem::note(
+                        "hold.removes_itself",
+                        &member.name,
+                        format!("container {} is removed when it stops, so it was paused instead", member.name),
+                    ));
+                }
+                let stopped = running().filter(|member| !member.removes_itself).map(Member::to_hold).collect();
+                let paused = running().filter(|member| member.removes_itself).map(Member::to_hold).collect();
+                vec![(Way::Stop, stopped), (Way::Pause, paused)]
+            }
+        };
+        let mut holds: Vec<Hold> = Vec::new();
+        for (way, members) in groups {
+            if members.is_empty() {
+                continue;
+            }
+            let (host, app) = (self.ask.host.clone(), self.ask.app.clone());
+            let order = Order { host, app, way, members, now: self.now, limit: self.ask.hold_limit };
+            match Hold::take(self.engine.clone(), self.journal.clone(), order).await {
+                Ok(hold) => holds.push(hold),
+                Err(error) => {
+                    for hold in holds {
+                        hold.end().await;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(holds)
+    }
+
+    async fn pieces(&self, members: &[Member], volumes: &[data::Volume], binds: &[data::Bind]) -> Result<Vec<Piece>> {
+        let reader =
+            data::Reader { engine: self.engine.clone(), sink: self.sink.clone(), owner: self.ask.owner.clone() };
+        let reader = &reader;
+        let mut reads: Vec<futures::future::BoxFuture<'_, Result<Piece>>> = Vec::new();
+        for volume in volumes {
+            reads.push(Box::pin(async move {
+                reader.volume(volume).await.map(|(section, problems)| Piece::Volume(section, problems))
+            }));
+        }
+        for bind in binds {
+            reads.push(Box::pin(async move {
+                reader.bind(bind).await.map(|(section, problems)| Piece::Bind(section, problems))
+            }));
+        }
+        for (place, member) in members.iter().enumerate() {
+            reads.push(Box::pin(async move {
+                layer::read(&*self.engine, &*self.sink, member).await.map(|layer| Piece::Layer(place, layer))
+            }));
+        }
+        stream::iter(reads).buffer_unordered(READS_AT_ONCE).try_collect().await
+    }
+
+    /// A member that was removed meanwhile makes the whole capture doubtful.
+    async fn still_there(&self, members: &[Member]) -> Result<()> {
+        let listing = self.engine.container_list().await?;
+        let gone = members.iter().find(|member| !listing.iter().any(|found| found["Id"] == member.id.as_str()));
+        match gone {
+            None => Ok(()),
+            Some(member) => Err(Error::not_found(
+                "container.gone",
+                format!("container {} was removed while the app was being captured", member.name),
+            )
+            .advice("Back the app up again when it has settled.")),
+        }
+    }
+
+    /// Says what was reached, and what became of the hold.
+    fn judge(&self, captured: &mut Captured, endings: &[Ending], expired_early: bool, not_held: &[String]) {
+        let lasted = endings.iter().map(|ending| ending.lasted).max().unwrap_or_default();
+        captured.freeze_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
+        for ending in endings {
+            if let Some(error) = &ending.error {
+                let what = Problem::from_error(&self.ask.app, error);
+                captured.problems.push(
+                    what.advice("Look at the app's containers: some may still be held. The appliance goes on trying."),
+                );
+            }
+        }
+        if expired_early || endings.iter().any(|ending| ending.expired) {
+            captured.consistency = Consistency::None;
+            let seconds = self.ask.hold_limit.as_secs();
+            captured.problems.push(
+                Problem::warning(
+                    "hold.expired",
+                    &self.ask.app,
+                    format!("the app was let go after {seconds} s, before all its data was read: files may be from different instants"),
+                )
+                .advice("Allow a longer hold, or back up at a quieter time."),
+            );
+        }
+        for name in not_held {
+            captured.consistency = Consistency::None;
+            let text = format!(
+                "container {name} could not be held still (it keeps restarting): its files may be from different instants"
+            );
+            captured.problems.push(Problem::warning("hold.not_held", name, text));
+        }
+    }
+}
+
+fn section(member: &Member) -> ContainerSection {
+    ContainerSection {
+        name: member.name.clone(),
+        service: member.service.clone(),
+        inspect: member.inspect.clone(),
+        image: member.image.clone(),
+        state: member.state,
+        changes: Vec::new(),
+        layer: Vec::new(),
+        depends_on: member.depends_on.clone(),
+    }
+}
+
+fn place(captured: &mut Captured, piece: Piece) {
+    match piece {
+        Piece::Volume(section, problems) => {
+            captured.volumes.push(section);
+            captured.problems.extend(problems);
+        }
+        Piece::Bind(section, problems) => {
+            captured.binds.push(section);
+            captured.problems.extend(problems);
+        }
+        Piece::Layer(place, layer) => {
+            let container = &mut captured.containers[place];
+            container.changes = layer.changes;
+            container.layer = layer.parts;
+            captured.problems.extend(layer.problems);
+        }
+    }
+}
+
+fn logical(captured: &Captured) -> u64 {
+    let layers = captured.containers.iter().flat_map(|container| container.layer.iter().map(|part| part.stream.length));
+    let volumes = captured.volumes.iter().filter_map(|volume| Some(volume.stream.as_ref()?.length));
+    let binds = captured.binds.iter().filter_map(|bind| Some(bind.stream.as_ref()?.length));
+    let images = captured.images.iter().map(|image| image.bytes);
+    layers.chain(volumes).chain(binds).chain(images).sum()
+}

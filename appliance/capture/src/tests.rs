@@ -1,0 +1,4 @@
+//! The capture against the fake engine, and against a real one when HOLDFAST_REAL_DOCKER is set.
+
+mod real;
+mod sink;

@@ -1,0 +1,102 @@
+//! A sink that keeps everything in memory and proves the end of each tar, as the repository does.
+
+use crate::{Sink, StreamKind};
+use async_trait::async_trait;
+use futures::StreamExt;
+use holdfast_docker::{ByteStream, archive::sha256};
+use holdfast_model::{
+    Error, Kind, Result,
+    snapshot::{ImageSection, StreamRef},
+};
+use holdfast_tar::{Step, Walker};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub(super) images: Mutex<BTreeMap<String, ImageSection>>,
+    pub(super) blobs: Mutex<BTreeMap<String, (StreamRef, Vec<u8>)>>,
+    pub(super) labels: Mutex<Vec<(String, StreamKind)>>,
+    pub(super) phases: Mutex<Vec<String>>,
+    pub(super) knows_blobs: bool,
+    /// Waits this long within each store.
+    pub(super) slow: Option<Duration>,
+    stored: AtomicU64,
+}
+
+impl Recorder {
+    /// Bytes that came to be stored.
+    pub(super) fn stored(&self) -> u64 {
+        self.stored.load(Ordering::SeqCst)
+    }
+    /// Bytes of a stored stream.
+    pub(super) fn bytes(&self, stream: &StreamRef) -> Vec<u8> {
+        self.blobs.lock().unwrap()[&stream.sha256].1.clone()
+    }
+    /// Paths and contents of a stored tar.
+    pub(super) fn tar(&self, stream: &StreamRef) -> BTreeMap<String, Vec<u8>> {
+        members(&self.bytes(stream)).unwrap()
+    }
+}
+
+pub(super) fn members(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut walker = Walker::new();
+    walker.feed(bytes.to_vec().into());
+    let (mut found, mut open) = (BTreeMap::new(), None);
+    while let Some(step) = walker.step()? {
+        match step {
+            Step::Open(member) => open = Some((String::from_utf8(member.path).unwrap(), Vec::new())),
+            Step::Data(bytes) => open.as_mut().unwrap().1.extend_from_slice(&bytes),
+            Step::Close => {
+                let (path, content) = open.take().unwrap();
+                found.insert(path.trim_end_matches('/').to_owned(), content);
+            }
+        }
+    }
+    walker.finish()?;
+    Ok(found)
+}
+
+#[async_trait]
+impl Sink for Recorder {
+    async fn known_image(&self, id: &str) -> Option<ImageSection> {
+        self.images.lock().unwrap().get(id).cloned()
+    }
+    async fn known_blob(&self, sha256: &str) -> Option<StreamRef> {
+        let blobs = self.blobs.lock().unwrap();
+        blobs.get(sha256).filter(|_| self.knows_blobs).map(|(stream, _)| stream.clone())
+    }
+    async fn store(&self, label: &str, kind: StreamKind, mut bytes: ByteStream) -> Result<StreamRef> {
+        self.labels.lock().unwrap().push((label.to_owned(), kind));
+        let mut all = Vec::new();
+        while let Some(piece) = bytes.next().await {
+            all.extend_from_slice(&piece?);
+            if let Some(slow) = self.slow {
+                tokio::time::sleep(slow).await;
+            }
+        }
+        let entries = match kind {
+            StreamKind::Tar => members(&all)
+                .map_err(|error| {
+                    Error::new(Kind::Corrupt, "stream.short", format!("{label} was cut")).caused_by(error)
+                })?
+                .len() as u64,
+            StreamKind::Bytes => 0,
+        };
+        self.stored.fetch_add(all.len() as u64, Ordering::SeqCst);
+        let stream =
+            StreamRef { recipe: Vec::new(), length: all.len() as u64, sha256: sha256(&all), entries, unsplit: false };
+        self.blobs.lock().unwrap().insert(stream.sha256.clone(), (stream.clone(), all));
+        Ok(stream)
+    }
+    fn phase(&self, name: &str, _: u32, _: u32) {
+        self.phases.lock().unwrap().push(name.to_owned());
+    }
+    fn item(&self, _: &str) {}
+}
