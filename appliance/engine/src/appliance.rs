@@ -1,0 +1,198 @@
+//! The one door to the engine room: everything a face can ask, each act in its own module.
+//!
+//! Never here: any decision. Invariant: an act that a face began goes on when the face goes away.
+
+use crate::{
+    apps::Facts, backup, bucket, doctor, hostbook, house::House, kit, policies, recover, restore, snapshots, start,
+    start::Start, status, upkeep, users,
+};
+use holdfast_model::{
+    Error, JobId, Result, Secret,
+    bundle::SignedBundle,
+    job::JobView,
+    policy::Policy,
+    view::{
+        AppView, BackupRequest, BucketRequest, BucketView, CheckView, DoctorLine, EnrolmentView, Event, HostRequest,
+        HostView, KitView, PlanView, PolicyView, PruneView, RecoverRequest, RestoreRequest, SetupView, SnapshotDetail,
+        SnapshotView, StatusView,
+    },
+};
+use holdfast_runtime::Stop;
+use std::{future::Future, sync::Arc};
+use tokio::sync::broadcast;
+
+/// Everything the appliance can be asked. Clones share it.
+#[derive(Clone)]
+pub struct Appliance(Arc<House>);
+
+impl Appliance {
+    /// Opens or sets up a data folder, undoes what a crash left (law L6), starts scheduler and shipper.
+    /// `Conflict` (`appliance.running`) if another process has the folder.
+    pub async fn start(begin: Start, stop: Stop) -> Result<Appliance> {
+        start::start(begin, stop).await.map(Appliance)
+    }
+    /// Waits until running work has ended after `stop`.
+    pub async fn finished(&self) {
+        start::finished(&self.0).await;
+    }
+    /// What changes from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.0.events.listen()
+    }
+    /// The first page.
+    pub async fn status(&self) -> StatusView {
+        status::view(&self.0)
+    }
+
+    /// All apps, by id.
+    pub async fn apps(&self) -> Vec<AppView> {
+        Facts::gather(&self.0).views()
+    }
+    /// By `host/name` or unique name. `NotFound` (`app.unknown`), `Invalid` (`app.ambiguous`).
+    pub async fn app(&self, app: &str) -> Result<AppView> {
+        let (facts, id) = backup::find(&self.0, app).await?;
+        Ok(facts.view(&id))
+    }
+    /// Assigns a policy, or takes the app off.
+    pub async fn app_assign(&self, app: &str, policy: Option<&str>) -> Result<AppView> {
+        let (app, policy) = (app.to_owned(), policy.map(str::to_owned));
+        self.shielded(|house| async move { policies::assign(&house, &app, policy.as_deref()).await }).await
+    }
+    /// One job per app, in the order asked.
+    pub async fn backup(&self, request: BackupRequest) -> Result<Vec<JobView>> {
+        backup::request(&self.0, request).await
+    }
+
+    /// Oldest first.
+    pub async fn snapshots(&self, app: Option<&str>) -> Result<Vec<SnapshotView>> {
+        snapshots::list(&self.0, app)
+    }
+    /// By id, a unique beginning of one, or `latest:APP`.
+    pub async fn snapshot(&self, id: &str) -> Result<SnapshotDetail> {
+        snapshots::detail(&self.0, id)
+    }
+    /// Forgets a snapshot and frees what nothing needs then.
+    pub async fn snapshot_forget(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.shielded(|house| async move { upkeep::forget(&house, &id).await }).await
+    }
+    /// What a restore would do.
+    pub async fn restore_plan(&self, request: RestoreRequest) -> Result<PlanView> {
+        restore::preview(&self.0, &request).await
+    }
+    /// Restores. `Refused`: `restore.conflict`, `restore.unconfirmed`.
+    pub async fn restore(&self, request: RestoreRequest) -> Result<JobView> {
+        restore::request(&self.0, request).await
+    }
+
+    /// Newest first.
+    pub async fn jobs(&self) -> Vec<JobView> {
+        self.0.jobs.list()
+    }
+    /// One job. `NotFound` (`job.unknown`).
+    pub async fn job(&self, id: &JobId) -> Result<JobView> {
+        Ok(self.0.jobs.get(id)?.view())
+    }
+    /// Stops a job. `Conflict` (`job.ended`).
+    pub async fn job_cancel(&self, id: &JobId) -> Result<JobView> {
+        self.0.jobs.cancel(id)
+    }
+
+    /// By name.
+    pub async fn hosts(&self) -> Vec<HostView> {
+        hostbook::list(&self.0)
+    }
+    /// Registers a host that answers. `Conflict` (`host.exists`).
+    pub async fn host_add(&self, request: HostRequest) -> Result<HostView> {
+        self.shielded(|house| async move { hostbook::add(&house, request).await }).await
+    }
+    /// Takes a host out; its snapshots stay.
+    pub async fn host_remove(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.shielded(|house| async move { hostbook::remove(&house, &name).await }).await
+    }
+
+    /// By name.
+    pub async fn policies(&self) -> Vec<PolicyView> {
+        policies::list(&self.0)
+    }
+    /// Makes or changes a policy.
+    pub async fn policy_put(&self, policy: Policy) -> Result<PolicyView> {
+        self.shielded(|house| async move { policies::put(&house, policy).await }).await
+    }
+    /// Removes a policy that covers nothing. `Conflict` (`policy.in_use`).
+    pub async fn policy_remove(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.shielded(|house| async move { policies::remove(&house, &name).await }).await
+    }
+
+    /// Verifies the repository; with `read_data` every byte.
+    pub async fn check(&self, read_data: bool) -> Result<JobView> {
+        upkeep::check(&self.0, read_data)
+    }
+    /// The result of the last finished check.
+    pub async fn check_report(&self) -> Option<CheckView> {
+        self.0.memory.check()
+    }
+    /// What prune would do now.
+    pub async fn prune_plan(&self) -> Result<PruneView> {
+        upkeep::plan(&self.0).await
+    }
+    /// Lets go what no policy keeps.
+    pub async fn prune(&self) -> Result<JobView> {
+        upkeep::prune(&self.0)
+    }
+
+    /// The recovery kit. Holds the recovery key.
+    pub async fn kit(&self) -> Result<KitView> {
+        Ok(kit::view(&self.0))
+    }
+    /// Somebody says that the kit is stored safely.
+    pub async fn kit_confirm(&self) -> Result<()> {
+        self.shielded(|house| async move { kit::confirm(&house).await }).await
+    }
+    /// Attaches a bucket. `Conflict` (`bucket.foreign`) if another repository lives there.
+    pub async fn bucket_set(&self, request: BucketRequest) -> Result<BucketView> {
+        self.shielded(|house| async move { bucket::set(&house, request).await }).await
+    }
+    /// Finds out again what the bucket really does.
+    pub async fn bucket_probe(&self) -> Result<BucketView> {
+        bucket::probe(&self.0).await
+    }
+    /// Binds the appliance to a tenant.
+    pub async fn enrol(&self, bundle: SignedBundle) -> Result<EnrolmentView> {
+        self.shielded(|house| async move { bucket::enrol(&house, bundle).await }).await
+    }
+    /// Only on an appliance without snapshots: replaces its repository by the one in the bucket.
+    pub async fn recover(&self, request: RecoverRequest) -> Result<JobView> {
+        recover::request(&self.0, request).await
+    }
+
+    /// Tries everything the appliance stands on.
+    pub async fn doctor(&self) -> Vec<DoctorLine> {
+        doctor::look(&self.0).await
+    }
+    /// First-run state.
+    pub async fn setup(&self) -> SetupView {
+        status::setup(&self.0)
+    }
+    /// Makes the first admin. `Conflict` if there is one.
+    pub async fn user_create_first(&self, name: &str, password: &Secret) -> Result<()> {
+        let (name, password) = (name.to_owned(), password.clone());
+        self.shielded(|house| async move { users::create_first(&house, &name, &password).await }).await
+    }
+    /// Checks a password in constant time; `Denied` (`login.wrong`) says the same for a wrong name.
+    pub async fn user_verify(&self, name: &str, password: &Secret) -> Result<()> {
+        users::verify(&self.0, name, password).await
+    }
+
+    /// Runs an act in a task of its own: a request that is dropped half-way must not leave half an act.
+    async fn shielded<T, F>(&self, act: impl FnOnce(Arc<House>) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let task = self.0.tracker.spawn(act(self.0.clone()));
+        task.await.unwrap_or_else(|_| Err(Error::bug("a mistake in the program ended this act")))
+    }
+}

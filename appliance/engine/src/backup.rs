@@ -1,0 +1,279 @@
+//! Backs an app up: asks capture for it, lets the repository take its streams, commits.
+//!
+//! Invariants: nothing is committed unless all of the capture succeeded or named what it left out;
+//! the snapshot is the only commit point (law L1); a failure is remembered with its reason.
+
+use crate::{
+    apps::{Cover, Facts, app_id, split},
+    house::House,
+    jobs::{Claim, Desk, Order},
+    watch,
+    words::{count, lock, size, span},
+};
+use async_trait::async_trait;
+use holdfast_capture::{Ask, Captured, Sink, StreamKind, capture};
+use holdfast_docker::ByteStream;
+use holdfast_model::{
+    Error, Kind, Moment, Result, Severity, SnapshotId,
+    job::{JobKind, JobView},
+    policy::Consistency,
+    snapshot::{FORMAT, ImageSection, Snapshot, Stats, StreamRef, Trigger},
+    view::BackupRequest,
+};
+use holdfast_repository::{Repository, Session, StreamKind as Cut};
+use holdfast_runtime::random;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// Longest hold of an app's members: a large database is read within it, and nobody is left standing
+/// for longer if the data flows too slowly.
+const HOLD_LIMIT: Duration = Duration::from_secs(600);
+
+/// What a backup is to be.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// `host/app`.
+    pub app: String,
+    /// How it is held still.
+    pub consistency: Consistency,
+    /// Policy that asked.
+    pub policy: Option<String>,
+    /// Why.
+    pub trigger: Trigger,
+}
+
+/// Accepts backups asked for by a person: all of them or, with the first that cannot be, none.
+pub async fn request(house: &Arc<House>, request: BackupRequest) -> Result<Vec<JobView>> {
+    if request.apps.is_empty() {
+        return Err(Error::invalid("backup.nothing", "no app was named").advice("Name one or more apps."));
+    }
+    let mut wishes: Vec<Wish> = Vec::new();
+    for asked in &request.apps {
+        let (facts, app) = find(house, asked).await?;
+        if wishes.iter().any(|wish| wish.app == app) {
+            continue;
+        }
+        if facts.seen(&app).is_none() {
+            return Err(Error::not_found(
+                "app.gone",
+                format!("{app} is not on its host any more; only its snapshots are"),
+            ));
+        }
+        let claim = Claim::Backup(app.clone());
+        if let Some(refusal) = house.jobs.is_active(&claim).then(|| claim.refusal(&claim)).flatten() {
+            return Err(refusal);
+        }
+        wishes.push(wish(&facts, app, request.consistency, Trigger::Manual));
+    }
+    wishes.into_iter().map(|wish| enqueue(house, wish).map(|desk| desk.view())).collect()
+}
+
+/// Finds an app; one that just appeared is looked for once more on its host.
+pub async fn find(house: &House, asked: &str) -> Result<(Facts, String)> {
+    let facts = Facts::gather(house);
+    if let Ok(app) = facts.resolve(asked) {
+        return Ok((facts, app));
+    }
+    watch::refresh(house).await;
+    let facts = Facts::gather(house);
+    let app = facts.resolve(asked)?;
+    Ok((facts, app))
+}
+
+/// What a backup of this app should be by request and policy.
+pub fn wish(facts: &Facts, app: String, asked: Option<Consistency>, trigger: Trigger) -> Wish {
+    let policy = if let Cover::Policy(policy) = facts.cover(&app) { Some(policy) } else { None };
+    let consistency = asked.or(policy.as_ref().map(|policy| policy.consistency)).unwrap_or_default();
+    Wish { app, consistency, policy: policy.map(|policy| policy.name), trigger }
+}
+
+/// Puts a backup into the queue.
+pub fn enqueue(house: &Arc<House>, wish: Wish) -> Result<Arc<Desk>> {
+    let order = Order { kind: JobKind::Backup, subject: wish.app.clone(), claim: Claim::Backup(wish.app.clone()) };
+    let house_of_job = house.clone();
+    let desk = house.jobs.add(
+        order,
+        Box::new(move |desk| {
+            Box::pin(async move {
+                let taken = take(&house_of_job, &desk, &wish).await;
+                house_of_job.wake.notify_one();
+                taken.map(|snapshot| summary(&snapshot))
+            })
+        }),
+    )?;
+    house.events.apps();
+    Ok(desk)
+}
+
+/// Takes a backup at this desk and remembers how it went.
+pub async fn take(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapshot> {
+    let taken = attempt(house, desk, wish).await;
+    match &taken {
+        Ok(snapshot) => remember(house, desk, wish, snapshot),
+        // A person's wish to stop is no failure of the app.
+        Err(error) if error.kind() == Kind::Stopped => {}
+        Err(error) => house.memory.failed(&wish.app, house.now(), error.chain()),
+    }
+    house.events.apps();
+    taken
+}
+
+async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapshot> {
+    let begun = house.now();
+    let (host, app) = split(&wish.app);
+    desk.phase("connect", 1, 2);
+    let engine = house.hosts.engine(host).await?;
+    let repository = house.repository();
+    let parent = newest_of(&repository, &wish.app);
+    if let Some(parent) = &parent {
+        desk.total(data_bytes(parent));
+    }
+    let before = desk.moved_bytes();
+    let sink = Arc::new(SessionSink {
+        session: Mutex::new(Some(Arc::new(repository.session()))),
+        repository,
+        desk: desk.clone(),
+    });
+    let ask = Ask {
+        host: host.to_owned(),
+        app: app.to_owned(),
+        consistency: wish.consistency,
+        hold_limit: HOLD_LIMIT,
+        owner: house.owner(),
+    };
+    let captured = capture(engine, ask, house.journal.clone(), sink.clone(), &house.clock, desk.stop()).await?;
+    desk.check_stop()?;
+    desk.problems(captured.problems.iter().cloned());
+    let phases = desk.view().progress.phases.max(1);
+    desk.phase("commit", phases, phases);
+    let session = sink.take_session()?;
+    let read = desk.moved_bytes() - before;
+    let duration = u64::try_from(house.now().since(begun)).unwrap_or(0);
+    let manifest = manifest(captured, wish, parent.map(|parent| parent.id.clone()), (read, duration), house);
+    session.commit(manifest).await
+}
+
+fn remember(house: &House, desk: &Desk, wish: &Wish, snapshot: &Snapshot) {
+    desk.snapshot(&snapshot.id);
+    match snapshot.problems.iter().find(|problem| problem.severity == Severity::Error) {
+        Some(problem) => house.memory.failed(&wish.app, house.now(), problem.message.clone()),
+        None => house.memory.succeeded(&wish.app, house.now()),
+    }
+    house.memory.add_activity(house.now(), snapshot.stats.bytes_new, 0);
+    house.tier.nudge();
+    house.events.snapshots();
+    house.events.status();
+}
+
+fn manifest(
+    captured: Captured,
+    wish: &Wish,
+    parent: Option<SnapshotId>,
+    (bytes_read, duration_ms): (u64, u64),
+    house: &House,
+) -> Snapshot {
+    let (host, app) = split(&wish.app);
+    let time: Moment = captured.time;
+    Snapshot {
+        format: FORMAT,
+        id: SnapshotId::new(time, random()),
+        repository: house.repository().id(),
+        // The repository counts; it overwrites this at commit.
+        sequence: 0,
+        parent,
+        app: app.to_owned(),
+        project: captured.project,
+        host: host.to_owned(),
+        engine: captured.engine,
+        time,
+        policy: wish.policy.clone(),
+        trigger: wish.trigger,
+        consistency: captured.consistency,
+        fidelity: captured.fidelity,
+        containers: captured.containers,
+        images: captured.images,
+        volumes: captured.volumes,
+        binds: captured.binds,
+        networks: captured.networks,
+        problems: captured.problems,
+        stats: Stats {
+            bytes_logical: captured.bytes_logical,
+            bytes_read,
+            images_known: captured.images_known,
+            freeze_ms: captured.freeze_ms,
+            duration_ms,
+            ..Stats::default()
+        },
+    }
+}
+
+fn newest_of(repository: &Repository, app: &str) -> Option<Arc<Snapshot>> {
+    let of_app = |snapshot: &Snapshot| app_id(&snapshot.host, &snapshot.app) == app;
+    repository.snapshots().into_iter().rev().map(|entry| entry.snapshot).find(|snapshot| of_app(snapshot))
+}
+
+/// What was read last time apart from images: the best guess of what will be read now.
+fn data_bytes(snapshot: &Snapshot) -> u64 {
+    let volumes = snapshot.volumes.iter().filter_map(|volume| volume.stream.as_ref());
+    let binds = snapshot.binds.iter().filter_map(|bind| bind.stream.as_ref());
+    let layers = snapshot.containers.iter().flat_map(|one| one.layer.iter().map(|part| &part.stream));
+    volumes.chain(binds).chain(layers).map(|stream| stream.length).sum()
+}
+
+fn summary(snapshot: &Snapshot) -> String {
+    let stats = &snapshot.stats;
+    format!(
+        "{} protected, {} new, in {}; {}",
+        size(stats.bytes_logical),
+        size(stats.bytes_new),
+        span(stats.duration_ms.div_ceil(1000)),
+        count(snapshot.containers.len() as u64, "container"),
+    )
+}
+
+/// The repository's session as capture's sink.
+struct SessionSink {
+    session: Mutex<Option<Arc<Session>>>,
+    repository: Repository,
+    desk: Arc<Desk>,
+}
+
+impl SessionSink {
+    /// Takes the session back for its commit.
+    fn take_session(&self) -> Result<Session> {
+        let session = lock(&self.session).take();
+        session
+            .and_then(Arc::into_inner)
+            .ok_or_else(|| Error::bug("a stream was still open when the capture had ended; nothing was committed"))
+    }
+}
+
+#[async_trait]
+impl Sink for SessionSink {
+    async fn known_image(&self, id: &str) -> Option<ImageSection> {
+        self.repository.known_image(id)
+    }
+    async fn known_blob(&self, sha256: &str) -> Option<StreamRef> {
+        self.repository.known_blob(sha256)
+    }
+    async fn store(&self, label: &str, kind: StreamKind, bytes: ByteStream) -> Result<StreamRef> {
+        self.desk.item(label);
+        let session = lock(&self.session).clone();
+        let session = session.ok_or_else(|| Error::bug("a stream came after the end of its backup"))?;
+        let kind = match kind {
+            StreamKind::Tar => Cut::Tar,
+            StreamKind::Bytes => Cut::Bytes,
+        };
+        session.store(kind, bytes, self.desk.clone()).await.map_err(|error| error.while_doing(format!("store {label}")))
+    }
+    fn phase(&self, name: &str, number: u32, of: u32) {
+        // One more phase follows capture's own: the commit.
+        self.desk.phase(name, number, of + 1);
+        self.desk.log(name);
+    }
+    fn item(&self, name: &str) {
+        self.desk.item(name);
+    }
+}

@@ -1,0 +1,156 @@
+//! The bucket as people meet it: its view, changing it, probing it, enrolling with a provider.
+//!
+//! Invariants: credentials never come out again; a bucket is believed only after it was probed and
+//! attached; if the new one is refused the old one stays; the old bucket's contents are never touched.
+
+use crate::{house::House, ship};
+use holdfast_model::{
+    Error, Result, Secret,
+    bucket::{BucketUrl, Credentials},
+    bundle::SignedBundle,
+    settings::{BucketSettings, Enrolment, Settings},
+    view::{BucketHealth, BucketRequest, BucketView, EnrolmentView},
+};
+use std::sync::Arc;
+
+/// How the bucket does.
+pub fn view(house: &House) -> BucketView {
+    let settings = house.settings();
+    let url = settings.bucket.as_ref().map(|bucket| bucket.url.to_string());
+    let health = house.tier.health();
+    let error = match (&url, health.error) {
+        (None, _) => None,
+        (Some(_), None) if !health.attached => {
+            Some(("bucket.connecting".into(), "the bucket has not answered yet since the start".into()))
+        }
+        (Some(_), error) => error,
+    };
+    let uses = house.repository().bucket_use();
+    BucketView {
+        capabilities: url.as_deref().and_then(|url| house.memory.capabilities(url)),
+        health: match (&url, &error) {
+            (None, _) => BucketHealth::None,
+            (Some(_), None) => BucketHealth::Ok,
+            (Some(_), Some(_)) => BucketHealth::Failing,
+        },
+        url,
+        error_code: error.as_ref().map(|(code, _)| code.clone()),
+        error: error.map(|(_, words)| words),
+        stored_bytes: uses.bytes,
+        snapshots: uses.snapshots,
+        queued_objects: health.ship.queued_objects,
+        queued_bytes: health.ship.queued_bytes,
+        rate: health.ship.rate,
+        last_ack: house.repository().last_acknowledged(),
+        quota_bytes: settings.enrolment.as_ref().and_then(|enrolment| enrolment.quota_bytes),
+    }
+}
+
+/// Attaches another bucket, or the same one with other keys.
+pub async fn set(house: &Arc<House>, request: BucketRequest) -> Result<BucketView> {
+    let bucket = settings_of(&request, house.settings().bucket.as_ref())?;
+    let same = house.settings().bucket.as_ref().is_some_and(|old| old.url == bucket.url);
+    change(house, bucket, move |settings| {
+        // Another bucket is not the provider's any more.
+        if !same {
+            settings.enrolment = None;
+        }
+    })
+    .await?;
+    Ok(view(house))
+}
+
+/// Finds out again what the bucket really does.
+pub async fn probe(house: &House) -> Result<BucketView> {
+    let bucket = house.settings().bucket.clone();
+    let bucket = bucket.ok_or_else(|| Error::not_found("bucket.none", "no bucket is set").advice("Set one first."))?;
+    let seen = house.outside.probe(&bucket).await?;
+    house.memory.put_capabilities(&bucket.url.to_string(), &seen);
+    house.events.status();
+    Ok(view(house))
+}
+
+/// Binds the appliance to a tenant.
+pub async fn enrol(house: &Arc<House>, bundle: SignedBundle) -> Result<EnrolmentView> {
+    let says = house.outside.open_bundle(&bundle, &house.clock)?;
+    let bucket = BucketSettings { url: says.bucket, credentials: Some(says.credentials), ca: says.ca };
+    let enrolment = Enrolment {
+        provider: says.provider.clone(),
+        tenant: says.tenant.clone(),
+        time: house.now(),
+        quota_bytes: says.quota_bytes,
+    };
+    change(house, bucket, move |settings| settings.enrolment = Some(enrolment)).await?;
+    Ok(EnrolmentView { provider: says.provider, tenant: says.tenant })
+}
+
+/// A request as settings; keys that are not given again stay as they are for the same bucket.
+pub fn settings_of(request: &BucketRequest, old: Option<&BucketSettings>) -> Result<BucketSettings> {
+    let url = BucketUrl::parse(&request.url)?;
+    let old = old.filter(|old| old.url == url);
+    let credentials = match (&request.access_key, &request.secret_key) {
+        (Some(access), Some(secret)) => Some(Credentials {
+            access_key: access.clone(),
+            secret_key: Secret::new(secret.clone()),
+            session_token: None,
+        }),
+        (None, None) => old.and_then(|old| old.credentials.clone()),
+        _ => {
+            return Err(Error::invalid("bucket.keys", "access key and secret key go together; one of them is missing"));
+        }
+    };
+    let ca = request.ca.clone().or_else(|| old.and_then(|old| old.ca.clone()));
+    Ok(BucketSettings { url, credentials, ca })
+}
+
+/// Probes and attaches the new bucket, then lets the old one go.
+async fn change(house: &Arc<House>, bucket: BucketSettings, also: impl FnOnce(&mut Settings)) -> Result<()> {
+    let _changing = house.tier.change()?;
+    let seen = house.outside.probe(&bucket).await?;
+    let store = house.outside.bucket(&bucket).await?;
+    ship::halt(house).await;
+    if let Err(error) = house.repository().attach_bucket(store.clone()).await {
+        ship::start(house, None);
+        return Err(error);
+    }
+    house.memory.put_capabilities(&bucket.url.to_string(), &seen);
+    let saved = house
+        .change_settings(|settings| {
+            settings.bucket = Some(bucket);
+            also(settings);
+            Ok(())
+        })
+        .await;
+    if let Err(error) = saved {
+        house.repository().detach_bucket();
+        ship::start(house, None);
+        return Err(error);
+    }
+    ship::start(house, Some(store));
+    house.events.snapshots();
+    house.events.status();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(url: &str, keys: Option<(&str, &str)>) -> BucketRequest {
+        BucketRequest {
+            url: url.into(),
+            access_key: keys.map(|(access, _)| access.into()),
+            secret_key: keys.map(|(_, secret)| secret.into()),
+            ca: None,
+        }
+    }
+
+    #[test]
+    fn keys_stay_for_the_same_bucket_only() {
+        let first = settings_of(&request("s3://acme", Some(("k", "s"))), None).unwrap();
+        assert_eq!(settings_of(&request("s3://acme", None), Some(&first)).unwrap(), first);
+        assert_eq!(settings_of(&request("s3://other", None), Some(&first)).unwrap().credentials, None);
+        let half = BucketRequest { secret_key: None, ..request("s3://acme", Some(("k", "s"))) };
+        assert_eq!(settings_of(&half, None).unwrap_err().code(), "bucket.keys");
+    }
+}

@@ -1,0 +1,178 @@
+//! What all acts of the engine room share: the folder, the repository, settings, jobs, hosts, bucket.
+//!
+//! Lives here: holding them, and changing settings. Never here: any act upon them.
+//! Invariants: settings are saved before they are believed, and only when they changed (law L4);
+//! the repository is replaced only by a recovery.
+
+use crate::{
+    events::Events,
+    folder::Folder,
+    hosts::Hosts,
+    jobs::Jobs,
+    memory::Memory,
+    outside::Outside,
+    tier::Tier,
+    words::{read, write},
+};
+use holdfast_capture::Journal;
+use holdfast_catalog::Catalog;
+use holdfast_model::{
+    Error, Moment, Result,
+    settings::{Host, Settings},
+};
+use holdfast_repository::Repository;
+use holdfast_runtime::{Clock, Stop};
+use std::sync::{Arc, RwLock};
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+/// The shared parts.
+pub struct House {
+    /// The data folder, locked for us.
+    pub folder: Folder,
+    /// The time.
+    pub clock: Clock,
+    /// Hosts, buckets, bundles, shipping.
+    pub outside: Arc<dyn Outside>,
+    /// Program version.
+    pub version: String,
+    /// This machine's own Docker socket.
+    pub local_host: Host,
+    /// The appliance is ending.
+    pub stop: Stop,
+    /// Tasks to wait for at the end.
+    pub tracker: TaskTracker,
+    /// What faces are told.
+    pub events: Events,
+    /// Work.
+    pub jobs: Jobs,
+    /// Memory aid.
+    pub catalog: Arc<Catalog>,
+    /// Members held (law L6).
+    pub journal: Arc<Journal>,
+    /// Hosts.
+    pub hosts: Hosts,
+    /// The cloud tier.
+    pub tier: Tier,
+    /// What is remembered.
+    pub memory: Memory,
+    /// Wakes the scheduler.
+    pub wake: Notify,
+    held: Held,
+}
+
+/// What changes under way, each behind its own lock.
+pub struct Held {
+    repository: RwLock<Repository>,
+    settings: RwLock<Arc<Settings>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Held {
+    /// The first repository and settings.
+    pub fn new(repository: Repository, settings: Settings) -> Held {
+        Held {
+            repository: RwLock::new(repository),
+            settings: RwLock::new(Arc::new(settings)),
+            turn: tokio::sync::Mutex::new(()),
+        }
+    }
+}
+
+/// The parts of a house that are made one by one at the start.
+pub struct Bricks {
+    /// See [`House`].
+    pub folder: Folder,
+    /// See [`House`].
+    pub clock: Clock,
+    /// See [`House`].
+    pub outside: Arc<dyn Outside>,
+    /// See [`House`].
+    pub version: String,
+    /// See [`House`].
+    pub local_host: Host,
+    /// See [`House`].
+    pub stop: Stop,
+    /// See [`House`].
+    pub catalog: Arc<Catalog>,
+    /// See [`House`].
+    pub journal: Arc<Journal>,
+    /// See [`House`].
+    pub held: Held,
+}
+
+impl House {
+    /// Puts the bricks together and remembers what the catalog knows.
+    pub fn build(bricks: Bricks) -> House {
+        let Bricks { folder, clock, outside, version, local_host, stop, catalog, journal, held } = bricks;
+        let (events, tracker) = (Events::default(), TaskTracker::new());
+        let jobs = Jobs::load(catalog.clone(), clock.clone(), events.clone(), stop.clone(), tracker.clone());
+        let memory = Memory::load(catalog.clone());
+        House {
+            folder,
+            clock,
+            outside,
+            version,
+            local_host,
+            stop,
+            tracker,
+            events,
+            jobs,
+            catalog,
+            journal,
+            hosts: Hosts::default(),
+            tier: Tier::default(),
+            memory,
+            wake: Notify::new(),
+            held,
+        }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Moment {
+        self.clock.now()
+    }
+    /// The repository.
+    pub fn repository(&self) -> Repository {
+        read(&self.held.repository).clone()
+    }
+    /// Label value of everything we make on a host.
+    pub fn owner(&self) -> String {
+        self.repository().id().to_hex()
+    }
+    /// What people decided.
+    pub fn settings(&self) -> Arc<Settings> {
+        read(&self.held.settings).clone()
+    }
+
+    /// Changes settings: saved first, believed then. An act that changes nothing writes nothing.
+    pub async fn change_settings<T>(&self, act: impl FnOnce(&mut Settings) -> Result<T>) -> Result<T> {
+        let _turn = self.held.turn.lock().await;
+        let before = self.settings();
+        let mut after = (*before).clone();
+        let answer = act(&mut after)?;
+        if after != *before {
+            after.generation = before.generation + 1;
+            self.repository().save_settings(&after).await?;
+            *write(&self.held.settings) = Arc::new(after);
+            self.tier.nudge();
+            self.events.status();
+            self.events.apps();
+            self.wake.notify_one();
+        }
+        Ok(answer)
+    }
+
+    /// Replaces repository and settings by recovered ones. `swap` puts the files into place while
+    /// nobody can save settings; it touches local files alone.
+    pub async fn replace<F>(&self, swap: impl FnOnce() -> F) -> Result<()>
+    where
+        F: Future<Output = Result<(Repository, Settings), Error>>,
+    {
+        let _turn = self.held.turn.lock().await;
+        let (repository, settings) = swap().await?;
+        *write(&self.held.repository) = repository;
+        *write(&self.held.settings) = Arc::new(settings);
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! Rebuilds the appliance from its bucket and the recovery kit (promise 5).
+//!
+//! Invariants: only on an appliance without snapshots; the new cache is built beside the old one and
+//! takes its place when it is complete; a recovery that fails leaves the appliance as it was.
+
+use crate::{
+    bucket,
+    house::House,
+    jobs::{Claim, Desk, Order},
+    ship, watch,
+    words::count,
+};
+use holdfast_catalog::{Catalog, Table};
+use holdfast_chunk::Kit;
+use holdfast_model::{
+    Error, Kind, Result,
+    job::{JobKind, JobView},
+    settings::{BucketSettings, Settings},
+    view::RecoverRequest,
+};
+use holdfast_repository::{Parts, RecoveryKey, Repository, Unlock};
+use holdfast_storage::{DirStore, Store};
+use std::{path::Path, sync::Arc};
+
+/// Queues the recovery. `Refused` (`recover.not_empty`) if there are snapshots.
+pub async fn request(house: &Arc<House>, request: RecoverRequest) -> Result<JobView> {
+    refuse_if_used(house)?;
+    let kit = Kit::parse(&request.kit)?;
+    let bucket = bucket::settings_of(&request.bucket, house.settings().bucket.as_ref())?;
+    let inner = house.clone();
+    let order = Order { kind: JobKind::Recover, subject: String::new(), claim: Claim::Recover };
+    let desk =
+        house.jobs.add(order, Box::new(move |desk| Box::pin(async move { run(&inner, &desk, bucket, kit).await })))?;
+    Ok(desk.view())
+}
+
+async fn run(house: &Arc<House>, desk: &Arc<Desk>, bucket: BucketSettings, kit: Kit) -> Result<String> {
+    refuse_if_used(house)?;
+    let _changing = house.tier.change()?;
+    desk.phase("connect", 1, 4);
+    let store = house.outside.bucket(&bucket).await?;
+    ship::halt(house).await;
+    let rebuilt = rebuild(house, desk, &store, kit).await;
+    let outcome = match rebuilt {
+        Ok(()) => take_over(house, desk, bucket).await,
+        Err(error) => Err(error),
+    };
+    if outcome.is_err() {
+        if let Err(error) = house.folder.recovery_failed() {
+            tracing::warn!(error = ?error, "the unfinished recovery could not be removed");
+        }
+        ship::start(house, None);
+    }
+    outcome
+}
+
+/// Builds the new cache beside the old one.
+async fn rebuild(house: &House, desk: &Desk, store: &Arc<dyn Store>, kit: Kit) -> Result<()> {
+    desk.phase("rebuild", 2, 4);
+    let (cache, catalog) = house.folder.recovering()?;
+    let parts = parts(house, &cache, open_catalog(catalog).await?)?;
+    let key = RecoveryKey(*kit.key);
+    let work = Repository::recover(parts, store.clone(), key, house.folder.device_key());
+    let recovered = tokio::select! {
+        recovered = work => recovered?,
+        () = desk.stop().cancelled() => return desk.check_stop(),
+    };
+    if recovered.id() != kit.repository {
+        return Err(Error::new(Kind::Denied, "kit.wrong", "the kit belongs to another repository than this bucket's")
+            .advice("Take the kit that was printed for this bucket."));
+    }
+    desk.log(&format!("{} found", count(recovered.snapshots().len() as u64, "snapshot")));
+    recovered.detach_bucket();
+    Ok(())
+}
+
+/// Puts the new cache into place and starts everything again with it.
+async fn take_over(house: &Arc<House>, desk: &Desk, bucket: BucketSettings) -> Result<String> {
+    desk.phase("swap", 3, 4);
+    let mine = house.settings();
+    house.hosts.clear();
+    let swapped = house.replace(|| async { swap(house, &mine, bucket).await }).await;
+    desk.phase("restart", 4, 4);
+    watch::start_all(house);
+    swapped?;
+    ship::start(house, None);
+    house.events.resync();
+    house.wake.notify_one();
+    let settings = house.settings();
+    Ok(format!(
+        "{}, {} and {} are back",
+        count(house.repository().snapshots().len() as u64, "snapshot"),
+        count(settings.hosts.len() as u64, "host"),
+        if settings.policies.len() == 1 { "1 policy".into() } else { format!("{} policies", settings.policies.len()) },
+    ))
+}
+
+async fn swap(house: &House, mine: &Settings, bucket: BucketSettings) -> Result<(Repository, Settings)> {
+    house.folder.recovery_done()?;
+    // Rows of the repository that was here would be taken for rows of the new one.
+    house.catalog.clear(Table::Packs)?;
+    let parts = parts(house, &house.folder.cache(), house.catalog.clone())?;
+    let repository = Repository::open(parts, Unlock::Device(house.folder.device_key())).await?;
+    let recovered = repository.settings().await?;
+    let before = recovered.clone().unwrap_or_default();
+    let mut settings = merge(recovered.unwrap_or_else(|| mine.clone()), mine, bucket);
+    settings.hosts.insert(house.local_host.name.clone(), house.local_host.clone());
+    if settings != before {
+        settings.generation = before.generation.max(mine.generation) + 1;
+        repository.save_settings(&settings).await?;
+    }
+    Ok((repository, settings))
+}
+
+/// What was recovered, with what was given just now: the bucket's keys, and people who would else be locked out.
+fn merge(mut recovered: Settings, mine: &Settings, bucket: BucketSettings) -> Settings {
+    recovered.bucket = Some(bucket);
+    for user in &mine.users {
+        if recovered.users.iter().all(|known| known.name != user.name) {
+            recovered.users.push(user.clone());
+        }
+    }
+    recovered
+}
+
+fn parts(house: &House, cache: &Path, catalog: Arc<Catalog>) -> Result<Parts> {
+    Ok(Parts { cache: Arc::new(DirStore::open(cache)?), catalog, clock: house.clock.clone() })
+}
+
+async fn open_catalog(folder: std::path::PathBuf) -> Result<Arc<Catalog>> {
+    let opened = tokio::task::spawn_blocking(move || Catalog::open(&folder)).await;
+    let (catalog, _) = opened.map_err(|_| Error::bug("opening the catalog ended in a panic"))??;
+    Ok(Arc::new(catalog))
+}
+
+fn refuse_if_used(house: &House) -> Result<()> {
+    let count_now = house.repository().snapshots().len() as u64;
+    if count_now == 0 {
+        return Ok(());
+    }
+    let words =
+        format!("this appliance has {} of its own; a recovery would replace them", count(count_now, "snapshot"));
+    Err(Error::new(Kind::Refused, "recover.not_empty", words).advice("Recover into an empty data folder."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_model::{Moment, Secret, bucket::BucketUrl, settings::User};
+
+    fn user(name: &str, hash: &str) -> User {
+        User { name: name.into(), password: Secret::new(hash), created: Moment::from_millis(0) }
+    }
+
+    #[test]
+    fn nobody_is_locked_out_and_the_given_keys_win() {
+        let recovered = Settings { users: vec![user("ada", "old")], ..Settings::default() };
+        let mine = Settings { users: vec![user("ada", "new"), user("bob", "b")], ..Settings::default() };
+        let bucket = BucketSettings { url: BucketUrl::Directory("/b".into()), credentials: None, ca: None };
+        let merged = merge(recovered, &mine, bucket.clone());
+        assert_eq!(merged.users, [user("ada", "old"), user("bob", "b")]);
+        assert_eq!(merged.bucket, Some(bucket));
+    }
+}

@@ -1,0 +1,116 @@
+//! Attaches the bucket and tends the shipper, in the background.
+//!
+//! Invariants: a bucket that cannot be reached never keeps the appliance from starting, backing up or
+//! restoring from the cache; attaching is tried again with growing pauses, for ever; what fails is
+//! shown with code and words.
+
+use crate::{house::House, outside::Shipping};
+use holdfast_model::{Error, Result, settings::BucketSettings};
+use holdfast_runtime::{Backoff, Stop};
+use holdfast_storage::Store;
+use std::{sync::Arc, time::Duration};
+
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LIMIT: Duration = Duration::from_secs(60);
+/// Acknowledgements come many a second; faces are told once.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Without news, figures are still written down this often.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Begins to attach the bucket of the settings, if they name one. With `ready`, it is attached already.
+pub fn start(house: &Arc<House>, ready: Option<Arc<dyn Store>>) {
+    let Some(bucket) = house.settings().bucket.clone() else { return };
+    let stop = house.stop.child_token();
+    let (inner, mine) = (house.clone(), stop.clone());
+    let task = house.tracker.spawn(async move {
+        let store = match ready {
+            Some(store) => Some(store),
+            None => attach(&inner, &bucket, &mine).await,
+        };
+        if let Some(store) = store {
+            tend(&inner, store, &mine).await;
+        }
+    });
+    house.tier.began(stop, task);
+}
+
+/// Ends shipping and lets the bucket go. Nothing is lost: what was not acknowledged is still queued.
+pub async fn halt(house: &House) {
+    if let Some((stop, task)) = house.tier.take() {
+        stop.cancel();
+        // A task that panicked has ended too.
+        let _ = task.await;
+    }
+    house.repository().detach_bucket();
+}
+
+async fn attach(house: &House, bucket: &BucketSettings, stop: &Stop) -> Option<Arc<dyn Store>> {
+    let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LIMIT);
+    loop {
+        let tried = tokio::select! {
+            () = stop.cancelled() => return None,
+            tried = attach_once(house, bucket) => tried,
+        };
+        match tried {
+            Ok(store) => return Some(store),
+            Err(error) => {
+                if house.tier.note(Some(words(&error)), house.now()) {
+                    tracing::warn!(error = ?error, "the bucket cannot be attached; trying again");
+                    house.events.status();
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(backoff.failed()) => {}
+        }
+    }
+}
+
+async fn attach_once(house: &House, bucket: &BucketSettings) -> Result<Arc<dyn Store>> {
+    let store = house.outside.bucket(bucket).await?;
+    house.repository().attach_bucket(store.clone()).await?;
+    Ok(store)
+}
+
+/// Follows the shipper: tells faces, writes activity down, notes health.
+async fn tend(house: &House, store: Arc<dyn Store>, stop: &Stop) {
+    let shipping = house.outside.ship(house.repository(), store, stop.clone());
+    house.tier.attached(shipping.clone());
+    house.tier.note(None, house.now());
+    house.events.status();
+    house.events.snapshots();
+    let mut news = shipping.subscribe();
+    let mut sent = 0;
+    loop {
+        let more = tokio::select! {
+            () = stop.cancelled() => break,
+            more = news.changed() => more.is_ok(),
+            () = tokio::time::sleep(LOOK_EVERY) => true,
+        };
+        look(house, shipping.as_ref(), &mut sent);
+        // A shipper that is gone leaves its last state to be seen.
+        let pause = if more { TELL_EVERY } else { LOOK_EVERY };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    look(house, shipping.as_ref(), &mut sent);
+}
+
+fn look(house: &House, shipping: &dyn Shipping, sent: &mut u64) {
+    let status = shipping.status();
+    let fresh = status.sent_bytes.saturating_sub(*sent);
+    *sent = status.sent_bytes;
+    if fresh > 0 {
+        house.memory.add_activity(house.now(), 0, fresh);
+    }
+    house.tier.note(status.error, house.now());
+    house.events.snapshots();
+    house.events.status();
+}
+
+fn words(error: &Error) -> (String, String) {
+    (error.code().to_owned(), error.chain())
+}

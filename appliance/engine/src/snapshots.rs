@@ -1,0 +1,136 @@
+//! Snapshots as people see them: lists, contents, finding one, forgetting one.
+//!
+//! Never here: how they are stored. Invariant: lists are oldest first; an ambiguous wish is refused.
+
+use crate::{
+    apps::{Facts, app_id},
+    house::House,
+    words::{count, near, size},
+};
+use holdfast_model::{
+    Error, Result,
+    snapshot::{RunState, Snapshot},
+    view::{ContentView, SnapshotDetail, SnapshotView},
+};
+use holdfast_repository::Entry;
+
+/// All snapshots, or those of one app, oldest first.
+pub fn list(house: &House, app: Option<&str>) -> Result<Vec<SnapshotView>> {
+    let wanted = app.map(|app| Facts::gather(house).resolve(app)).transpose()?;
+    let entries = house.repository().snapshots();
+    let is_wanted =
+        |entry: &&Entry| wanted.as_ref().is_none_or(|id| *id == app_id(&entry.snapshot.host, &entry.snapshot.app));
+    Ok(entries.iter().filter(is_wanted).map(view).collect())
+}
+
+/// One by id, by a unique beginning of it, or as `latest:APP`.
+pub fn find(house: &House, asked: &str) -> Result<Entry> {
+    let Some(app) = asked.strip_prefix("latest:") else {
+        return house.repository().snapshot(asked);
+    };
+    let facts = Facts::gather(house);
+    let app = facts.resolve(app)?;
+    let newest = facts.snapshots.get(&app).and_then(|entries| entries.last()).cloned();
+    newest.ok_or_else(|| {
+        Error::not_found("snapshot.none", format!("{app} has no snapshot yet")).advice("Back it up first.")
+    })
+}
+
+/// One with its contents.
+pub fn detail(house: &House, asked: &str) -> Result<SnapshotDetail> {
+    let entry = find(house, asked)?;
+    Ok(SnapshotDetail {
+        snapshot: view(&entry),
+        engine: entry.snapshot.engine.clone(),
+        contents: contents(&entry.snapshot),
+    })
+}
+
+/// A snapshot in lists.
+pub fn view(entry: &Entry) -> SnapshotView {
+    let snapshot = &entry.snapshot;
+    SnapshotView {
+        id: snapshot.id.clone(),
+        app: snapshot.app.clone(),
+        host: snapshot.host.clone(),
+        time: snapshot.time,
+        consistency: snapshot.consistency,
+        fidelity: snapshot.fidelity,
+        trigger: snapshot.trigger,
+        policy: snapshot.policy.clone(),
+        bytes_logical: snapshot.stats.bytes_logical,
+        bytes_new: snapshot.stats.bytes_new,
+        state: entry.state,
+        problems: snapshot.problems.clone(),
+        stats: snapshot.stats.clone(),
+    }
+}
+
+/// Refuses a volume that the snapshot does not have, naming those it has.
+pub fn check_volume(snapshot: &Snapshot, volume: &str) -> Result<()> {
+    let names = || snapshot.volumes.iter().map(|one| one.name.as_str());
+    if names().any(|name| name == volume) {
+        return Ok(());
+    }
+    let near = near(volume, names());
+    let advice = if near.is_empty() {
+        format!("It has: {}.", names().collect::<Vec<_>>().join(", "))
+    } else {
+        format!("Did you mean {}?", near.join(" or "))
+    };
+    Err(Error::not_found("volume.unknown", format!("the snapshot has no volume “{volume}”")).advice(advice))
+}
+
+fn contents(snapshot: &Snapshot) -> Vec<ContentView> {
+    let mut contents = Vec::new();
+    for one in &snapshot.containers {
+        let state = match one.state {
+            RunState::Running => "running",
+            RunState::Paused => "paused",
+            RunState::Stopped => "stopped",
+        };
+        let changes = count(one.changes.len() as u64, "change");
+        let bytes = one.layer.iter().map(|part| part.stream.length).sum();
+        contents.push(content(
+            "container",
+            &one.name,
+            format!("{state}, {changes} in its own layer"),
+            Some(bytes),
+            true,
+        ));
+    }
+    for image in &snapshot.images {
+        let name = image.tags.first().unwrap_or(&image.id);
+        let layers = count(image.diff_ids.len() as u64, "layer");
+        contents.push(content("image", name, layers, Some(image.bytes), !image.parts.is_empty()));
+    }
+    for volume in &snapshot.volumes {
+        let kind = if volume.anonymous { "anonymous" } else { "named" };
+        let entries = volume.stream.as_ref().map_or(0, |stream| stream.entries);
+        let bytes = volume.stream.as_ref().map(|stream| stream.length);
+        let detail = format!("{kind}, {}", count_entries(entries));
+        contents.push(content("volume", &volume.name, detail, bytes, volume.stream.is_some()));
+    }
+    for bind in &snapshot.binds {
+        let kind = if bind.directory { "directory of the host" } else { "file of the host" };
+        let bytes = bind.stream.as_ref().map(|stream| stream.length);
+        contents.push(content("bind", &bind.source, kind.into(), bytes, bind.stream.is_some()));
+    }
+    for network in &snapshot.networks {
+        contents.push(content("network", &network.name, "settings and addresses".into(), None, true));
+    }
+    contents
+}
+
+fn content(kind: &str, name: &str, detail: String, bytes: Option<u64>, captured: bool) -> ContentView {
+    let detail = match bytes {
+        Some(bytes) if captured => format!("{detail}, {}", size(bytes)),
+        _ if captured => detail,
+        _ => format!("{detail}, not captured"),
+    };
+    ContentView { kind: kind.into(), name: name.into(), detail, bytes, captured }
+}
+
+fn count_entries(entries: u64) -> String {
+    if entries == 1 { "1 entry".into() } else { format!("{entries} entries") }
+}

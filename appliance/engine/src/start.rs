@@ -1,0 +1,114 @@
+//! Opens or sets up a data folder and starts everything that runs in it.
+//!
+//! Order: lock, catalog, repository, settings, history; then, in the background: hosts (law L6), bucket,
+//! scheduler. Invariant: nothing here waits for a host or a bucket.
+
+use crate::{
+    folder::Folder,
+    house::{Bricks, Held, House},
+    outside::Outside,
+    scheduler, ship, watch,
+};
+use holdfast_capture::Journal;
+use holdfast_catalog::{Catalog, Opened};
+use holdfast_model::{
+    Error, Kind, Result,
+    settings::{BucketSettings, Host, Settings},
+};
+use holdfast_repository::{Parts, Repository, Unlock};
+use holdfast_runtime::{Clock, Stop};
+use holdfast_storage::DirStore;
+use std::{path::PathBuf, sync::Arc};
+
+/// What it takes to start.
+pub struct Start {
+    /// The data folder: `cache/`, `catalog/`, `device.key`, `journal/`.
+    pub data: PathBuf,
+    /// The time.
+    pub clock: Clock,
+    /// Hosts, buckets, bundles, shipping.
+    pub outside: Arc<dyn Outside>,
+    /// Attached if the settings name none.
+    pub bucket: Option<BucketSettings>,
+    /// The local Docker socket, registered as host `local` in an empty folder.
+    pub local_host: Host,
+    /// Program version, for people.
+    pub version: String,
+}
+
+/// Starts. `Conflict` (`appliance.running`), or what keeps the repository from opening.
+pub async fn start(start: Start, stop: Stop) -> Result<Arc<House>> {
+    let data = start.data.clone();
+    let (folder, catalog, journal) = blocking(move || open(&data)).await?;
+    let catalog = Arc::new(catalog);
+    let cache = Arc::new(DirStore::open(folder.cache())?);
+    let parts = || Parts { cache: cache.clone(), catalog: catalog.clone(), clock: start.clock.clone() };
+    let repository = open_or_create(parts, folder.device_key()).await?;
+    let settings = settings(&repository, &start).await?;
+    let house = Arc::new(House::build(Bricks {
+        folder,
+        clock: start.clock.clone(),
+        outside: start.outside,
+        version: start.version,
+        local_host: start.local_host,
+        stop,
+        catalog: catalog.clone(),
+        journal: Arc::new(journal),
+        held: Held::new(repository, settings),
+    }));
+    watch::start_all(&house);
+    ship::start(&house, None);
+    scheduler::start(&house);
+    Ok(house)
+}
+
+/// Waits for the end: `stop`, then running work, then the catalog's last write.
+pub async fn finished(house: &House) {
+    house.stop.cancelled().await;
+    house.tracker.close();
+    house.tracker.wait().await;
+    if let Err(error) = house.catalog.flush() {
+        tracing::warn!(error = ?error, "the catalog could not be written; it will be rebuilt");
+    }
+}
+
+fn open(data: &std::path::Path) -> Result<(Folder, Catalog, Journal)> {
+    let folder = Folder::open(data)?;
+    let (catalog, opened) = Catalog::open(&folder.catalog())?;
+    if opened == Opened::Renewed {
+        tracing::warn!("the catalog was damaged and is rebuilt; no backup is harmed");
+    }
+    let journal = Journal::open(&folder.journal())?;
+    Ok((folder, catalog, journal))
+}
+
+async fn open_or_create(parts: impl Fn() -> Parts, device_key: [u8; 32]) -> Result<Repository> {
+    match Repository::open(parts(), Unlock::Device(device_key)).await {
+        Err(error) if error.kind() == Kind::NotFound && error.code() == "repository.none" => {
+            Repository::create(parts(), device_key).await
+        }
+        opened => opened,
+    }
+}
+
+/// The settings of the repository, completed by what was given at the start; saved only when changed.
+async fn settings(repository: &Repository, start: &Start) -> Result<Settings> {
+    let found = repository.settings().await?;
+    let mut settings = found.clone().unwrap_or_default();
+    if found.is_none() {
+        settings.hosts.insert(start.local_host.name.clone(), start.local_host.clone());
+    }
+    if settings.bucket.is_none() {
+        settings.bucket = start.bucket.clone();
+    }
+    if found.as_ref() != Some(&settings) {
+        settings.generation += 1;
+        repository.save_settings(&settings).await?;
+    }
+    Ok(settings)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Error::bug("opening the data folder ended in a panic"))?
+}
