@@ -1,0 +1,59 @@
+//! One object to the bucket: read, put, prove, acknowledge.
+
+use crate::source::Source;
+use holdfast_model::{Error, Kind, Result};
+use holdfast_repository::{ShipItem, Stage};
+use holdfast_storage::{PutMode, Store};
+
+/// Why an object did not arrive.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It is this object's own: others may do better.
+    Own(Error),
+    /// It is the bucket's: others would fare the same.
+    Bucket(Error),
+}
+
+/// Brings one object to the bucket. Doing it twice is the same as doing it once.
+pub(crate) async fn ship(source: &dyn Source, bucket: &dyn Store, item: &ShipItem) -> Result<(), Failure> {
+    let bytes = source.ship_bytes(&item.key).await.map_err(Failure::Own)?;
+    let size = bytes.len() as u64;
+    if size != item.size {
+        let words = format!("object {} has {size} bytes in the cache, {} were expected", item.key, item.size);
+        let error =
+            Error::new(Kind::Corrupt, "ship.size", words).advice("run a check: it names and heals damaged objects");
+        return Err(Failure::Own(error));
+    }
+    bucket.put(&item.key, bytes.clone(), PutMode::Once).await.map_err(|error| classify(item, error))?;
+    if !is_named_by_content(item.stage) {
+        let there = bucket.get(&item.key).await.map_err(|error| classify(item, error))?;
+        if there != bytes {
+            return Err(Failure::Own(foreign(item)));
+        }
+    }
+    source.acknowledged(&item.key, size).await.map_err(Failure::Own)
+}
+
+/// Objects with other names could be there with other bytes of the same size: they are few and small, and
+/// are read back.
+fn is_named_by_content(stage: Stage) -> bool {
+    match stage {
+        Stage::Pack | Stage::Segment => true,
+        Stage::Setup | Stage::Reach | Stage::Snapshot | Stage::Settings => false,
+    }
+}
+
+fn classify(item: &ShipItem, error: Error) -> Failure {
+    match error.kind() {
+        Kind::Conflict => Failure::Own(foreign(item).caused_by(error)),
+        Kind::Invalid | Kind::Corrupt => Failure::Own(error.while_doing(format!("ship {}", item.key))),
+        _ => Failure::Bucket(error.while_doing(format!("ship {}", item.key))),
+    }
+}
+
+fn foreign(item: &ShipItem) -> Error {
+    let words = format!("the bucket holds another object under the name {}; it was left alone", item.key);
+    Error::new(Kind::Conflict, "bucket.foreign_object", words).advice(
+        "something else writes to this bucket: give the appliance a bucket or prefix of its own, or run a check",
+    )
+}

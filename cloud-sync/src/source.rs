@@ -1,0 +1,35 @@
+//! Where objects come from: the repository, or a fake of it in tests.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use holdfast_model::{Moment, Result};
+use holdfast_repository::{Repository, ShipItem};
+
+/// What the shipper needs of a repository; the methods mean what they mean there.
+#[async_trait]
+pub(crate) trait Source: Send + Sync + 'static {
+    /// What the bucket has not acknowledged. An object that others need is listed before them.
+    fn to_ship(&self) -> Vec<ShipItem>;
+    async fn ship_bytes(&self, key: &str) -> Result<Bytes>;
+    async fn acknowledged(&self, key: &str, size: u64) -> Result<()>;
+    fn last_acknowledged(&self) -> Option<Moment>;
+}
+
+#[async_trait]
+impl Source for Repository {
+    fn to_ship(&self) -> Vec<ShipItem> {
+        Repository::to_ship(self)
+    }
+
+    async fn ship_bytes(&self, key: &str) -> Result<Bytes> {
+        Repository::ship_bytes(self, key).await
+    }
+
+    async fn acknowledged(&self, key: &str, size: u64) -> Result<()> {
+        Repository::acknowledged(self, key, size).await
+    }
+
+    fn last_acknowledged(&self) -> Option<Moment> {
+        Repository::last_acknowledged(self)
+    }
+}
