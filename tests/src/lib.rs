@@ -2,3 +2,4 @@
 
 pub mod demo;
 pub mod house;
+pub mod s3mem;

@@ -286,6 +286,12 @@ impl Probe {
             self.sweep_versions().await;
             return;
         }
+        // By name first: a listing may lag behind.
+        for name in ["race", "range", "sum", "hash", "version"] {
+            if self.store.delete(&self.key(name)).await.is_err() {
+                return;
+            }
+        }
         let Ok(left) = self.store.list("probe/").await else { return };
         for object in left.iter().take(MOST_SWEPT) {
             if self.store.delete(&object.key).await.is_err() {

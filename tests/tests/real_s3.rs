@@ -1,0 +1,112 @@
+//! The bucket client, the probe and the provider against real S3 servers. Skipped, aloud, unless their
+//! addresses are given: `HOLDFAST_TEST_SEAWEED_ENDPOINT` and `HOLDFAST_TEST_CEPH_ENDPOINT`, each with
+//! `…_ACCESS_KEY` and `…_SECRET_KEY` (deploy/lib/seaweedfs and deploy/lib/ceph-rgw print them).
+
+use holdfast_model::{
+    Secret,
+    bucket::{BucketUrl, Credentials, S3Place},
+    settings::BucketSettings,
+};
+use holdfast_runtime::random;
+use holdfast_s3::{Admin, Reach, S3Store, probe};
+use holdfast_storage::conformance;
+use std::sync::Arc;
+
+/// An administrator's reach of the server `name`, or `None` with a line that says so.
+fn server(name: &str) -> Option<Reach> {
+    let read = |what: &str| std::env::var(format!("HOLDFAST_TEST_{name}_{what}")).ok();
+    let (Some(endpoint), Some(access_key), Some(secret_key)) =
+        (read("ENDPOINT"), read("ACCESS_KEY"), read("SECRET_KEY"))
+    else {
+        eprintln!("SKIPPED: HOLDFAST_TEST_{name}_ENDPOINT, _ACCESS_KEY and _SECRET_KEY are not set");
+        return None;
+    };
+    let credentials = Credentials { access_key, secret_key: Secret::new(secret_key), session_token: None };
+    Some(Reach { endpoint: Some(endpoint), region: "us-east-1".into(), path_style: true, credentials, ca: None })
+}
+
+fn settings(reach: &Reach, bucket: &str) -> BucketSettings {
+    let place = S3Place {
+        bucket: bucket.into(),
+        prefix: "site".into(),
+        endpoint: reach.endpoint.clone(),
+        region: reach.region.clone(),
+        path_style: true,
+        ca: None,
+    };
+    BucketSettings { url: BucketUrl::S3(place), credentials: Some(reach.credentials.clone()), ca: None }
+}
+
+fn unique(what: &str) -> String {
+    format!("holdfast-{what}-{}", hex::encode(random::<5>()))
+}
+
+async fn keeps_promises(reach: &Reach) {
+    let admin = Admin::open(reach).unwrap();
+    let bucket = unique("suite");
+    admin.create_bucket(&bucket, false).await.unwrap();
+    conformance::run(Arc::new(S3Store::open(&settings(reach, &bucket)).unwrap())).await;
+    assert_eq!(
+        admin.create_bucket(&bucket, false).await.err().map_or("", |error| match error.code() {
+            "bucket.exists" => "",
+            _ => "another error",
+        }),
+        ""
+    );
+    admin.empty_bucket(&bucket).await.unwrap();
+    admin.delete_bucket(&bucket).await.unwrap();
+    assert!(!admin.exists(&bucket).await.unwrap());
+}
+
+async fn errors_are_told(reach: &Reach) {
+    let mut wrong = reach.clone();
+    wrong.credentials.secret_key = Secret::new("wrong-wrong-wrong-wrong");
+    let code = |reach: &Reach, bucket: &str| {
+        let store = S3Store::open(&settings(reach, bucket)).unwrap();
+        async move { holdfast_storage::Store::list(&store, "").await.unwrap_err().code().to_owned() }
+    };
+    assert_eq!(code(reach, &unique("nowhere")).await, "bucket.missing");
+    assert_eq!(code(&wrong, &unique("nowhere")).await, "bucket.denied");
+}
+
+async fn is_probed(reach: &Reach) {
+    let admin = Admin::open(reach).unwrap();
+    let (plain, locking) = (unique("plain"), unique("locking"));
+    admin.create_bucket(&plain, false).await.unwrap();
+    admin.create_bucket(&locking, true).await.unwrap();
+    let caps = probe(&settings(reach, &plain)).await.unwrap();
+    eprintln!("plain: {caps:?}");
+    assert!(caps.list_after_put && caps.conditional_put && caps.conditional_race && caps.range && caps.checksum);
+    assert!(caps.can_delete && !caps.versioning && !caps.object_lock && caps.clock_skew_seconds.abs() <= 2);
+    let caps = probe(&settings(reach, &locking)).await.unwrap();
+    eprintln!("locking: {caps:?}");
+    assert!(caps.versioning && caps.object_lock && caps.can_delete);
+    admin.empty_bucket(&plain).await.unwrap();
+    admin.delete_bucket(&plain).await.unwrap();
+}
+
+#[tokio::test]
+async fn seaweedfs_keeps_the_promises_of_stores() {
+    let Some(reach) = server("SEAWEED") else { return };
+    keeps_promises(&reach).await;
+    errors_are_told(&reach).await;
+}
+
+#[tokio::test]
+async fn seaweedfs_is_probed() {
+    let Some(reach) = server("SEAWEED") else { return };
+    is_probed(&reach).await;
+}
+
+#[tokio::test]
+async fn ceph_keeps_the_promises_of_stores() {
+    let Some(reach) = server("CEPH") else { return };
+    keeps_promises(&reach).await;
+    errors_are_told(&reach).await;
+}
+
+#[tokio::test]
+async fn ceph_is_probed() {
+    let Some(reach) = server("CEPH") else { return };
+    is_probed(&reach).await;
+}

@@ -1,0 +1,306 @@
+//! The bucket client against an S3 server in process: the storage suite, every error code, every kind of broken
+//! answer, and the probe against the quirks of real engines.
+
+use bytes::Bytes;
+use holdfast_model::{Error, Kind, bucket::BucketUrl, settings::BucketSettings};
+use holdfast_s3::{Patience, S3Store, probe};
+use holdfast_storage::{PutMode, Store, conformance};
+use holdfast_tests::s3mem::{Fault, Quirks, S3Mem};
+use std::{sync::Arc, time::Duration};
+
+fn hasty() -> Patience {
+    Patience {
+        connect: Duration::from_millis(500),
+        answer: Duration::from_millis(700),
+        idle: Duration::from_millis(500),
+        first_wait: Duration::from_millis(5),
+        ..Patience::default()
+    }
+}
+
+async fn server(quirks: Quirks) -> (S3Mem, S3Store) {
+    let server = S3Mem::start(quirks).await;
+    let store = S3Store::open_with(&server.settings("bucket"), hasty()).unwrap();
+    (server, store)
+}
+
+fn with(settings: &BucketSettings, change: impl FnOnce(&mut holdfast_model::bucket::S3Place)) -> BucketSettings {
+    let mut settings = settings.clone();
+    if let BucketUrl::S3(place) = &mut settings.url {
+        change(place);
+    }
+    settings
+}
+
+fn is(error: &Error, code: &str, kind: Kind) {
+    assert_eq!((error.code(), error.kind()), (code, kind), "{error:?}");
+    assert!(error.advice_text().is_some(), "{error:?} gives no advice");
+    assert!(!error.chain().contains("secret-admin"), "{error:?} leaks");
+}
+
+const BODY: Bytes = Bytes::from_static(b"0123456789abcdef");
+
+async fn put(store: &S3Store, key: &str) {
+    store.put(key, BODY, PutMode::Once).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_store_keeps_the_promises_of_stores() {
+    let (_server, store) = server(Quirks::default()).await;
+    conformance::run(Arc::new(store)).await;
+}
+
+#[tokio::test]
+async fn the_promises_hold_on_engines_with_quirks() {
+    for quirks in [
+        Quirks { ignores_condition: true, ignores_checksum: true, ..Quirks::default() },
+        Quirks { refuses_condition: true, page: 3, ..Quirks::default() },
+        Quirks { ignores_range: true, ..Quirks::default() },
+        Quirks { ignores_signed_hash: true, no_versions: true, ..Quirks::default() },
+    ] {
+        let (server, _) = server(quirks).await;
+        let settings = with(&server.settings("bucket"), |place| place.prefix = "site/one".into());
+        conformance::run(Arc::new(S3Store::open(&settings).unwrap())).await;
+        assert!(server.keys("bucket").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_prefix_is_a_wall() {
+    let (server, store) = server(Quirks::default()).await;
+    let inner = S3Store::open(&with(&server.settings("bucket"), |place| place.prefix = "site".into())).unwrap();
+    put(&store, "sites/other").await;
+    put(&inner, "packs/a").await;
+    assert_eq!(server.keys("bucket"), ["site/packs/a", "sites/other"]);
+    let listed = inner.list("").await.unwrap();
+    assert_eq!(listed.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["packs/a"]);
+}
+
+#[tokio::test]
+async fn opening_touches_no_network() {
+    let (server, _) = server(Quirks::default()).await;
+    S3Store::open(&server.settings("nowhere")).unwrap();
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn each_wrong_setting_has_its_own_error() {
+    let (server, _) = server(Quirks { region: "eu-west-3".into(), ..Quirks::default() }).await;
+    let good = server.settings("bucket");
+    let cases = [
+        (server.settings("nowhere"), "bucket.missing", Kind::NotFound),
+        (server.settings_as("bucket", ("ADMINKEY", "wrong")), "bucket.denied", Kind::Denied),
+        (server.settings_as("bucket", ("NOBODY", "wrong")), "bucket.denied", Kind::Denied),
+        (with(&good, |place| place.region = "us-east-1".into()), "bucket.region", Kind::Invalid),
+        (
+            with(&good, |place| place.endpoint = Some("http://127.0.0.1:1".into())),
+            "bucket.unreachable",
+            Kind::Unavailable,
+        ),
+        (
+            with(&good, |place| place.endpoint = Some("http://nobody.invalid".into())),
+            "bucket.unreachable",
+            Kind::Unavailable,
+        ),
+        (with(&good, |place| place.endpoint = Some(server.url.replace("http:", "https:"))), "bucket.tls", Kind::Denied),
+    ];
+    for (settings, code, kind) in cases {
+        let store = S3Store::open_with(&settings, hasty()).unwrap();
+        let results = [
+            store.get("a").await.unwrap_err(),
+            store.head("a").await.unwrap_err(),
+            store.list("").await.unwrap_err(),
+            store.put("a", BODY, PutMode::Once).await.unwrap_err(),
+            store.put("a", BODY, PutMode::Replace).await.unwrap_err(),
+        ];
+        results.iter().for_each(|error| is(error, code, kind));
+    }
+    let store = S3Store::open_with(&with(&good, |place| place.region = "us-east-1".into()), hasty()).unwrap();
+    assert!(store.list("").await.unwrap_err().to_string().contains("eu-west-3"));
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_told_with_its_difference() {
+    let (_server, store) = server(Quirks { clock_ahead_seconds: 2 * 3600 + 60, ..Quirks::default() }).await;
+    let error = store.list("").await.unwrap_err();
+    is(&error, "bucket.clock", Kind::Unavailable);
+    assert!(error.to_string().contains("2 hours behind"), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_bucket_is_told() {
+    let (_server, store) = server(Quirks { quota_bytes: Some(20), ..Quirks::default() }).await;
+    put(&store, "a").await;
+    is(&store.put("b", BODY, PutMode::Once).await.unwrap_err(), "bucket.full", Kind::Full);
+}
+
+#[tokio::test]
+async fn short_trouble_is_ridden_out_and_long_trouble_told() {
+    let (server, store) = server(Quirks::default()).await;
+    put(&store, "a").await;
+    let cases = [
+        (503, "SlowDown", "bucket.busy"),
+        (500, "InternalError", "bucket.failing"),
+        (429, "TooManyRequests", "bucket.busy"),
+    ];
+    for (status, code, want) in cases {
+        if status != 429 {
+            server.trap("GET", "/a", 0, 2, Fault::Status(status, code));
+            assert_eq!(store.get("a").await.unwrap(), BODY, "{status}");
+        }
+        server.heal();
+        server.trap("*", "", 0, 100, Fault::Status(status, code));
+        is(&store.get("a").await.unwrap_err(), want, Kind::Unavailable);
+        is(&store.put("b", BODY, PutMode::Replace).await.unwrap_err(), want, Kind::Unavailable);
+        server.heal();
+    }
+    server.trap("GET", "/a", 0, 100, Fault::Status(403, "AccessDenied"));
+    is(&store.get("a").await.unwrap_err(), "bucket.denied", Kind::Denied);
+}
+
+#[tokio::test]
+async fn slowness_has_an_end() {
+    let (server, store) = server(Quirks::default()).await;
+    server.trap("*", "", 0, 100, Fault::Delay(Duration::from_secs(30)));
+    is(&store.list("").await.unwrap_err(), "bucket.unreachable", Kind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_lost_answer_does_not_lose_or_double_the_object() {
+    let (server, store) = server(Quirks::default()).await;
+    server.trap("PUT", "/a", 0, 1, Fault::LoseReply);
+    put(&store, "a").await;
+    assert_eq!(server.object("bucket", "a").unwrap(), BODY);
+    server.trap("PUT", "/b", 0, 100, Fault::LoseReply);
+    let error = store.put("b", BODY, PutMode::Replace).await.unwrap_err();
+    is(&error, "bucket.unreachable", Kind::Unavailable);
+    server.heal();
+    put(&store, "b").await;
+}
+
+#[tokio::test]
+async fn cut_bodies_are_asked_for_again_and_never_passed_on() {
+    let (server, store) = server(Quirks::default()).await;
+    put(&store, "a").await;
+    server.trap("GET", "/a", 0, 2, Fault::Cut(5));
+    assert_eq!(store.get("a").await.unwrap(), BODY);
+    server.trap("GET", "/a", 0, 3, Fault::Cut(5));
+    is(&store.get("a").await.unwrap_err(), "object.short", Kind::Corrupt);
+    for length in [3, 4, 5] {
+        server.trap("GET", "/a", 0, 1, Fault::Cut(length));
+    }
+    is(&store.get("a").await.unwrap_err(), "bucket.unreachable", Kind::Unavailable);
+    server.trap("GET", "/a", 0, 1, Fault::Cut(1));
+    assert_eq!(store.get_range("a", 2..9).await.unwrap(), BODY.slice(2..9));
+}
+
+#[tokio::test]
+async fn a_turned_bit_is_seen_on_whole_reads() {
+    let (server, store) = server(Quirks::default()).await;
+    put(&store, "a").await;
+    server.trap("GET", "/a", 0, 1, Fault::Flip(7));
+    assert_eq!(store.get("a").await.unwrap(), BODY, "turned once on its way: asked for again");
+    server.damage("bucket", "a", Bytes::from_static(b"0123456x89abcdef"));
+    is(&store.get("a").await.unwrap_err(), "object.corrupt", Kind::Corrupt);
+}
+
+#[tokio::test]
+async fn wrong_ranges_are_refused() {
+    let (server, store) = server(Quirks { shifts_range: true, ..Quirks::default() }).await;
+    put(&store, "a").await;
+    is(&store.get_range("a", 2..5).await.unwrap_err(), "object.range", Kind::Corrupt);
+    server.damage("bucket", "a", BODY.slice(..4));
+    is(&store.get_range("a", 2..9).await.unwrap_err(), "object.short", Kind::Corrupt);
+}
+
+#[tokio::test]
+async fn hostile_listings_end() {
+    let (server, store) = server(Quirks { listing_in_circles: true, page: 1, ..Quirks::default() }).await;
+    for key in ["a", "b"] {
+        store.put(key, BODY, PutMode::Replace).await.unwrap();
+    }
+    is(&store.list("").await.unwrap_err(), "bucket.listing", Kind::Unavailable);
+    assert!(server.requests().len() < 20);
+}
+
+#[tokio::test]
+async fn an_error_with_status_200_is_an_error() {
+    let (server, store) = server(Quirks::default()).await;
+    server.trap("GET", "list-type=2", 0, 100, Fault::Status(200, "InternalError"));
+    assert!(store.list("x").await.is_err());
+}
+
+async fn probed(quirks: Quirks, versions: bool) -> holdfast_model::view::Capabilities {
+    let server = S3Mem::start(quirks).await;
+    server.make_bucket("mine", versions);
+    let caps = probe(&server.settings("mine")).await.unwrap();
+    if caps.can_delete {
+        // The canary of the lock test is locked for a minute; the next probe takes it.
+        let left: Vec<_> = server.keys("mine").into_iter().filter(|key| !key.ends_with("/lock")).collect();
+        assert!(left.is_empty(), "the probe leaves {left:?}");
+    }
+    caps
+}
+
+#[tokio::test]
+async fn the_probe_sees_what_is_there() {
+    let caps = probed(Quirks::default(), true).await;
+    assert!(
+        caps.list_after_put && caps.conditional_put && caps.conditional_race && caps.range && caps.checksum,
+        "{caps:?}"
+    );
+    assert!(caps.versioning && caps.object_lock && caps.can_delete && caps.notes.is_empty(), "{caps:?}");
+    assert!(caps.clock_skew_seconds.abs() <= 1 && caps.probed.is_some());
+    let plain = probed(Quirks::default(), false).await;
+    assert!(!plain.versioning && !plain.object_lock && plain.checksum, "{plain:?}");
+}
+
+#[tokio::test]
+async fn the_probe_sees_each_quirk() {
+    let caps = probed(Quirks { ignores_condition: true, ..Quirks::default() }, true).await;
+    assert!(!caps.conditional_put && !caps.conditional_race && caps.checksum);
+    let caps = probed(Quirks { refuses_condition: true, ..Quirks::default() }, true).await;
+    assert!(!caps.conditional_put && !caps.notes.is_empty());
+    let caps = probed(Quirks { racy_condition: true, ..Quirks::default() }, true).await;
+    assert!(caps.conditional_put && !caps.conditional_race);
+    let caps = probed(Quirks { ignores_checksum: true, ..Quirks::default() }, true).await;
+    assert!(caps.checksum && caps.notes.iter().any(|note| note.contains("signed hash")));
+    let caps = probed(Quirks { ignores_signed_hash: true, ..Quirks::default() }, true).await;
+    assert!(caps.checksum && caps.notes.iter().any(|note| note.contains("checksum header")));
+    let caps = probed(Quirks { ignores_checksum: true, ignores_signed_hash: true, ..Quirks::default() }, true).await;
+    assert!(!caps.checksum);
+    let caps = probed(Quirks { ignores_lock: true, ..Quirks::default() }, true).await;
+    assert!(caps.versioning && !caps.object_lock);
+    let caps = probed(Quirks { no_versions: true, ..Quirks::default() }, true).await;
+    assert!(!caps.versioning && !caps.object_lock);
+    let caps = probed(Quirks { ignores_range: true, ..Quirks::default() }, true).await;
+    assert!(!caps.range);
+    let caps = probed(Quirks { shifts_range: true, ..Quirks::default() }, true).await;
+    assert!(!caps.range);
+    let caps = probed(Quirks { listing_lags: true, ..Quirks::default() }, false).await;
+    assert!(!caps.list_after_put);
+    let caps = probed(Quirks { clock_ahead_seconds: -300, ..Quirks::default() }, false).await;
+    assert!((-301..=-299).contains(&caps.clock_skew_seconds));
+}
+
+#[tokio::test]
+async fn the_probe_sees_a_key_that_may_not_delete() {
+    let server = S3Mem::start(Quirks::default()).await;
+    let key = server.user("t", "bucket", &["s3:ListBucket", "s3:GetObject", "s3:PutObject"]);
+    let caps = probe(&server.settings_as("bucket", (&key.0, &key.1))).await.unwrap();
+    assert!(!caps.can_delete && caps.conditional_put, "{caps:?}");
+    assert!(caps.notes.iter().any(|note| note.contains("probe/")));
+}
+
+#[tokio::test]
+async fn the_probe_of_an_unreachable_bucket_is_an_error() {
+    let (server, _) = server(Quirks::default()).await;
+    is(&probe(&server.settings("nowhere")).await.unwrap_err(), "bucket.missing", Kind::NotFound);
+    let settings = BucketSettings {
+        url: BucketUrl::Directory(tempfile::tempdir().unwrap().path().join("bucket").display().to_string()),
+        credentials: None,
+        ca: None,
+    };
+    let caps = probe(&settings).await.unwrap();
+    assert!(caps.list_after_put && caps.conditional_put && caps.can_delete);
+}
