@@ -1,0 +1,490 @@
+//! The words of the command line. Nothing happens here.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Backs up whole Docker apps to a local cache and an S3 bucket, and brings them back.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 done with problems, 4 not found,\n\
+                          5 refused, 6 cannot reach, 130 stopped.";
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Data folder of the appliance.
+    #[arg(long, global = true, env = "HOLDFAST_DATA", default_value = "/var/lib/holdfast", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Print exactly one JSON value on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the appliance: it owns the data folder, backs up, ships, and serves the web pages.
+    Serve(ServeArgs),
+    /// Show how the appliance does.
+    Status,
+    /// List the apps on all hosts, and whether they are protected.
+    Apps,
+    /// List snapshots, oldest first.
+    Snapshots {
+        /// Only of this app: HOST/NAME or a unique NAME.
+        app: Option<String>,
+    },
+    /// Take a snapshot of apps now.
+    Backup(BackupArgs),
+    /// Put a snapshot back: beside the original unless told otherwise.
+    Restore(RestoreArgs),
+    /// List jobs, newest first, or show one.
+    Jobs {
+        /// Id of one job.
+        id: Option<String>,
+    },
+    /// Act on a job.
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Manage Docker hosts.
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// Manage policies: how often, how held, how long kept.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Forget a snapshot; prune frees its space.
+    Forget {
+        /// Snapshot id or a unique beginning of it.
+        snapshot: String,
+        /// Do it without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Verify that everything is there, in the cache and in the bucket, and heal what can be healed.
+    Check {
+        /// Read and verify every byte, not only names and sizes.
+        #[arg(long)]
+        read_data: bool,
+    },
+    /// Apply retention and free what no snapshot needs.
+    Prune {
+        /// Only show what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Handle the recovery kit.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Attach, try or show the bucket.
+    #[command(subcommand)]
+    Bucket(BucketCommand),
+    /// Rebuild an appliance from its bucket and recovery kit on an empty data folder.
+    Recover(RecoverArgs),
+    /// What a service provider does.
+    #[command(subcommand)]
+    Provider(ProviderCommand),
+    /// Bind this appliance to a provider by an enrolment bundle.
+    Enrol {
+        /// The bundle file.
+        bundle: PathBuf,
+    },
+    /// Try everything that backups need, and say what works.
+    Doctor,
+    /// Print the link that makes the first admin.
+    SetupLink,
+    /// Succeed if the appliance works: for container health checks.
+    Healthcheck,
+    /// Print a completion script.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+    /// Print the API's OpenAPI document.
+    Openapi,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Address of the web pages and the API (plain HTTP).
+    #[arg(long, env = "HOLDFAST_LISTEN", default_value = "127.0.0.1:8440", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// The bucket: s3://NAME[/PREFIX][?endpoint=URL&region=R&ca=FILE] or file:///DIR. Keys come from
+    /// HOLDFAST_S3_ACCESS_KEY and HOLDFAST_S3_SECRET_KEY, or files named by these with _FILE appended.
+    #[arg(long, env = "HOLDFAST_BUCKET", value_name = "URL")]
+    pub bucket: Option<String>,
+    /// A name under which browsers reach this appliance; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
+    /// The Docker engine to register as host “local” in an empty data folder.
+    #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_name = "URL")]
+    pub docker: String,
+}
+
+/// How an app is held still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Hold {
+    /// Freeze all its containers for the moment of reading.
+    Pause,
+    /// Stop its containers cleanly and start them again.
+    Stop,
+    /// Do not hold it: files may be from different instants.
+    None,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// Apps: HOST/NAME or a unique NAME.
+    #[arg(required = true, value_name = "APP")]
+    pub apps: Vec<String>,
+    /// How to hold the app still, instead of what its policy says.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub consistency: Option<Hold>,
+    /// Wait until the snapshots are on this appliance's disk.
+    #[arg(long)]
+    pub wait: bool,
+    /// Wait until the bucket holds them completely too.
+    #[arg(long)]
+    pub wait_cloud: bool,
+    /// Give up waiting for the bucket after this time, such as 30m.
+    #[arg(long, value_name = "TIME", requires = "wait_cloud")]
+    pub timeout: Option<String>,
+}
+
+/// Where chunks may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tier {
+    /// The cache, and the bucket for what it lacks.
+    Auto,
+    /// The cache alone.
+    Cache,
+    /// The bucket alone.
+    Bucket,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// Snapshot id, a unique beginning of it, or latest:APP.
+    pub snapshot: String,
+    /// Name of the copy; APP-restore unless given.
+    #[arg(long = "as", value_name = "NAME", conflicts_with_all = ["in_place", "to"])]
+    pub name: Option<String>,
+    /// Replace the app itself, after a safety snapshot.
+    #[arg(long, conflicts_with = "to")]
+    pub in_place: bool,
+    /// Restore under its own name on another registered host.
+    #[arg(long, value_name = "HOST")]
+    pub to: Option<String>,
+    /// Agree to what the plan stops, replaces or deletes.
+    #[arg(long)]
+    pub yes: bool,
+    /// Only this volume.
+    #[arg(long, value_name = "VOLUME")]
+    pub volume: Option<String>,
+    /// Where the data may come from.
+    #[arg(long, value_enum, default_value = "auto", value_name = "TIER")]
+    pub from: Tier,
+    /// Only show the plan.
+    #[arg(long, conflicts_with = "wait")]
+    pub dry_run: bool,
+    /// Wait until it is done.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Commands on one job.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// Ask a job to stop.
+    Cancel {
+        /// Job id.
+        id: String,
+    },
+}
+
+/// Commands on hosts.
+#[derive(Debug, Subcommand)]
+pub enum HostCommand {
+    /// Register a Docker host.
+    Add {
+        /// Its name here.
+        name: String,
+        /// unix:///PATH or tcp://NAME:PORT.
+        url: String,
+        /// PEM file of the CA that signs the host (tcp with TLS).
+        #[arg(long, value_name = "FILE", requires = "tls_cert")]
+        tls_ca: Option<PathBuf>,
+        /// PEM file of our certificate.
+        #[arg(long, value_name = "FILE", requires = "tls_key")]
+        tls_cert: Option<PathBuf>,
+        /// PEM file of our key.
+        #[arg(long, value_name = "FILE", requires = "tls_ca")]
+        tls_key: Option<PathBuf>,
+    },
+    /// List hosts.
+    Ls,
+    /// Forget a host; its snapshots remain.
+    Rm {
+        /// Its name here.
+        name: String,
+    },
+}
+
+/// Commands on policies.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// List policies.
+    Ls,
+    /// Make or change a policy; what is not given stays as it is.
+    Set(PolicyArgs),
+    /// Remove a policy that no app uses.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+    /// Put an app under a policy.
+    Assign {
+        /// HOST/NAME or a unique NAME.
+        app: String,
+        /// The policy's name.
+        policy: String,
+    },
+    /// Take an app off its policy.
+    Unassign {
+        /// HOST/NAME or a unique NAME.
+        app: String,
+    },
+}
+
+/// Arguments of `policy set`.
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    /// Its name.
+    pub name: String,
+    /// Time between backups, such as 15m, 6h or 1d.
+    #[arg(long, value_name = "TIME")]
+    pub every: Option<String>,
+    /// How to hold apps still.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub consistency: Option<Hold>,
+    /// Keep the newest N.
+    #[arg(long, value_name = "N")]
+    pub keep_last: Option<u32>,
+    /// Keep the newest of each of N hours.
+    #[arg(long, value_name = "N")]
+    pub keep_hourly: Option<u32>,
+    /// Keep the newest of each of N days.
+    #[arg(long, value_name = "N")]
+    pub keep_daily: Option<u32>,
+    /// Keep the newest of each of N weeks.
+    #[arg(long, value_name = "N")]
+    pub keep_weekly: Option<u32>,
+    /// Keep the newest of each of N months.
+    #[arg(long, value_name = "N")]
+    pub keep_monthly: Option<u32>,
+}
+
+/// Commands on keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Write the recovery kit: with it and the bucket everything comes back.
+    Kit {
+        /// New file, readable by its owner only; - for stdout.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Say that the kit is stored in a safe place.
+    Confirm,
+}
+
+/// Commands on the bucket.
+#[derive(Debug, Subcommand)]
+pub enum BucketCommand {
+    /// Attach a bucket, after trying it. Keys come from the environment, as for serve.
+    Set {
+        /// s3://… or file:///DIR.
+        url: String,
+    },
+    /// Find out what the bucket really does.
+    Probe,
+    /// Show the bucket.
+    Show,
+}
+
+/// Arguments of `recover`.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// The bucket: s3://… or file:///DIR. Keys come from the environment, as for serve.
+    #[arg(long, value_name = "URL")]
+    pub bucket: String,
+    /// File with the recovery kit; - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub kit: PathBuf,
+    /// The Docker engine to register as host “local” if the recovered settings name none.
+    #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_name = "URL")]
+    pub docker: String,
+}
+
+/// Commands of a provider.
+#[derive(Debug, Subcommand)]
+pub enum ProviderCommand {
+    /// Manage tenants.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+}
+
+/// Commands on tenants.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Make a tenant: its own bucket, a key that opens nothing else, and an enrolment bundle.
+    Create(Box<TenantArgs>),
+    /// List tenants.
+    List {
+        /// The provider's own folder.
+        #[arg(long, env = "HOLDFAST_PROVIDER_STATE", value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+    /// Show one tenant.
+    Show {
+        /// Its name.
+        name: String,
+        /// The provider's own folder.
+        #[arg(long, env = "HOLDFAST_PROVIDER_STATE", value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+}
+
+/// How a tenant's bucket and key are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TenantDriver {
+    /// Through an IAM-compatible API (AWS, SeaweedFS, Ceph).
+    Iam,
+    /// The bucket and its key exist already.
+    ByHand,
+}
+
+/// Arguments of `provider tenant create`.
+#[derive(Debug, Args)]
+pub struct TenantArgs {
+    /// The tenant's name.
+    pub name: String,
+    /// Stored bytes the tenant may use, such as 500GB.
+    #[arg(long, value_name = "SIZE")]
+    pub quota: Option<String>,
+    /// How bucket and key are made.
+    #[arg(long, value_enum, default_value = "iam")]
+    pub driver: TenantDriver,
+    /// The store's endpoint; AWS unless given.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// The store's IAM endpoint, where it differs.
+    #[arg(long, value_name = "URL")]
+    pub iam_endpoint: Option<String>,
+    /// The store's region.
+    #[arg(long, default_value = "us-east-1")]
+    pub region: String,
+    /// PEM file of the endpoint's own CA.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The provider's access key, in a file; else HOLDFAST_PROVIDER_ACCESS_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub access_key_file: Option<PathBuf>,
+    /// The provider's secret key, in a file; else HOLDFAST_PROVIDER_SECRET_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
+    /// Where the tenant's bucket is (by hand): s3://…; its keys come from HOLDFAST_S3_ACCESS_KEY and …SECRET_KEY.
+    #[arg(long, value_name = "URL")]
+    pub bucket: Option<String>,
+    /// The tenant's key may not delete.
+    #[arg(long)]
+    pub append_only: bool,
+    /// The provider's name, as the tenant sees it.
+    #[arg(long, default_value = "provider", value_name = "NAME")]
+    pub provider: String,
+    /// How long the bundle is accepted, such as 72h.
+    #[arg(long, default_value = "72h", value_name = "TIME")]
+    pub valid: String,
+    /// New file for the enrolment bundle; stdout unless given.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The provider's own folder: signing key and tenants; DATA/provider unless given.
+    #[arg(long, env = "HOLDFAST_PROVIDER_STATE", value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_words_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_contract_is_understood() {
+        for line in [
+            "holdfast serve --data /d --listen 127.0.0.1:1 --bucket file:///b --allow-host h",
+            "holdfast --data /d --json status",
+            "holdfast apps --json --data /d",
+            "holdfast snapshots shop --json",
+            "holdfast backup a b --consistency stop --wait --json",
+            "holdfast backup a --wait-cloud --timeout 5m",
+            "holdfast restore latest:shop --as copy --wait",
+            "holdfast restore 01ab --in-place --yes --from bucket --volume v",
+            "holdfast restore 01ab --to edge --dry-run",
+            "holdfast jobs 01ab",
+            "holdfast job cancel 01ab",
+            "holdfast host add edge tcp://edge:2376 --tls-ca a --tls-cert b --tls-key c",
+            "holdfast policy set daily --every 1d --keep-last 3",
+            "holdfast policy assign shop gold",
+            "holdfast policy unassign shop",
+            "holdfast check --read-data",
+            "holdfast prune --dry-run",
+            "holdfast key kit --output -",
+            "holdfast key confirm",
+            "holdfast bucket set s3://b?region=x",
+            "holdfast recover --bucket s3://b --kit kit.txt",
+            "holdfast provider tenant create acme --quota 500GB --endpoint http://127.0.0.1:1 --output x",
+            "holdfast provider tenant list --state /p",
+            "holdfast enrol acme.hfenrol",
+            "holdfast forget 01ab --yes",
+            "holdfast completions bash",
+            "holdfast openapi",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn contradictions_are_usage_errors() {
+        for line in [
+            "holdfast backup",
+            "holdfast restore x --as a --in-place",
+            "holdfast restore x --in-place --to h",
+            "holdfast restore x --dry-run --wait",
+            "holdfast backup a --timeout 5m",
+            "holdfast host add e tcp://e:1 --tls-ca a",
+            "holdfast key kit",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What people ask every day: status, apps, snapshots, backups, jobs, doctor.
+
+use super::{Desk, waiting};
+use crate::{
+    args::{BackupArgs, Hold},
+    client::part,
+    outcome::{self, DONE, Outcome, PROBLEMS},
+    watch::{Reach, until_ended},
+    words,
+};
+use holdfast_model::{
+    job::JobView,
+    policy::{Consistency, parse_duration},
+    view::{AppView, BackupRequest, DoctorLine, SnapshotView, StatusView},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// `status`.
+pub async fn status(desk: &Desk) -> Outcome {
+    let view: StatusView = desk.client.get("/status").await?;
+    desk.output.show(&view, words::status);
+    Ok(DONE)
+}
+
+/// `apps`.
+pub async fn apps(desk: &Desk) -> Outcome {
+    let views: Vec<AppView> = desk.client.get("/apps").await?;
+    desk.output.show(&views, |views| words::apps(views));
+    Ok(DONE)
+}
+
+/// `snapshots [APP]`.
+pub async fn snapshots(desk: &Desk, app: Option<&str>) -> Outcome {
+    let filter = app.map(|app| format!("?app={}", part(app))).unwrap_or_default();
+    let views: Vec<SnapshotView> = desk.client.get(&format!("/snapshots{filter}")).await?;
+    desk.output.show(&views, |views| words::snapshots(views));
+    Ok(DONE)
+}
+
+/// `backup APP…`.
+pub async fn backup(desk: &Desk, args: BackupArgs) -> Outcome {
+    let timeout = args.timeout.as_deref().map(parse_duration).transpose()?.map(Duration::from_secs);
+    let request = BackupRequest { apps: args.apps, consistency: args.consistency.map(consistency) };
+    let mut jobs: Vec<JobView> = desk.client.post("/backups", &request).await?;
+    if args.wait || args.wait_cloud {
+        jobs = until_ended(&Reach::Socket(&desk.client), desk.output, jobs).await?;
+    }
+    let shipped = if args.wait_cloud { waiting::until_in_bucket(desk, &jobs, timeout).await } else { Ok(()) };
+    desk.output.show(&jobs, |jobs| words::ended_jobs(jobs));
+    shipped?;
+    Ok(outcome::of_jobs(&jobs))
+}
+
+/// `jobs`.
+pub async fn jobs(desk: &Desk) -> Outcome {
+    let views: Vec<JobView> = desk.client.get("/jobs").await?;
+    desk.output.show(&views, |views| words::jobs(views));
+    Ok(DONE)
+}
+
+/// `jobs ID`.
+pub async fn job(desk: &Desk, id: &str) -> Outcome {
+    let view: JobView = desk.client.get(&format!("/jobs/{}", part(id))).await?;
+    desk.output.show(&view, words::job);
+    Ok(DONE)
+}
+
+/// `job cancel ID`.
+pub async fn job_cancel(desk: &Desk, id: &str) -> Outcome {
+    let view: JobView = desk.client.post(&format!("/jobs/{}/cancel", part(id)), &json!({})).await?;
+    desk.output.show(&view, |view| words::jobs(std::slice::from_ref(view)));
+    Ok(DONE)
+}
+
+/// `doctor`.
+pub async fn doctor(desk: &Desk) -> Outcome {
+    let lines: Vec<DoctorLine> = desk.client.get("/doctor").await?;
+    desk.output.show(&lines, |lines| words::doctor(lines));
+    Ok(if lines.iter().all(|line| line.ok) { DONE } else { PROBLEMS })
+}
+
+/// `setup-link`.
+pub async fn setup_link(desk: &Desk) -> Outcome {
+    let link: Value = desk.client.post("/setup-link", &json!({})).await?;
+    desk.output.show(&link, |link| link["url"].as_str().unwrap_or_default().to_owned());
+    Ok(DONE)
+}
+
+/// `healthcheck`.
+pub async fn healthcheck(desk: &Desk) -> Outcome {
+    // Says more than /readyz, which knows nothing of the appliance's own state.
+    let _: Value = desk.client.get("/setup").await?;
+    desk.output.show(&json!({ "healthy": true }), |_| "healthy".into());
+    Ok(DONE)
+}
+
+/// The model's word for a flag's.
+pub fn consistency(hold: Hold) -> Consistency {
+    match hold {
+        Hold::Pause => Consistency::Pause,
+        Hold::Stop => Consistency::Stop,
+        Hold::None => Consistency::None,
+    }
+}

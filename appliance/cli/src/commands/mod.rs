@@ -1,0 +1,95 @@
+//! The commands, one function each: ask the appliance, show the answer, say how it ended.
+
+mod bucket;
+mod daily;
+mod keep;
+mod provider;
+mod recover;
+mod repository;
+mod restore;
+mod waiting;
+
+use crate::{
+    args::{BucketCommand, Cli, Command, HostCommand, JobCommand, KeyCommand, PolicyCommand, ProviderCommand},
+    client::Client,
+    outcome::{DONE, Outcome},
+    output::Output,
+    serve,
+};
+use clap::CommandFactory;
+use std::path::PathBuf;
+
+/// What every command works with.
+pub struct Desk {
+    /// Data folder of the appliance.
+    pub data: PathBuf,
+    /// The way to it.
+    pub client: Client,
+    /// How to talk.
+    pub output: Output,
+}
+
+/// Carries out a command line.
+pub async fn run(cli: Cli) -> Outcome {
+    let output = Output { json: cli.common.json };
+    let desk = Desk { client: Client::new(&cli.common.data), data: cli.common.data, output };
+    match cli.command {
+        Command::Serve(args) => serve::run(&desk, args).await,
+        Command::Status => daily::status(&desk).await,
+        Command::Apps => daily::apps(&desk).await,
+        Command::Snapshots { app } => daily::snapshots(&desk, app.as_deref()).await,
+        Command::Backup(args) => daily::backup(&desk, args).await,
+        Command::Restore(args) => restore::restore(&desk, args).await,
+        Command::Jobs { id: None } => daily::jobs(&desk).await,
+        Command::Jobs { id: Some(id) } => daily::job(&desk, &id).await,
+        Command::Job(JobCommand::Cancel { id }) => daily::job_cancel(&desk, &id).await,
+        Command::Host(command) => host(&desk, command).await,
+        Command::Policy(command) => policy(&desk, command).await,
+        Command::Forget { snapshot, yes } => restore::forget(&desk, &snapshot, yes).await,
+        Command::Check { read_data } => repository::check(&desk, read_data).await,
+        Command::Prune { dry_run } => repository::prune(&desk, dry_run).await,
+        Command::Key(KeyCommand::Kit { output }) => repository::kit(&desk, &output).await,
+        Command::Key(KeyCommand::Confirm) => repository::kit_confirm(&desk).await,
+        Command::Bucket(BucketCommand::Set { url }) => bucket::set(&desk, &url).await,
+        Command::Bucket(BucketCommand::Probe) => bucket::probe(&desk).await,
+        Command::Bucket(BucketCommand::Show) => bucket::show(&desk).await,
+        Command::Recover(args) => recover::recover(&desk, args).await,
+        Command::Provider(ProviderCommand::Tenant(command)) => provider::tenant(&desk, command).await,
+        Command::Enrol { bundle } => bucket::enrol(&desk, &bundle).await,
+        Command::Doctor => daily::doctor(&desk).await,
+        Command::SetupLink => daily::setup_link(&desk).await,
+        Command::Healthcheck => daily::healthcheck(&desk).await,
+        Command::Completions { shell } => Ok(completions(shell)),
+        Command::Openapi => Ok(openapi()),
+    }
+}
+
+async fn host(desk: &Desk, command: HostCommand) -> Outcome {
+    match command {
+        HostCommand::Add { name, url, tls_ca, tls_cert, tls_key } => {
+            keep::host_add(desk, name, url, [tls_ca, tls_cert, tls_key]).await
+        }
+        HostCommand::Ls => keep::hosts(desk).await,
+        HostCommand::Rm { name } => keep::host_remove(desk, &name).await,
+    }
+}
+
+async fn policy(desk: &Desk, command: PolicyCommand) -> Outcome {
+    match command {
+        PolicyCommand::Ls => keep::policies(desk).await,
+        PolicyCommand::Set(args) => keep::policy_set(desk, args).await,
+        PolicyCommand::Rm { name } => keep::policy_remove(desk, &name).await,
+        PolicyCommand::Assign { app, policy } => keep::assign(desk, &app, Some(policy)).await,
+        PolicyCommand::Unassign { app } => keep::assign(desk, &app, None).await,
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> i32 {
+    clap_complete::generate(shell, &mut Cli::command(), "holdfast", &mut std::io::stdout());
+    DONE
+}
+
+fn openapi() -> i32 {
+    print!("{}", holdfast_web::openapi());
+    DONE
+}

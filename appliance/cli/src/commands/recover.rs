@@ -1,0 +1,48 @@
+//! `recover`: asks the running appliance, or does it in this process where none runs.
+
+use super::{Desk, repository::not_done};
+use crate::{
+    args::RecoverArgs,
+    files::{self, environment},
+    logs,
+    outcome::{self, DONE, Failure, Outcome},
+    serve,
+    watch::{Reach, until_one_ended},
+    words,
+};
+use holdfast_model::{
+    job::{JobState, JobView},
+    view::RecoverRequest,
+};
+use holdfast_runtime::Stop;
+
+/// `recover --bucket URL --kit FILE`.
+pub async fn recover(desk: &Desk, args: RecoverArgs) -> Outcome {
+    let request =
+        RecoverRequest { bucket: files::bucket_request(&environment, &args.bucket)?, kit: files::read(&args.kit)? };
+    let job = if desk.client.is_there().await {
+        let job: JobView = desk.client.post("/recover", &request).await?;
+        until_one_ended(&Reach::Socket(&desk.client), desk.output, job).await?
+    } else {
+        inside(desk, &args.docker, request).await?
+    };
+    if !matches!(job.state, JobState::Done | JobState::DoneWithProblems) {
+        return Err(not_done(&job));
+    }
+    desk.output.show(&job, |job| words::ended_jobs(std::slice::from_ref(job)));
+    Ok(outcome::of_job(&job).max(DONE))
+}
+
+/// Starts an appliance on the empty folder for as long as recovery takes.
+async fn inside(desk: &Desk, docker: &str, request: RecoverRequest) -> Result<JobView, Failure> {
+    logs::begin("warn");
+    let stop = Stop::new();
+    let appliance = serve::start(&desk.data, docker, None, &stop).await?;
+    let ended = match appliance.recover(request).await {
+        Ok(job) => until_one_ended(&Reach::Inside(&appliance), desk.output, job).await,
+        Err(error) => Err(error.into()),
+    };
+    stop.cancel();
+    appliance.finished().await;
+    ended
+}

@@ -1,0 +1,95 @@
+//! The repository as a whole: check, prune, recovery kit.
+
+use super::Desk;
+use crate::{
+    files,
+    outcome::{self, DONE, Failure, Outcome},
+    watch::{Reach, until_one_ended},
+    words,
+};
+use holdfast_model::{
+    job::{JobState, JobView},
+    view::{CheckView, ErrorView, KitView, PruneView, StepUp},
+};
+use serde_json::json;
+use std::path::Path;
+
+/// `check [--read-data]`: shows the findings; the job's end gives the exit code.
+pub async fn check(desk: &Desk, read_data: bool) -> Outcome {
+    let job: JobView = desk.client.post(&format!("/check?read_data={read_data}"), &json!({})).await?;
+    let job = until_one_ended(&Reach::Socket(&desk.client), desk.output, job).await?;
+    if !matches!(job.state, JobState::Done | JobState::DoneWithProblems) {
+        return Err(not_done(&job));
+    }
+    let report: Option<CheckView> = desk.client.get("/check").await?;
+    desk.output.show(&report.unwrap_or_default(), words::check);
+    Ok(outcome::of_job(&job))
+}
+
+/// `prune [--dry-run]`.
+pub async fn prune(desk: &Desk, dry_run: bool) -> Outcome {
+    if dry_run {
+        let plan: PruneView = desk.client.get("/prune").await?;
+        desk.output.show(&plan, words::prune);
+        return Ok(DONE);
+    }
+    let job: JobView = desk.client.post("/prune", &json!({})).await?;
+    let job = until_one_ended(&Reach::Socket(&desk.client), desk.output, job).await?;
+    desk.output.show(&job, |job| words::ended_jobs(std::slice::from_ref(job)));
+    Ok(outcome::of_job(&job))
+}
+
+/// `key kit --output FILE`.
+pub async fn kit(desk: &Desk, to: &Path) -> Outcome {
+    let kit: KitView = desk.client.post("/kit", &StepUp::default()).await?;
+    if to == Path::new("-") {
+        desk.output.show(&kit, |kit| kit.text.clone());
+        return Ok(DONE);
+    }
+    files::write_new(to, &kit.text)?;
+    desk.output.show(&json!({ "file": to }), |_| {
+        format!(
+            "The recovery kit is in {}. Keep it away from this machine, then run holdfast key confirm.",
+            to.display()
+        )
+    });
+    Ok(DONE)
+}
+
+/// `key confirm`.
+pub async fn kit_confirm(desk: &Desk) -> Outcome {
+    let () = desk.client.post("/kit/confirm", &json!({})).await?;
+    desk.output.show(&json!({ "confirmed": true }), |_| "noted: the recovery kit is stored in a safe place".into());
+    Ok(DONE)
+}
+
+/// The error of a job that was not done.
+pub fn not_done(job: &JobView) -> Failure {
+    let kind = match job.state {
+        JobState::Cancelled => "stopped",
+        _ => job.error_kind.as_deref().unwrap_or("bug"),
+    };
+    let summary = job.summary.clone().unwrap_or_else(|| "the job did not end well".into());
+    let cause = job.problems.last();
+    Failure::from(ErrorView {
+        status: 500,
+        kind: kind.to_owned(),
+        code: cause.map_or_else(|| format!("job.{kind}"), |problem| problem.code.clone()),
+        title: summary.clone(),
+        detail: summary,
+        hint: cause.and_then(|problem| problem.advice.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::tests::job;
+
+    #[test]
+    fn a_job_that_failed_gives_its_error() {
+        assert_eq!(not_done(&job(JobState::Failed, Some("unavailable"))).exit_code(), 6);
+        assert_eq!(not_done(&job(JobState::Cancelled, None)).exit_code(), 130);
+        assert_eq!(not_done(&job(JobState::Interrupted, None)).exit_code(), 1);
+    }
+}

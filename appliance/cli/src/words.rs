@@ -1,0 +1,246 @@
+//! Views in words: what each command prints without `--json`.
+
+use crate::output::{bytes, duration, moment, moment_or_dash, name_of, table};
+use holdfast_model::{
+    Problem,
+    job::JobView,
+    view::{
+        AppView, BucketView, CheckView, DoctorLine, HostView, PlanView, PolicyView, PruneView, SnapshotView, StatusView,
+    },
+};
+
+/// The first page in lines.
+pub fn status(view: &StatusView) -> String {
+    let mut lines = vec![
+        format!("{} of {} apps are protected; {} need attention", view.protected, view.apps, view.attention),
+        format!(
+            "{} snapshots of {}; cache {} in {} packs, {} free",
+            view.snapshots,
+            bytes(view.bytes_logical),
+            bytes(view.cache.used_bytes),
+            view.cache.packs,
+            bytes(view.cache.free_bytes)
+        ),
+        bucket(&view.bucket),
+    ];
+    lines.extend(view.enrolment.iter().map(|by| format!("provider {}, tenant {}", by.provider, by.tenant)));
+    if !view.kit_confirmed {
+        lines.push(
+            "the recovery kit is not confirmed: run holdfast key kit --output FILE, then holdfast key confirm".into(),
+        );
+    }
+    lines.extend(problems(&view.problems));
+    if !view.hosts.is_empty() {
+        lines.push(format!("\n{}", hosts(&view.hosts)));
+    }
+    if !view.jobs.is_empty() {
+        lines.push(format!("\n{}", jobs(&view.jobs)));
+    }
+    lines.join("\n")
+}
+
+/// Apps as a table.
+pub fn apps(views: &[AppView]) -> String {
+    let row = |app: &AppView| {
+        let reason = app.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        vec![
+            app.id.clone(),
+            format!("{}{reason}", name_of(&app.state)),
+            app.policy.clone().unwrap_or("-".into()),
+            moment_or_dash(app.last_backup),
+            moment_or_dash(app.next_backup),
+            app.snapshots.to_string(),
+            app.bytes_logical.map_or("-".into(), bytes),
+        ]
+    };
+    let titles = ["APP", "STATE", "POLICY", "LAST BACKUP", "NEXT BACKUP", ">SNAPSHOTS", ">SIZE"];
+    table(&titles, &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Snapshots as a table.
+pub fn snapshots(views: &[SnapshotView]) -> String {
+    let row = |snapshot: &SnapshotView| {
+        vec![
+            snapshot.id.to_string(),
+            format!("{}/{}", snapshot.host, snapshot.app),
+            moment(snapshot.time),
+            name_of(&snapshot.consistency),
+            bytes(snapshot.bytes_logical),
+            bytes(snapshot.bytes_new),
+            name_of(&snapshot.state.local),
+            name_of(&snapshot.state.cloud),
+            snapshot.problems.len().to_string(),
+        ]
+    };
+    let titles = ["SNAPSHOT", "APP", "TIME", "HELD", ">SIZE", ">NEW", "LOCAL", "CLOUD", ">PROBLEMS"];
+    table(&titles, &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Jobs as a table, with what is not as it should be below.
+pub fn jobs(views: &[JobView]) -> String {
+    let row = |job: &JobView| {
+        vec![
+            job.id.to_string(),
+            name_of(&job.kind),
+            job.subject.clone(),
+            name_of(&job.state),
+            moment(job.created),
+            job.summary.clone().unwrap_or_else(|| job.progress.phase.clone()),
+        ]
+    };
+    table(&["JOB", "KIND", "APP", "STATE", "ASKED FOR", ""], &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Jobs that ended: the table, and each problem.
+pub fn ended_jobs(views: &[JobView]) -> String {
+    let told = views.iter().flat_map(|job| problems(&job.problems));
+    std::iter::once(jobs(views)).chain(told).collect::<Vec<_>>().join("\n")
+}
+
+/// One job with its log.
+pub fn job(view: &JobView) -> String {
+    let log = view.log.iter().map(|line| format!("{}  {}", moment(line.time), line.text));
+    std::iter::once(ended_jobs(std::slice::from_ref(view))).chain(log).collect::<Vec<_>>().join("\n")
+}
+
+/// Hosts as a table.
+pub fn hosts(views: &[HostView]) -> String {
+    let row = |host: &HostView| {
+        let state = if host.reachable { "answers".into() } else { host.error.clone().unwrap_or("no answer".into()) };
+        let engine = host.engine.as_ref().map(|engine| format!("{} {}", engine.product, engine.version));
+        vec![
+            host.name.clone(),
+            host.url.clone(),
+            state,
+            engine.unwrap_or("-".into()),
+            host.apps.to_string(),
+            host.containers.to_string(),
+        ]
+    };
+    let titles = ["HOST", "URL", "STATE", "ENGINE", ">APPS", ">CONTAINERS"];
+    table(&titles, &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Policies as a table.
+pub fn policies(views: &[PolicyView]) -> String {
+    let row = |view: &PolicyView| {
+        let keep = &view.policy.keep;
+        let rules = [
+            ("last", keep.last),
+            ("hourly", keep.hourly),
+            ("daily", keep.daily),
+            ("weekly", keep.weekly),
+            ("monthly", keep.monthly),
+        ];
+        let rules: Vec<_> =
+            rules.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}")).collect();
+        vec![
+            view.policy.name.clone(),
+            duration(view.policy.every_seconds),
+            name_of(&view.policy.consistency),
+            if rules.is_empty() { "everything".into() } else { rules.join(", ") },
+            view.apps.join(", "),
+        ]
+    };
+    table(&["POLICY", "EVERY", "HELD", "KEEPS", "APPS"], &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// The bucket in lines.
+pub fn bucket(view: &BucketView) -> String {
+    let Some(url) = &view.url else { return "no bucket is set: snapshots are on this appliance only".into() };
+    let mut lines = vec![format!(
+        "bucket {url}: {}, {} stored, {} snapshots complete, {} waiting",
+        name_of(&view.health),
+        bytes(view.stored_bytes),
+        view.snapshots,
+        bytes(view.queued_bytes)
+    )];
+    if let (Some(code), Some(error)) = (&view.error_code, &view.error) {
+        lines.push(format!("  {error} [{code}]"));
+    }
+    lines.join("\n")
+}
+
+/// What the bucket was seen to do, in lines.
+pub fn capabilities(view: &BucketView) -> String {
+    let Some(seen) = &view.capabilities else { return bucket(view) };
+    let tests = [
+        ("lists an object right after its upload", seen.list_after_put),
+        ("refuses to overwrite when asked to", seen.conditional_put),
+        ("lets exactly one of many writers win", seen.conditional_race),
+        ("answers ranges with the range alone", seen.range),
+        ("refuses a body with a wrong checksum", seen.checksum),
+        ("keeps versions", seen.versioning),
+        ("keeps locked objects", seen.object_lock),
+        ("lets our key delete", seen.can_delete),
+    ];
+    let said = tests.iter().map(|(test, yes)| format!("  {} {test}", if *yes { "yes" } else { "no " }));
+    let clock = format!("  its clock differs by {} s", seen.clock_skew_seconds);
+    let notes = seen.notes.iter().map(|note| format!("  {note}"));
+    std::iter::once(bucket(view)).chain(said).chain([clock]).chain(notes).collect::<Vec<_>>().join("\n")
+}
+
+/// A restore plan in lines.
+pub fn plan(view: &PlanView) -> String {
+    let source = &view.snapshot;
+    let mut lines = vec![format!(
+        "Restore {}/{} of {} as {} on {}: {}, {} of it from the bucket",
+        source.host,
+        source.app,
+        moment(source.time),
+        view.name,
+        view.host,
+        bytes(view.bytes),
+        bytes(view.bytes_from_bucket)
+    )];
+    lines.extend(view.steps.iter().enumerate().map(|(place, step)| format!("  {}. {step}", place + 1)));
+    lines.extend(problems(&view.notes));
+    lines.extend(problems(&view.conflicts));
+    lines.join("\n")
+}
+
+/// What prune would do, in lines.
+pub fn prune(view: &PruneView) -> String {
+    let mut lines = vec![format!(
+        "{} snapshots stay, {} go; {} packs: {} in the cache, {} in the bucket",
+        view.keep.len(),
+        view.forget.len(),
+        view.packs,
+        bytes(view.cache_bytes),
+        bytes(view.bucket_bytes)
+    )];
+    lines.extend(
+        view.forget.iter().map(|line| format!("  {} {} {}: {}", line.id, line.app, moment(line.time), line.reason)),
+    );
+    lines.extend(problems(&view.problems));
+    lines.join("\n")
+}
+
+/// What a check found, in lines.
+pub fn check(view: &CheckView) -> String {
+    let first = format!(
+        "{} snapshots, {} packs in the cache, {} in the bucket, {} read; {} healed, {} problems",
+        view.snapshots,
+        view.packs_cache,
+        view.packs_bucket,
+        bytes(view.bytes_read),
+        view.healed,
+        view.problems.len()
+    );
+    std::iter::once(first).chain(problems(&view.problems)).collect::<Vec<_>>().join("\n")
+}
+
+/// What doctor found, in lines.
+pub fn doctor(views: &[DoctorLine]) -> String {
+    let row = |line: &DoctorLine| {
+        vec![if line.ok { "ok" } else { "FAILS" }.to_owned(), line.test.clone(), line.detail.clone()]
+    };
+    table(&["", "TEST", "FOUND"], &views.iter().map(row).collect::<Vec<_>>())
+}
+
+fn problems(all: &[Problem]) -> impl Iterator<Item = String> {
+    all.iter().map(|problem| {
+        let advice = problem.advice.as_deref().map(|advice| format!(" {advice}")).unwrap_or_default();
+        format!("  {}: {}: {} [{}]{advice}", name_of(&problem.severity), problem.subject, problem.message, problem.code)
+    })
+}
