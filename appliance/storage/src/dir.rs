@@ -3,23 +3,23 @@
 //! Invariants (law L2): an object appears under its name only when its bytes are fsynced, and `put`
 //! returns only when the folder entries that lead to it are fsynced too. A file whose fsync failed is
 //! abandoned, never fsynced again: the kernel may have dropped the pages and would say yes.
-//! Unfinished files live in `.tmp`, a name no key can have, and are removed when the folder is opened.
-//! One process at a time: who opens a folder must hold its lock.
+//! Unfinished files live in `.tmp`, a name no key can have (see `draft`). Several processes may have a folder
+//! open; `Once` is decided among the writers of one process only.
+
+mod draft;
 
 use crate::{ObjectInfo, PutMode, Store, key, words};
 use async_trait::async_trait;
 use bytes::Bytes;
+use draft::Drafts;
 use holdfast_model::{Error, Kind, Result};
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind as Io, Write};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind as Io};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-const TMP: &str = ".tmp";
 
 /// Objects as files below a folder, readable by the owner only.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ pub struct DirStore {
 
 struct Folder {
     root: PathBuf,
-    next_tmp: AtomicU64,
+    drafts: Drafts,
     shelf: Mutex<Shelf>,
 }
 
@@ -50,13 +50,8 @@ impl DirStore {
         let root = std::path::absolute(root.as_ref()).map_err(|e| failure("name the folder of the store", e))?;
         let opening = |e| failure(&format!("open the folder {}", root.display()), e);
         DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(opening)?;
-        let tmp = root.join(TMP);
-        match fs::remove_dir_all(&tmp) {
-            Err(e) if e.kind() != Io::NotFound => return Err(opening(e)),
-            _ => {}
-        }
-        DirBuilder::new().mode(0o700).create(&tmp).map_err(opening)?;
-        let folder = Folder { root: root.clone(), next_tmp: AtomicU64::new(0), shelf: Mutex::default() };
+        let folder =
+            Folder { root: root.clone(), drafts: Drafts::open(&root).map_err(opening)?, shelf: Mutex::default() };
         for ancestor in root.ancestors() {
             // Folders that we may not open were not made by us just now.
             match sync_folder(ancestor) {
@@ -135,8 +130,7 @@ impl Folder {
             self.make_durable(parent).map_err(writing)?;
             return self.settle(key, parent).map_err(writing);
         }
-        let draft = Draft(self.root.join(TMP).join(self.next_tmp.fetch_add(1, Ordering::Relaxed).to_string()));
-        draft.write(bytes).map_err(writing)?;
+        let draft = self.drafts.write(bytes).map_err(writing)?;
         self.make_durable(parent).map_err(writing)?;
         {
             let shelf = self.shelf();
@@ -147,7 +141,7 @@ impl Folder {
                     return Err(words::differs(key, there, bytes.len() as u64));
                 }
                 Some(_) => {}
-                None => fs::rename(&draft.0, &path).map_err(writing)?,
+                None => fs::rename(draft.path(), &path).map_err(writing)?,
             }
         }
         self.settle(key, parent).map_err(writing)
@@ -275,28 +269,6 @@ impl Folder {
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         // Both sets are only ever changed by single operations: a poisoned shelf is still whole.
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An unfinished file; removed when dropped, unless it was renamed.
-struct Draft(PathBuf);
-
-impl Draft {
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.0)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        match fs::remove_file(&self.0) {
-            Err(e) if e.kind() != Io::NotFound => {
-                tracing::warn!(file = %self.0.display(), error = %e, "an unfinished file stays until the next start");
-            }
-            _ => {}
-        }
     }
 }
 

@@ -25,13 +25,34 @@ async fn objects_survive_a_reopening_and_leftovers_do_not() {
     let (_folder, store) = fresh();
     let root = store.folder.root.clone();
     put(&store, "packs/ab/abcd", b"hello").await.unwrap();
-    fs::write(root.join(TMP).join("17"), b"half").unwrap();
+    for leftover in ["0.17", "5.3", "older"] {
+        fs::write(root.join(draft::FOLDER).join(leftover), b"half").unwrap();
+    }
+    drop(store);
     let store = DirStore::open(&root).unwrap();
-    assert_eq!(fs::read_dir(root.join(TMP)).unwrap().count(), 0);
+    assert_eq!(drafts(&root), 0);
     assert_eq!(store.get("packs/ab/abcd").await.unwrap(), "hello");
     put(&store, "packs/ab/abcd", b"hello").await.unwrap();
     assert_eq!(put(&store, "packs/ab/abcd", b"other!").await.unwrap_err().code(), "object.differs");
-    assert_eq!(fs::read_dir(root.join(TMP)).unwrap().count(), 0, "no draft stays behind");
+    assert_eq!(drafts(&root), 0, "no draft stays behind");
+}
+
+fn drafts(root: &Path) -> usize {
+    let entries = fs::read_dir(root.join(draft::FOLDER)).unwrap();
+    entries.filter(|entry| !entry.as_ref().unwrap().file_name().to_str().unwrap().ends_with(".lock")).count()
+}
+
+#[tokio::test]
+async fn a_second_opening_leaves_the_drafts_of_the_first_alone() {
+    let (_folder, first) = fresh();
+    let draft = first.folder.drafts.write(b"on its way").unwrap();
+    let second = DirStore::open(&first.folder.root).unwrap();
+    assert!(draft.path().exists());
+    put(&second, "a", b"x").await.unwrap();
+    let theirs = second.folder.drafts.write(b"x").unwrap();
+    assert_ne!(draft.path(), theirs.path());
+    drop((draft, theirs));
+    assert_eq!(drafts(&first.folder.root), 0);
 }
 
 #[tokio::test]
