@@ -1,9 +1,35 @@
 //! The repository: packs, index, snapshots; cache and bucket as tiers; prune, check, repair.
 //!
-//! STUB of the public face; the room behind it is being built.
-#![allow(missing_docs, unused_variables, clippy::todo)]
+//! Lives here: where chunks lie and how streams are put together again, the two tiers, the order of
+//! writing (law L1), what is known of the bucket. Never here: ciphers and cut points (chunk), S3 and
+//! Docker, when anything happens (engine). Formats and invariants: `FORMAT.md`.
+//!
+//! Read next: `session` (a backup), `press` (chunks become packs), `reader` (a restore), `opening`
+//! (what a start does), `ship` (the bucket's share), `prune`, `check`.
 
-use async_trait::async_trait;
+mod bucket;
+mod check;
+mod codec;
+mod fetch;
+mod format;
+mod ingest;
+mod inner;
+mod layout;
+mod opening;
+mod pack;
+mod press;
+mod prune;
+mod reader;
+mod recipe;
+mod segment;
+mod session;
+mod settings;
+mod ship;
+mod state;
+mod weave;
+
+pub use session::Session;
+
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use holdfast_catalog::Catalog;
@@ -15,8 +41,10 @@ use holdfast_model::{
 };
 use holdfast_runtime::{Clock, Stop};
 use holdfast_storage::Store;
+use inner::Inner;
 use std::sync::Arc;
 
+/// Bytes of a stream as they come; an error ends it.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
 /// What a repository stands on.
@@ -65,7 +93,9 @@ pub trait Meter: Send + Sync {
 
 /// A repository, open for reading and writing. Clones share it.
 #[derive(Clone)]
-pub struct Repository {}
+pub struct Repository {
+    inner: Arc<Inner>,
+}
 
 /// A snapshot with its tiers.
 #[derive(Clone, Debug)]
@@ -151,13 +181,13 @@ impl Repository {
     /// Makes a repository in an empty cache: format, root key, device slot, recovery slot.
     /// `Conflict` (`repository.exists`) if there is one.
     pub async fn create(parts: Parts, device_key: [u8; 32]) -> Result<Repository> {
-        todo!()
+        Ok(Repository { inner: opening::create(parts, device_key).await? })
     }
     /// Opens the repository of a cache. Rebuilds what the catalog forgot. `NotFound`
     /// (`repository.none`), `Denied` (`key.wrong`), `Invalid` (`format.unsupported`, naming the version
     /// or feature), `Conflict` (`repository.locked`).
     pub async fn open(parts: Parts, unlock: Unlock) -> Result<Repository> {
-        todo!()
+        Ok(Repository { inner: opening::open(parts, unlock).await? })
     }
     /// Rebuilds a cache from a bucket and the kit's key: format, slots, segments, snapshots, reach lists,
     /// settings are fetched and a device slot is made; packs stay in the bucket until somebody needs them.
@@ -168,128 +198,109 @@ impl Repository {
         key: RecoveryKey,
         device_key: [u8; 32],
     ) -> Result<Repository> {
-        todo!()
+        Ok(Repository { inner: bucket::recover(parts, bucket, key, device_key).await? })
     }
     pub fn id(&self) -> RepositoryId {
-        todo!()
+        self.inner.id
     }
     /// The key for the kit; the same each time until rotated.
     pub fn recovery_key(&self) -> RecoveryKey {
-        todo!()
+        opening::recovery_key(&self.inner.root)
     }
 
     /// Attaches the cloud tier: learns what it holds. `Conflict` (`bucket.foreign`) if another repository lives
     /// there, `Refused` (`repository.fenced`) if another appliance has taken over.
     pub async fn attach_bucket(&self, bucket: Arc<dyn Store>) -> Result<()> {
-        todo!()
+        self.inner.attach(bucket).await
     }
     pub fn detach_bucket(&self) {
-        todo!()
+        self.inner.detach();
     }
     pub fn has_bucket(&self) -> bool {
-        todo!()
+        self.inner.bucket().is_some()
     }
 
     /// Begins a backup. Many sessions at once share dedup and open packs.
     pub fn session(&self) -> Session {
-        todo!()
+        Session::begin(Arc::clone(&self.inner))
     }
 
     /// All snapshots, oldest first.
     pub fn snapshots(&self) -> Vec<Entry> {
-        todo!()
+        self.inner.entries()
     }
     /// One snapshot by id or a unique beginning of it (4 characters or more).
     pub fn snapshot(&self, id: &str) -> Result<Entry> {
-        todo!()
+        self.inner.entry(id)
     }
     /// Section of an image that some snapshot holds, with all its packs present in some tier.
     pub fn known_image(&self, id: &str) -> Option<ImageSection> {
-        todo!()
+        self.inner.known_image(id)
     }
     /// Stream of an image part with these bytes.
     pub fn known_blob(&self, sha256: &str) -> Option<StreamRef> {
-        todo!()
+        self.inner.known_blob(sha256)
     }
 
     /// Opens a stored stream. Every chunk is verified; a damaged cache pack is healed from the bucket on the
     /// way (reported through [`Repository::take_healed`]); the whole stream's SHA-256 is checked at its end.
     pub fn read(&self, stream: &StreamRef, from: From, meter: Option<Arc<dyn Meter>>) -> ByteStream {
-        todo!()
+        reader::read(Arc::clone(&self.inner), stream, from, meter)
     }
     /// What reading these streams costs.
     pub async fn cost(&self, streams: &[StreamRef], from: From) -> Result<ReadCost> {
-        todo!()
+        self.inner.cost(streams, from).await
     }
     /// Problems healed while reading, since the last call.
     pub fn take_healed(&self) -> Vec<holdfast_model::Problem> {
-        todo!()
+        std::mem::take(&mut self.inner.write().notes)
     }
 
     /// What is to be shipped, in lawful order, oldest snapshot first.
     pub fn to_ship(&self) -> Vec<ShipItem> {
-        todo!()
+        self.inner.to_ship()
     }
     /// Bytes of an object for shipping.
     pub async fn ship_bytes(&self, key: &str) -> Result<Bytes> {
-        todo!()
+        self.inner.ship_bytes(key).await
     }
     /// The bucket acknowledged an object by size and SHA-256.
     pub async fn acknowledged(&self, key: &str, size: u64) -> Result<()> {
-        todo!()
+        self.inner.acknowledged(key, size)
     }
 
     /// The newest settings document.
     pub async fn settings(&self) -> Result<Option<Settings>> {
-        todo!()
+        self.inner.settings().await
     }
     /// Writes a new settings document (generation must be newer).
     pub async fn save_settings(&self, settings: &Settings) -> Result<()> {
-        todo!()
+        self.inner.save_settings(settings).await
     }
 
     /// Plans to forget these snapshots and to free what nothing needs then.
     pub async fn prune_plan(&self, forget: Vec<SnapshotId>) -> Result<PrunePlan> {
-        todo!()
+        self.inner.prune_plan(forget)
     }
     /// Carries a plan out; waits for running sessions, new ones wait for it.
     pub async fn prune(&self, plan: PrunePlan, stop: &Stop) -> Result<PruneOutcome> {
-        todo!()
+        self.inner.prune(plan, stop).await
     }
     /// Verifies: presence and sizes of everything in both tiers; with `read_data` every byte. Heals from the other tier.
     pub async fn check(&self, read_data: bool, meter: Option<Arc<dyn Meter>>, stop: &Stop) -> Result<CheckView> {
-        todo!()
+        self.inner.check(read_data, meter, stop).await
     }
     pub fn cache_use(&self) -> TierUse {
-        todo!()
+        self.inner.cache_use()
     }
     pub fn bucket_use(&self) -> TierUse {
-        todo!()
+        self.inner.bucket_use()
     }
     /// When the bucket last acknowledged something.
     pub fn last_acknowledged(&self) -> Option<Moment> {
-        todo!()
+        self.inner.read().last_acknowledged
     }
 }
 
-/// One backup being written. Dropped without commit: what it stored stays as dead chunks until prune.
-pub struct Session {}
-
-impl Session {
-    /// Stores a stream. CPU work runs on the repository's own threads; memory is bounded.
-    pub async fn store(&self, kind: StreamKind, bytes: ByteStream, meter: Arc<dyn Meter>) -> Result<StreamRef> {
-        todo!()
-    }
-    /// Sealed bytes stored new by this session so far.
-    pub fn bytes_new(&self) -> u64 {
-        todo!()
-    }
-    /// Seals open packs, writes the index segment, reach list and snapshot in lawful order, each fsynced (L1, L2).
-    /// Fills in `repository`, `sequence`, `stats.bytes_new`, `chunks_*`. Returns the snapshot as written.
-    pub async fn commit(self, snapshot: Snapshot) -> Result<Snapshot> {
-        todo!()
-    }
-}
-
-#[async_trait]
-trait _Unused {}
+#[cfg(test)]
+mod tests;

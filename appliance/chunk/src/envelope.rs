@@ -1,0 +1,177 @@
+//! Whole sealed objects: snapshots, index segments, reach lists, settings, tombstones, pack footers.
+//!
+//! ```text
+//! 0     4     5     6        8              40            72
+//! | HFEN| ver | kind| zero 2 | salt 32      | commit 32   | zstd(body) sealed … tag 16 |
+//! ```
+//! Invariants: each object has a key of its own from a 256-bit random salt, so nonces never
+//! matter; the commitment ties the object to that key before anything is decrypted; kind,
+//! repository and name are bound, so an object moved, renamed or swapped does not open.
+
+use crate::{keys::Keys, random};
+use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
+use holdfast_model::{Error, Kind, RepositoryId, Result};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+const MAGIC: &[u8; 4] = b"HFEN";
+const VERSION: u8 = 1;
+const HEADER: usize = 72;
+const TAG: usize = 16;
+/// Largest body that is opened, bytes: hostile lengths end here.
+pub const BODY_MAX: usize = 512 * 1024 * 1024;
+
+/// What a sealed object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ObjectKind {
+    /// A snapshot manifest.
+    Snapshot = 1,
+    /// An index segment.
+    Segment = 2,
+    /// A list of packs that a snapshot needs.
+    Reach = 3,
+    /// The settings document.
+    Settings = 4,
+    /// The word that a snapshot is to be forgotten.
+    Tombstone = 5,
+    /// The table of contents at a pack's end.
+    Footer = 6,
+    /// The word that a writer has taken over.
+    Fence = 7,
+}
+
+impl ObjectKind {
+    fn key(self, keys: &Keys) -> &[u8; 32] {
+        match self {
+            ObjectKind::Snapshot => &keys.manifest,
+            ObjectKind::Segment | ObjectKind::Footer => &keys.index,
+            ObjectKind::Settings => &keys.settings,
+            ObjectKind::Reach | ObjectKind::Tombstone | ObjectKind::Fence => &keys.maintenance,
+        }
+    }
+    fn word(self) -> &'static str {
+        match self {
+            ObjectKind::Snapshot => "snapshot",
+            ObjectKind::Segment => "index segment",
+            ObjectKind::Reach => "reach list",
+            ObjectKind::Settings => "settings document",
+            ObjectKind::Tombstone => "tombstone",
+            ObjectKind::Footer => "pack footer",
+            ObjectKind::Fence => "fence",
+        }
+    }
+}
+
+/// Seals and opens objects of one repository.
+#[derive(Clone, Copy)]
+pub struct Envelope<'a> {
+    keys: &'a Keys,
+    repository: RepositoryId,
+}
+
+impl<'a> Envelope<'a> {
+    /// For this repository.
+    pub fn new(keys: &'a Keys, repository: RepositoryId) -> Self {
+        Envelope { keys, repository }
+    }
+
+    /// Seals `body`. `name` is the object's key, or empty where the name follows from the sealed bytes.
+    pub fn seal(&self, kind: ObjectKind, name: &str, body: &[u8]) -> Result<Vec<u8>> {
+        self.seal_with(kind, name, body, random())
+    }
+
+    /// Sealing with a given salt; public to this crate for golden vectors only.
+    pub(crate) fn seal_with(&self, kind: ObjectKind, name: &str, body: &[u8], salt: [u8; 32]) -> Result<Vec<u8>> {
+        if body.len() > BODY_MAX {
+            return Err(Error::bug("an object is larger than the format allows"));
+        }
+        let (key, commit) = object_key(kind.key(self.keys), kind, &salt);
+        let mut out = Vec::with_capacity(HEADER + body.len() / 2 + TAG + 64);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&[VERSION, kind as u8, 0, 0]);
+        out.extend_from_slice(&salt);
+        out.extend_from_slice(&commit);
+        let aad = self.aad(&out, name, body.len());
+        out.extend_from_slice(&u32::try_from(body.len()).expect("bounded above").to_le_bytes());
+        let packed =
+            zstd::bulk::compress(body, 3).map_err(|error| Error::bug("the compressor failed").caused_by(error))?;
+        let start = out.len();
+        out.extend_from_slice(&packed);
+        let tag = Aes256Gcm::new(&(*key).into())
+            .encrypt_inout_detached(&[0u8; 12].into(), &aad, (&mut out[start..]).into())
+            .map_err(|_| Error::bug("an object could not be sealed"))?;
+        out.extend_from_slice(&tag);
+        Ok(out)
+    }
+
+    /// Opens an object that must be of this kind and have this name.
+    /// `Corrupt` (`object.corrupt`) if anything differs; `Invalid` (`format.unsupported`) for a later version.
+    pub fn open(&self, kind: ObjectKind, name: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+        if sealed.len() < HEADER + 4 + TAG || &sealed[..4] != MAGIC {
+            return Err(corrupt(kind, name, "it is cut short or something else"));
+        }
+        if sealed[4] != VERSION {
+            return Err(Error::invalid(
+                "format.unsupported",
+                format!("a {} is written in envelope version {}, this release reads {VERSION}", kind.word(), sealed[4]),
+            )
+            .advice("use a later release of holdfast"));
+        }
+        if sealed[5] != kind as u8 {
+            return Err(corrupt(kind, name, "it holds something of another kind"));
+        }
+        let salt: [u8; 32] = sealed[8..40].try_into().expect("length checked");
+        let (key, commit) = object_key(kind.key(self.keys), kind, &salt);
+        if !bool::from(commit[..].ct_eq(&sealed[40..72])) {
+            return Err(corrupt(kind, name, "it was sealed with another key"));
+        }
+        let length = u32::from_le_bytes(sealed[72..76].try_into().expect("length checked")) as usize;
+        let (body, tag) = sealed[76..].split_at(sealed.len() - 76 - TAG);
+        let tag: [u8; TAG] = tag.try_into().expect("split at the tag's length");
+        let mut packed = body.to_vec();
+        Aes256Gcm::new(&(*key).into())
+            .decrypt_inout_detached(
+                &[0u8; 12].into(),
+                &self.aad(&sealed[..HEADER], name, length),
+                packed.as_mut_slice().into(),
+                &tag.into(),
+            )
+            .map_err(|_| corrupt(kind, name, "its seal is broken"))?;
+        if length > BODY_MAX {
+            return Err(corrupt(kind, name, "its size is impossible"));
+        }
+        let plain =
+            zstd::bulk::decompress(&packed, length).map_err(|_| corrupt(kind, name, "it does not decompress"))?;
+        if plain.len() == length { Ok(plain) } else { Err(corrupt(kind, name, "its length is wrong")) }
+    }
+
+    fn aad(&self, header: &[u8], name: &str, length: usize) -> Vec<u8> {
+        let mut aad = Vec::with_capacity(header.len() + 24 + name.len());
+        aad.extend_from_slice(header);
+        aad.extend_from_slice(self.repository.as_bytes());
+        aad.extend_from_slice(&(length as u64).to_le_bytes());
+        aad.extend_from_slice(name.as_bytes());
+        aad
+    }
+}
+
+/// Key and commitment of one object.
+fn object_key(base: &[u8; 32], kind: ObjectKind, salt: &[u8; 32]) -> (Zeroizing<[u8; 32]>, [u8; 32]) {
+    let mut hasher = blake3::Hasher::new_keyed(base);
+    hasher.update(b"holdfast envelope v1");
+    hasher.update(&[kind as u8]);
+    hasher.update(salt);
+    let mut both = Zeroizing::new([0u8; 64]);
+    hasher.finalize_xof().fill(&mut *both);
+    let mut key = Zeroizing::new([0u8; 32]);
+    let mut commit = [0u8; 32];
+    key.copy_from_slice(&both[..32]);
+    commit.copy_from_slice(&both[32..]);
+    (key, commit)
+}
+
+fn corrupt(kind: ObjectKind, name: &str, why: &str) -> Error {
+    let name = if name.is_empty() { String::new() } else { format!(" {name}") };
+    Error::new(Kind::Corrupt, "object.corrupt", format!("the stored {}{name} is damaged: {why}", kind.word()))
+}

@@ -1,0 +1,231 @@
+//! The cloud tier: attaching, fencing (law L5), and getting everything back from it.
+//!
+//! Invariants: a bucket of another repository is never written to; what the bucket holds is what it
+//! lists with the size that we know; an appliance that was taken over does not ship any more.
+
+use crate::{
+    Parts, RecoveryKey, Unlock,
+    format::Format,
+    inner::{ACKS, Inner},
+    layout::{self, DEVICE_SLOT, FORMAT},
+    opening,
+};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use holdfast_catalog::Table;
+use holdfast_chunk::{Envelope, Keys, ObjectKind, RootKey, slot::Opening};
+use holdfast_model::{Error, Kind, Problem, RepositoryId, Result, SnapshotId};
+use holdfast_storage::{ObjectInfo, PutMode, Store};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+/// Small objects fetched at once.
+const AT_ONCE: usize = 8;
+/// Index segments can be large; fewer at once.
+const SEGMENTS_AT_ONCE: usize = 2;
+
+/// Rebuilds a cache from a bucket.
+pub(crate) async fn recover(
+    parts: Parts,
+    bucket: Arc<dyn Store>,
+    key: RecoveryKey,
+    device_key: [u8; 32],
+) -> Result<Arc<Inner>> {
+    if parts.cache.head(FORMAT).await?.is_some() {
+        return Err(Error::new(Kind::Conflict, "repository.exists", "there is a repository here already")
+            .advice("recover into an empty data directory"));
+    }
+    let bytes = bucket.get(FORMAT).await.map_err(|error| match error.kind() {
+        Kind::NotFound => Error::not_found("bucket.empty", format!("{} holds no repository", bucket.place()))
+            .advice("check the bucket's name and prefix against the kit"),
+        _ => error,
+    })?;
+    let format = Format::decode(&bytes)?;
+    let id = format.repository;
+    let root = opening::unlock_root(&*bucket, id, Unlock::Recovery(key)).await.map_err(|error| match error.kind() {
+        Kind::Denied => Error::new(Kind::Denied, "kit.wrong", "this recovery kit does not open the bucket's repository")
+            .advice("use the kit that belongs to this bucket"),
+        _ => error,
+    })?;
+    format.verify(&Keys::derive(&root))?;
+    opening::put_slot(&parts, &root, id, DEVICE_SLOT, &Opening::Device(&device_key)).await?;
+    parts.catalog.clear(Table::Packs)?;
+    let fence = take_over(&parts, &*bucket, &root, id).await?;
+    let inner = opening::load(parts, root, id).await?;
+    inner.attach(bucket).await?;
+    if let Some(problem) = fence {
+        inner.write().note(problem);
+    }
+    // Last: from here on the repository exists in this cache.
+    inner.take_in(FORMAT, bytes).await?;
+    Ok(inner)
+}
+
+/// Writes the next generation, so that the appliance before us stops shipping.
+async fn take_over(parts: &Parts, bucket: &dyn Store, root: &RootKey, id: RepositoryId) -> Result<Option<Problem>> {
+    let keys = Keys::derive(root);
+    let envelope = Envelope::new(&keys, id);
+    let newest = newest_fence(bucket, envelope).await?.unwrap_or_default();
+    let generation = generation_of(&newest).saturating_add(1);
+    let key = format!("{}{generation:016}-{}", layout::FENCES, hex::encode(holdfast_runtime::random::<8>()));
+    let sealed = Bytes::from(envelope.seal(ObjectKind::Fence, &key, parts.clock.now().to_string().as_bytes())?);
+    parts.cache.put(&key, sealed.clone(), PutMode::Replace).await?;
+    match bucket.put(&key, sealed, PutMode::Once).await {
+        Ok(()) => Ok(None),
+        // Restoring matters more than shipping: a key that can only read is enough for it.
+        Err(error) if error.kind() == Kind::Denied => Ok(Some(
+            Problem::warning("repository.not_fenced", bucket.place(), error.chain())
+                .advice("give the appliance a key that can write before it backs up to this bucket"),
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+fn generation_of(key: &str) -> u64 {
+    let number = key.strip_prefix(layout::FENCES).and_then(|rest| rest.split('-').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// The highest fence that was made with the repository's key; others are somebody's noise.
+async fn newest_fence(bucket: &dyn Store, envelope: Envelope<'_>) -> Result<Option<String>> {
+    for object in bucket.list(layout::FENCES).await?.into_iter().rev() {
+        let bytes = bucket.get(&object.key).await?;
+        if envelope.open(ObjectKind::Fence, &object.key, &bytes).is_ok() {
+            return Ok(Some(object.key));
+        }
+    }
+    Ok(None)
+}
+
+impl Inner {
+    pub(crate) async fn attach(self: &Arc<Self>, bucket: Arc<dyn Store>) -> Result<()> {
+        self.same_repository(&*bucket).await?;
+        self.not_fenced(&*bucket).await?;
+        let listed = bucket.list("").await?;
+        let reappeared = self.learn(&listed);
+        *self.bucket.write().expect("no holder panics") = Some(Arc::clone(&bucket));
+        if reappeared {
+            // Rows of packs that lay nowhere were skipped when the segments were read.
+            self.write().segments.clear();
+        }
+        self.pull(&*bucket, &listed).await.inspect_err(|_| self.detach())?;
+        self.enter_segments().await?;
+        self.enter_snapshots().await
+    }
+
+    pub(crate) fn detach(&self) {
+        *self.bucket.write().expect("no holder panics") = None;
+    }
+
+    async fn same_repository(&self, bucket: &dyn Store) -> Result<()> {
+        let bytes = match bucket.get(FORMAT).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if Format::decode(&bytes)?.repository == self.id {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Conflict, "bucket.foreign", format!("{} holds another repository", bucket.place()))
+            .advice("give another bucket or prefix, or recover that repository with its own kit"))
+    }
+
+    async fn not_fenced(&self, bucket: &dyn Store) -> Result<()> {
+        let theirs = newest_fence(bucket, self.envelope()).await?.unwrap_or_default();
+        let ours = self.keys_of(layout::FENCES).into_iter().filter(|key| self.is_ours(key)).max().unwrap_or_default();
+        if theirs <= ours {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Refused,
+            "repository.fenced",
+            "another appliance has been recovered from this bucket and writes it now",
+        )
+        .advice("retire this appliance, or recover it from the bucket to take over again"))
+    }
+
+    fn is_ours(&self, key: &str) -> bool {
+        self.read().small.get(key).is_some_and(|small| small.cached)
+    }
+
+    /// Marks what the bucket holds. The answer is whether packs came back into reach.
+    fn learn(&self, listed: &[ObjectInfo]) -> bool {
+        let mut reappeared = false;
+        let mut acks = Vec::new();
+        let there: HashSet<&str> = listed.iter().map(|object| object.key.as_str()).collect();
+        {
+            let mut state = self.write();
+            for object in listed.iter().filter(|object| layout::travels(&object.key)) {
+                let was_acked = acked(&state, &object.key);
+                if !state.enter(&object.key, object.size) {
+                    state.set_acked(&object.key, false);
+                    let text = format!("{} has a wrong size in the bucket and is sent again", object.key);
+                    state.note(Problem::warning("bucket.size", &object.key, text));
+                    continue;
+                }
+                if !was_acked {
+                    reappeared |= layout::parse_pack(&object.key).is_some();
+                    state.set_acked(&object.key, true);
+                    acks.push((object.key.clone(), object.size));
+                }
+            }
+        }
+        for key in self.acked_keys().into_iter().filter(|key| !there.contains(key.as_str())) {
+            self.forget_ack(&key);
+        }
+        for (key, size) in acks {
+            if let Err(error) = self.catalog.put(Table::Packs, &format!("{ACKS}{key}"), &size) {
+                tracing::warn!(key, error = %error.chain(), "the catalog did not take an acknowledgement");
+            }
+        }
+        reappeared
+    }
+
+    fn acked_keys(&self) -> Vec<String> {
+        let state = self.read();
+        let packs = state.index.packs().filter(|(_, info)| info.acked).map(|(_, info)| info.key());
+        let small = state.small.iter().filter(|(_, small)| small.acked).map(|(key, _)| key.clone());
+        packs.chain(small).collect()
+    }
+
+    /// Brings small objects that only the bucket has into the cache.
+    async fn pull(&self, bucket: &dyn Store, listed: &[ObjectInfo]) -> Result<()> {
+        let buried: BTreeSet<SnapshotId> = listed
+            .iter()
+            .map(|object| object.key.clone())
+            .chain(self.keys_of(layout::TOMBSTONES))
+            .filter(|key| key.starts_with(layout::TOMBSTONES))
+            .filter_map(|key| layout::snapshot_of(&key))
+            .collect();
+        let newest = listed.iter().rev().find(|object| object.key.starts_with(layout::SETTINGS));
+        let newest = newest.map(|object| object.key.clone());
+        let ours = self.keys_of(layout::SETTINGS).into_iter().filter(|key| self.is_ours(key)).max();
+        for class in [layout::SLOTS, layout::TOMBSTONES, layout::SEGMENTS, layout::REACHES, layout::SNAPSHOTS] {
+            let wanted = listed.iter().map(|object| &object.key).filter(|key| {
+                let dead = layout::snapshot_of(key).is_some_and(|id| buried.contains(&id));
+                key.starts_with(class) && layout::travels(key) && !self.is_ours(key)
+                    && (!dead || class == layout::TOMBSTONES)
+            });
+            let at_once = if class == layout::SEGMENTS { SEGMENTS_AT_ONCE } else { AT_ONCE };
+            let mut fetched = stream::iter(wanted.cloned().collect::<Vec<_>>())
+                .map(|key| async move { self.take_in(&key, bucket.get(&key).await?).await })
+                .buffer_unordered(at_once);
+            while let Some(result) = fetched.next().await {
+                result?;
+            }
+        }
+        match newest.filter(|key| ours.is_none_or(|ours| *key > ours)) {
+            Some(key) => self.take_in(&key, bucket.get(&key).await?).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn acked(state: &crate::state::State, key: &str) -> bool {
+    match layout::parse_pack(key) {
+        Some((_, id)) => state.index.number(&id).is_some_and(|number| state.index.pack(number).acked),
+        None => state.is_acked(key),
+    }
+}

@@ -1,0 +1,316 @@
+//! Bytes from the tiers: ranges from the cache, whole verified packs from the bucket, healing on the way.
+//!
+//! Invariants: nothing leaves here unverified; `From::Bucket` never touches the cache; whole packs in
+//! memory are bounded by [`SHELF`]; damage in one tier is mended from the other and told.
+
+use crate::{
+    inner::{Inner, is_damage},
+    recipe::Placed,
+    session::blocking,
+    state::PackNo,
+};
+use bytes::Bytes;
+use holdfast_chunk::{ChunkKind, Opener};
+use holdfast_model::{Error, Kind, PackId, Problem, Result, view::From};
+use holdfast_runtime::Backoff;
+use holdfast_storage::PutMode;
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+use tokio::sync::OnceCell;
+
+/// Whole packs kept in memory while restoring from the bucket, bytes: eight packs.
+const SHELF: u64 = 256 << 20;
+/// Tries for a pack that the bucket does not give or gives damaged.
+const TRIES: u32 = 4;
+
+/// Packs from the bucket, least recently used ones leave first.
+#[derive(Default)]
+pub(crate) struct Shelf(Mutex<Places>);
+
+#[derive(Default)]
+struct Places {
+    packs: HashMap<PackNo, Place>,
+    clock: u64,
+}
+
+struct Place {
+    bytes: Arc<OnceCell<Bytes>>,
+    size: u64,
+    used: u64,
+}
+
+impl Shelf {
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().expect("no holder panics")
+    }
+    fn place(&self, pack: PackNo, size: u64) -> Arc<OnceCell<Bytes>> {
+        let mut places = self.places();
+        places.clock += 1;
+        let used = places.clock;
+        let place = places.packs.entry(pack).or_insert_with(|| Place { bytes: Arc::default(), size, used });
+        place.used = used;
+        let bytes = Arc::clone(&place.bytes);
+        while places.packs.values().map(|place| place.size).sum::<u64>() > SHELF && places.packs.len() > 1 {
+            let oldest = places.packs.iter().min_by_key(|(_, place)| place.used).map(|(pack, _)| *pack);
+            oldest.map(|pack| places.packs.remove(&pack));
+        }
+        bytes
+    }
+    fn has(&self, pack: PackNo) -> bool {
+        self.places().packs.contains_key(&pack)
+    }
+    pub(crate) fn drop_pack(&self, pack: PackNo) {
+        self.places().packs.remove(&pack);
+    }
+}
+
+thread_local! {
+    /// One decompressor per thread: making one costs more than a small chunk.
+    static OPENER: RefCell<Option<Opener>> = const { RefCell::new(None) };
+}
+
+impl Inner {
+    /// Opens chunks of one pack, in order. `chunks` lie close together.
+    pub(crate) async fn open_chunks(
+        self: &Arc<Self>,
+        kind: ChunkKind,
+        chunks: &[Placed],
+        from: From,
+    ) -> Result<Vec<Bytes>> {
+        let Some(first) = chunks.first() else { return Ok(Vec::new()) };
+        match self.usable(&first.pack, from) {
+            Some(pack) => match self.open_in(kind, chunks, pack, from).await {
+                Err(error) if is_damage(&error) => self.open_elsewhere(kind, chunks, from, error).await,
+                result => result,
+            },
+            None => {
+                let error = self.missing(&first.pack, from);
+                self.open_elsewhere(kind, chunks, from, error).await
+            }
+        }
+    }
+
+    /// The pack's number, if a tier that may be asked holds it.
+    fn usable(&self, pack: &PackId, from: From) -> Option<PackNo> {
+        let state = self.read();
+        let number = state.index.number(pack)?;
+        let info = state.index.pack(number);
+        let usable = match from {
+            From::Auto => info.present(),
+            From::Cache => info.cached,
+            From::Bucket => info.acked,
+        };
+        usable.then_some(number)
+    }
+
+    /// The place in the recipe is stale or damaged: perhaps the index knows another one.
+    async fn open_elsewhere(
+        self: &Arc<Self>,
+        kind: ChunkKind,
+        chunks: &[Placed],
+        from: From,
+        error: Error,
+    ) -> Result<Vec<Bytes>> {
+        let mut opened = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            let other = self.read().index.find(&chunk.id).filter(|other| other.pack != chunk.pack);
+            let pack = other.and_then(|other| Some((other, self.usable(&other.pack, from)?)));
+            let Some((other, pack)) = pack else { return Err(error) };
+            opened.extend(self.open_in(kind, &[other], pack, from).await?);
+        }
+        Ok(opened)
+    }
+
+    async fn open_in(
+        self: &Arc<Self>,
+        kind: ChunkKind,
+        chunks: &[Placed],
+        pack: PackNo,
+        from: From,
+    ) -> Result<Vec<Bytes>> {
+        let (cached, acked) = {
+            let state = self.read();
+            let info = state.index.pack(pack);
+            (info.cached && from != From::Bucket, info.acked && from != From::Cache && self.bucket().is_some())
+        };
+        if cached {
+            match self.open_cached(kind, chunks, pack).await {
+                Ok(opened) => return Ok(opened),
+                Err(error) if !acked => {
+                    return Err(if is_damage(&error) { self.damaged(pack, "the cache", error) } else { error });
+                }
+                Err(error) if is_damage(&error) => self.begin_healing(pack, &error),
+                // A cache that cannot be read just now is no reason to fail while the bucket can.
+                Err(error) => tracing::warn!(error = %error.chain(), "the cache could not be read"),
+            }
+        }
+        let bytes = self.whole_pack(pack, from).await?;
+        let opened = self.open_slices(kind, chunks, bytes, 0).await;
+        opened.map_err(|error| self.damaged(pack, "every tier", error))
+    }
+
+    async fn open_cached(self: &Arc<Self>, kind: ChunkKind, chunks: &[Placed], pack: PackNo) -> Result<Vec<Bytes>> {
+        let start = chunks.iter().map(|chunk| chunk.offset).min().unwrap_or(0);
+        let end = chunks.iter().map(|chunk| chunk.offset + chunk.sealed).max().unwrap_or(0);
+        let key = self.read().index.pack(pack).key();
+        let bytes = self.cache.get_range(&key, u64::from(start)..u64::from(end)).await?;
+        self.open_slices(kind, chunks, bytes, start).await
+    }
+
+    /// Decrypts on the blocking threads. `start` is the place of `bytes` in the pack.
+    async fn open_slices(
+        self: &Arc<Self>,
+        kind: ChunkKind,
+        chunks: &[Placed],
+        bytes: Bytes,
+        start: u32,
+    ) -> Result<Vec<Bytes>> {
+        let (keys, chunks) = (Arc::clone(&self.keys), chunks.to_vec());
+        blocking(move || {
+            OPENER.with_borrow_mut(|opener| {
+                let opener = match opener {
+                    Some(opener) => opener,
+                    empty => empty.insert(Opener::new()?),
+                };
+                chunks
+                    .iter()
+                    .map(|chunk| {
+                        let from = chunk.offset.checked_sub(start).unwrap_or(u32::MAX) as usize;
+                        let sealed = bytes.get(from..from.saturating_add(chunk.sealed as usize)).ok_or_else(cut_off)?;
+                        opener.open(&keys, kind, &chunk.id, chunk.length, sealed).map(Bytes::from)
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    /// A whole pack from the bucket, verified, through the shelf; with `From::Auto` it goes into the cache.
+    pub(crate) async fn whole_pack(self: &Arc<Self>, pack: PackNo, from: From) -> Result<Bytes> {
+        let info = self.read().index.pack(pack).clone();
+        let place = self.shelf.place(pack, info.name.size);
+        let bytes = place
+            .get_or_try_init(|| async {
+                let bytes = self.pack_from_bucket(pack).await?;
+                if from == From::Auto && !info.cached {
+                    self.keep(pack, &info.key(), bytes.clone()).await;
+                }
+                Ok::<_, Error>(bytes)
+            })
+            .await?;
+        Ok(bytes.clone())
+    }
+
+    async fn keep(&self, pack: PackNo, key: &str, bytes: Bytes) {
+        match self.cache.put(key, bytes, PutMode::Replace).await {
+            Ok(()) => self.write().index.pack_mut(pack).cached = true,
+            Err(error) => tracing::warn!(key, error = %error.chain(), "a pack from the bucket was not kept in the cache"),
+        }
+    }
+
+    /// A pack from the bucket, verified by its name.
+    pub(crate) async fn pack_from_bucket(&self, pack: PackNo) -> Result<Bytes> {
+        let info = self.read().index.pack(pack).clone();
+        let bucket = self.bucket().ok_or_else(|| self.missing(&info.name.id, From::Bucket))?;
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        loop {
+            let error = match bucket.get(&info.key()).await {
+                Ok(bytes) => match verify(info.name.id, bytes).await {
+                    Ok(bytes) => return Ok(bytes),
+                    Err(error) => self.damaged(pack, "the bucket", error),
+                },
+                Err(error) if error.kind() == Kind::NotFound => return Err(self.missing(&info.name.id, From::Bucket)),
+                Err(error) => error,
+            };
+            // Damage may be of the way, not of the store: ask again before saying so.
+            let again = error.kind().is_transient() || error.kind() == Kind::Corrupt;
+            if !again || backoff.failures() + 1 >= TRIES {
+                return Err(error);
+            }
+            tokio::time::sleep(backoff.failed()).await;
+        }
+    }
+
+    /// Begins to fetch packs that will be needed soon.
+    pub(crate) fn prefetch(self: &Arc<Self>, packs: &[PackId], from: From) {
+        if from == From::Cache {
+            return;
+        }
+        for id in packs {
+            let Some(number) = self.usable(id, from) else { continue };
+            let needed = {
+                let state = self.read();
+                let info = state.index.pack(number);
+                info.acked && (from == From::Bucket || !info.cached)
+            };
+            if needed && self.bucket().is_some() && !self.shelf.has(number) {
+                let inner = Arc::clone(self);
+                // An error shows again when the pack is really needed.
+                tokio::spawn(async move { inner.whole_pack(number, from).await.map(drop) });
+            }
+        }
+    }
+
+    /// The cache's pack is bad: it counts as absent, and its replacement will be fetched.
+    fn begin_healing(&self, pack: PackNo, error: &Error) {
+        self.shelf.drop_pack(pack);
+        let mut state = self.write();
+        let info = state.index.pack_mut(pack);
+        info.cached = false;
+        let id = info.name.id;
+        state.note(Problem::note(
+            "pack.healed",
+            format!("pack {}", id.short()),
+            format!("a pack in the cache was damaged ({error}) and is replaced by the good one from the bucket"),
+        ));
+    }
+
+    pub(crate) fn damaged(&self, pack: PackNo, place: &str, cause: Error) -> Error {
+        let state = self.read();
+        let id = state.index.pack(pack).name.id;
+        let text = format!("pack {} is damaged in {place}{}", id.short(), needed_by(&state.needers(pack)));
+        Error::new(Kind::Corrupt, "pack.corrupt", text)
+            .advice("run a check; back the app up again while its host is there")
+            .caused_by(cause)
+    }
+
+    fn missing(&self, id: &PackId, from: From) -> Error {
+        let state = self.read();
+        let needers = state.index.number(id).map(|pack| state.needers(pack)).unwrap_or_default();
+        let place = match from {
+            From::Cache => "the cache does not hold",
+            From::Bucket => "the bucket does not hold",
+            From::Auto => "neither cache nor bucket holds",
+        };
+        let text = format!("{place} pack {}{}", id.short(), needed_by(&needers));
+        Error::new(Kind::Corrupt, "pack.missing", text).advice("run a check; it names what is lost and mends what it can")
+    }
+}
+
+fn needed_by(snapshots: &[holdfast_model::SnapshotId]) -> String {
+    match snapshots {
+        [] => String::new(),
+        [one] => format!(", which snapshot {one} needs"),
+        [first, rest @ ..] => format!(", which snapshot {first} and {} more need", rest.len()),
+    }
+}
+
+/// Checks that bytes are the pack of this name; hashing runs off the async threads.
+pub(crate) async fn verify(id: PackId, bytes: Bytes) -> Result<Bytes> {
+    blocking(move || {
+        if holdfast_chunk::sha256(&bytes) == *id.as_bytes() {
+            Ok(bytes)
+        } else {
+            Err(Error::new(Kind::Corrupt, "pack.corrupt", "its bytes are not what its name says"))
+        }
+    })
+    .await
+}
+
+fn cut_off() -> Error {
+    Error::new(Kind::Corrupt, "pack.corrupt", "a chunk lies beyond the end of its pack")
+}

@@ -1,0 +1,168 @@
+//! A byte stream on its way in: from the async side through a bounded channel to a splitter thread.
+//!
+//! Invariants: the stream's length and SHA-256 are those of the bytes as they came; a tar without
+//! its end mark is refused; a stream that fails leaves nothing behind but dead chunks.
+
+use crate::{
+    ByteStream, Meter, StreamKind,
+    press::Tally,
+    recipe::Draft,
+    session::{Desk, StreamTally, blocking},
+    weave::{Sink, Weaver},
+};
+use bytes::Bytes;
+use futures::StreamExt;
+use holdfast_chunk::ChunkKind;
+use holdfast_model::{
+    ChunkId, Error, Kind, Result,
+    snapshot::{ChunkRef, StreamRef},
+};
+use holdfast_tar::{Piece, Splitter};
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, atomic::Ordering};
+use tokio::sync::mpsc;
+
+/// Pieces waiting between the source and the splitter; sources give at most a megabyte at once.
+const WAITING: usize = 8;
+/// Larger pieces are handed over in parts of this size, bytes.
+const PIECE: usize = 1 << 20;
+/// The end mark of a tar: two blocks of zeros.
+const END_MARK: u64 = 1024;
+
+/// Stores a stream.
+pub(crate) async fn store(
+    desk: &Arc<Desk>,
+    kind: StreamKind,
+    mut bytes: ByteStream,
+    meter: Arc<dyn Meter>,
+) -> Result<StreamRef> {
+    let (sender, receiver) = mpsc::channel::<Bytes>(WAITING);
+    let splitter = {
+        let (desk, meter) = (Arc::clone(desk), Arc::clone(&meter));
+        tokio::spawn(blocking(move || run(&desk, kind, receiver, meter)))
+    };
+    let mut failed = None;
+    'source: while let Some(next) = bytes.next().await {
+        let mut piece = match next {
+            Ok(piece) => piece,
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        };
+        while !piece.is_empty() {
+            let part = piece.split_to(piece.len().min(PIECE));
+            // A closed channel means that the splitter has failed; it says why.
+            if sender.send(part).await.is_err() {
+                break 'source;
+            }
+        }
+    }
+    drop(sender);
+    let result =
+        splitter.await.unwrap_or_else(|error| Err(Error::bug("storing a stream broke off").caused_by(error)));
+    let cut_short = failed.is_some();
+    match (failed, result) {
+        (Some(error), Ok(stream)) => {
+            desk.drop_drafts(&stream.recipe);
+            Err(error)
+        }
+        (Some(error), Err(_)) if cut_short => Err(error),
+        (_, result) => result,
+    }
+}
+
+/// Gives chunks to the press and drafts to the desk.
+struct Intake {
+    desk: Arc<Desk>,
+    tally: Arc<dyn Tally>,
+    meter: Arc<dyn Meter>,
+    recipe: Vec<ChunkRef>,
+}
+
+impl Sink for Intake {
+    fn chunk(&mut self, kind: ChunkKind, plain: &[u8]) -> Result<ChunkId> {
+        let id = self.desk.inner.keys.chunk_id(kind, plain);
+        if self.desk.inner.press.offer(kind, id, plain, &self.tally)? {
+            self.desk.counts.chunks_new.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.desk.counts.chunks_known.fetch_add(1, Ordering::Relaxed);
+            self.meter.known(plain.len() as u64);
+        }
+        Ok(id)
+    }
+    fn draft(&mut self, draft: Draft) -> Result<()> {
+        self.recipe.push(self.desk.add_draft(draft)?);
+        Ok(())
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        // Taken out when the stream is complete.
+        self.desk.drop_drafts(&self.recipe);
+    }
+}
+
+/// What was seen of the stream as a whole.
+struct Whole {
+    hash: Sha256,
+    length: u64,
+    zeros_at_end: u64,
+}
+
+impl Whole {
+    fn add(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.length += bytes.len() as u64;
+        let zeros = bytes.iter().rev().take(END_MARK as usize).take_while(|byte| **byte == 0).count();
+        self.zeros_at_end = if zeros == bytes.len() { self.zeros_at_end + zeros as u64 } else { zeros as u64 };
+    }
+}
+
+fn run(
+    desk: &Arc<Desk>,
+    kind: StreamKind,
+    mut receiver: mpsc::Receiver<Bytes>,
+    meter: Arc<dyn Meter>,
+) -> Result<StreamRef> {
+    let tally = Arc::new(StreamTally { counts: Arc::clone(&desk.counts), meter: Arc::clone(&meter) });
+    let intake = Intake { desk: Arc::clone(desk), tally, meter: Arc::clone(&meter), recipe: Vec::new() };
+    let mut weaver = Weaver::new(&desk.inner.cutters, intake);
+    let mut whole = Whole { hash: Sha256::new(), length: 0, zeros_at_end: 0 };
+    let mut splitter = (kind == StreamKind::Tar).then(Splitter::new);
+    while let Some(piece) = receiver.blocking_recv() {
+        whole.add(&piece);
+        match &mut splitter {
+            Some(splitter) => splitter.push(&piece, &mut |piece: Piece<'_>| weaver.piece(piece))?,
+            None => weaver.plain(&piece)?,
+        }
+        meter.moved(piece.len() as u64);
+    }
+    let end = splitter.map(|splitter| splitter.finish(&mut |piece: Piece<'_>| weaver.piece(piece))).transpose()?;
+    let mut intake = weaver.finish()?;
+    let mut unsplit = false;
+    if let Some(end) = end {
+        unsplit = end.fell_back.is_some();
+        let marked = end.complete || (unsplit && whole.zeros_at_end >= END_MARK);
+        if !marked {
+            return Err(short(whole.length));
+        }
+    }
+    Ok(StreamRef {
+        recipe: std::mem::take(&mut intake.recipe),
+        length: whole.length,
+        sha256: hex::encode(whole.hash.finalize()),
+        entries: end.map_or(0, |end| end.entries),
+        unsplit,
+    })
+}
+
+fn short(length: u64) -> Error {
+    Error::new(
+        Kind::Corrupt,
+        "stream.short",
+        format!("the archive broke off after {length} bytes, without its end mark; what came is not kept"),
+    )
+    .advice("run the backup again; if it happens again look into the logs of the Docker host")
+}

@@ -1,0 +1,123 @@
+//! The heart that all parts of the repository share, and its smallest motions.
+//!
+//! Invariant: small objects are entered into the state only after the cache has them.
+
+use crate::{
+    fetch::Shelf,
+    layout,
+    press::Press,
+    segment::Segment,
+    state::{Small, State},
+    weave::Cutters,
+};
+use bytes::Bytes;
+use holdfast_catalog::{Catalog, Table};
+use holdfast_chunk::{Envelope, Keys, ObjectKind, RootKey};
+use holdfast_model::{ChunkId, Error, Kind, RepositoryId, Result, SegmentId, snapshot::ChunkRef};
+use holdfast_runtime::Clock;
+use holdfast_storage::{PutMode, Store};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Prefix of the catalog's rows about what the bucket acknowledged; the value is the size.
+pub(crate) const ACKS: &str = "a/";
+
+pub(crate) struct Inner {
+    pub(crate) id: RepositoryId,
+    pub(crate) root: RootKey,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) cache: Arc<dyn Store>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) clock: Clock,
+    pub(crate) bucket: RwLock<Option<Arc<dyn Store>>>,
+    pub(crate) state: Arc<RwLock<State>>,
+    pub(crate) press: Press,
+    pub(crate) cutters: Cutters,
+    /// Sessions share it; prune takes it alone.
+    pub(crate) gate: Arc<tokio::sync::RwLock<()>>,
+    pub(crate) commits: tokio::sync::Mutex<()>,
+    pub(crate) shelf: Shelf,
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+impl Inner {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().expect("no holder panics")
+    }
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().expect("no holder panics")
+    }
+    pub(crate) fn bucket(&self) -> Option<Arc<dyn Store>> {
+        self.bucket.read().expect("no holder panics").clone()
+    }
+    pub(crate) fn envelope(&self) -> Envelope<'_> {
+        Envelope::new(&self.keys, self.id)
+    }
+
+    /// Where a chunk lies, in the form of manifests.
+    pub(crate) fn place(&self, id: &ChunkId, length: u32) -> Option<ChunkRef> {
+        let place = self.read().index.find(id)?;
+        Some(ChunkRef { id: *id, length, pack: place.pack, offset: place.offset, sealed: place.sealed })
+    }
+
+    /// Seals an object under its own key as name and puts it into the cache.
+    pub(crate) async fn put_sealed(&self, kind: ObjectKind, key: &str, body: &[u8], mode: PutMode) -> Result<()> {
+        let sealed = Bytes::from(self.envelope().seal(kind, key, body)?);
+        self.put_small(key, sealed, mode).await
+    }
+
+    /// Puts a small object into the cache.
+    pub(crate) async fn put_small(&self, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
+        let size = bytes.len() as u64;
+        self.cache
+            .put(key, bytes, mode)
+            .await
+            .map_err(|error| error.while_doing(format!("{key} could not be written into the cache")))?;
+        self.write().small.insert(key.to_owned(), Small { size, cached: true, acked: false });
+        Ok(())
+    }
+
+    /// Puts an index segment into the cache under the name of its bytes.
+    pub(crate) async fn put_segment(&self, segment: &Segment) -> Result<SegmentId> {
+        let sealed = Bytes::from(self.envelope().seal(ObjectKind::Segment, "", &segment.encode())?);
+        let id = SegmentId(holdfast_chunk::sha256(&sealed));
+        let key = layout::segment_key(&id);
+        self.put_small(&key, sealed, PutMode::Once).await?;
+        let mut state = self.write();
+        let packs = segment.packs.iter().map(|pack| state.index.enter(pack.name)).collect();
+        state.segments.insert(key, packs);
+        Ok(id)
+    }
+
+    /// Reads a small object from the cache, else from the bucket.
+    pub(crate) async fn get_small(&self, key: &str) -> Result<Bytes> {
+        let local = match self.cache.get(key).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) => error,
+        };
+        match self.bucket() {
+            Some(bucket) if self.read().is_acked(key) => bucket.get(key).await,
+            _ => Err(local),
+        }
+    }
+
+    /// Remembers that the bucket holds an object. The catalog may fail: it is a memory aid.
+    pub(crate) fn remember_ack(&self, key: &str, size: u64) {
+        self.write().set_acked(key, true);
+        if let Err(error) = self.catalog.put(Table::Packs, &format!("{ACKS}{key}"), &size) {
+            tracing::warn!(key, error = %error.chain(), "the catalog did not take an acknowledgement");
+        }
+    }
+
+    /// Remembers that the bucket does not hold an object.
+    pub(crate) fn forget_ack(&self, key: &str) {
+        self.write().set_acked(key, false);
+        if let Err(error) = self.catalog.remove(Table::Packs, &format!("{ACKS}{key}")) {
+            tracing::warn!(key, error = %error.chain(), "the catalog did not drop an acknowledgement");
+        }
+    }
+}
+
+/// Whether an error says that the stored bytes are bad or gone, so that the other tier may help.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Corrupt | Kind::NotFound)
+}

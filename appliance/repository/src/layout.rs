@@ -1,0 +1,85 @@
+//! Names of objects: which key belongs to which thing, the same in both tiers.
+//!
+//! Invariant: everything with a content name can be verified by anybody, without a key.
+
+use holdfast_model::{PackId, SegmentId, SnapshotId};
+
+/// The format object.
+pub(crate) const FORMAT: &str = "format";
+/// The appliance's own slot: stays in the cache.
+pub(crate) const DEVICE_SLOT: &str = "k/device";
+/// Prefixes of the classes.
+pub(crate) const SLOTS: &str = "k/";
+pub(crate) const SEGMENTS: &str = "i/";
+pub(crate) const SNAPSHOTS: &str = "s/";
+pub(crate) const REACHES: &str = "r/";
+pub(crate) const SETTINGS: &str = "c/";
+pub(crate) const TOMBSTONES: &str = "d/";
+pub(crate) const FENCES: &str = "w/";
+
+/// Data and metadata lie in packs apart: metadata is read often, data rarely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum PackKind {
+    Data = 1,
+    Meta = 2,
+}
+
+impl PackKind {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(PackKind::Data),
+            2 => Some(PackKind::Meta),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn pack_key(kind: PackKind, id: &PackId) -> String {
+    let name = id.to_hex();
+    let class = match kind {
+        PackKind::Data => 'p',
+        PackKind::Meta => 'm',
+    };
+    format!("{class}/{}/{name}", &name[..2])
+}
+
+pub(crate) fn parse_pack(key: &str) -> Option<(PackKind, PackId)> {
+    let kind = match key.get(..2)? {
+        "p/" => PackKind::Data,
+        "m/" => PackKind::Meta,
+        _ => return None,
+    };
+    let id: PackId = key.get(5..)?.parse().ok()?;
+    (pack_key(kind, &id) == key).then_some((kind, id))
+}
+
+pub(crate) fn segment_key(id: &SegmentId) -> String {
+    format!("{SEGMENTS}{id}")
+}
+
+pub(crate) fn snapshot_key(id: &SnapshotId) -> String {
+    format!("{SNAPSHOTS}{id}")
+}
+
+pub(crate) fn reach_key(id: &SnapshotId) -> String {
+    format!("{REACHES}{id}")
+}
+
+pub(crate) fn tombstone_key(id: &SnapshotId) -> String {
+    format!("{TOMBSTONES}{id}")
+}
+
+pub(crate) fn settings_key(generation: u64) -> String {
+    format!("{SETTINGS}{generation:016}")
+}
+
+/// The snapshot that a key of some class speaks of.
+pub(crate) fn snapshot_of(key: &str) -> Option<SnapshotId> {
+    key.get(2..)?.parse().ok()
+}
+
+/// Whether an object travels to the bucket at all.
+pub(crate) fn travels(key: &str) -> bool {
+    key != DEVICE_SLOT
+}

@@ -1,0 +1,328 @@
+//! Creating and opening: keys from a slot, then everything that the cache holds.
+//!
+//! Invariants: the format object is written last when a repository is made, so a half-made one does
+//! not exist; opening needs the cache alone; leftovers of a crash are used, finished or ignored, never in the way.
+
+use crate::{
+    Parts, RecoveryKey, Unlock,
+    fetch::Shelf,
+    format::Format,
+    inner::{ACKS, Inner},
+    layout::{self, DEVICE_SLOT, FORMAT},
+    pack,
+    press::Press,
+    segment::{PackName, PackRows, Segment, decode_reach},
+    session::blocking,
+    state::{Held, PackNo, State},
+    weave::Cutters,
+};
+use bytes::Bytes;
+use holdfast_catalog::Table;
+use holdfast_chunk::{
+    Keys, ObjectKind, RootKey,
+    slot::{self, Cost, Opening},
+};
+use holdfast_model::{
+    Error, Kind, Problem, RepositoryId, Result, SegmentId, SnapshotId, snapshot::Snapshot, view::From,
+};
+use holdfast_storage::{PutMode, Store};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, RwLock},
+};
+
+/// Number of the recovery key that is printed now.
+const RECOVERY: u32 = 0;
+
+/// Makes a repository in an empty cache.
+pub(crate) async fn create(parts: Parts, device_key: [u8; 32]) -> Result<Arc<Inner>> {
+    if parts.cache.head(FORMAT).await?.is_some() {
+        return Err(Error::new(Kind::Conflict, "repository.exists", "there is a repository here already"));
+    }
+    let root = RootKey::generate();
+    let id = RepositoryId(holdfast_runtime::random());
+    let recovery = root.recovery(RECOVERY);
+    put_slot(&parts, &root, id, DEVICE_SLOT, &Opening::Device(&device_key)).await?;
+    put_slot(&parts, &root, id, &recovery_slot(), &Opening::Recovery(&recovery)).await?;
+    let format = Format::new(id, &Keys::derive(&root)).encode()?;
+    parts.cache.put(FORMAT, format.into(), PutMode::Replace).await?;
+    // Rows of an earlier repository in the same place would lie.
+    parts.catalog.clear(Table::Packs)?;
+    load(parts, root, id).await
+}
+
+/// Opens the repository of a cache.
+pub(crate) async fn open(parts: Parts, unlock: Unlock) -> Result<Arc<Inner>> {
+    let bytes = parts.cache.get(FORMAT).await.map_err(|error| match error.kind() {
+        Kind::NotFound => Error::not_found("repository.none", "there is no repository here yet"),
+        _ => error,
+    })?;
+    let format = Format::decode(&bytes)?;
+    let root = unlock_root(&*parts.cache, format.repository, unlock).await?;
+    format.verify(&Keys::derive(&root))?;
+    load(parts, root, format.repository).await
+}
+
+pub(crate) fn recovery_key(root: &RootKey) -> RecoveryKey {
+    RecoveryKey(*root.recovery(RECOVERY))
+}
+
+pub(crate) fn recovery_slot() -> String {
+    format!("{}recovery-{RECOVERY}", layout::SLOTS)
+}
+
+/// Tries the slots of a store that fit the way of unlocking.
+pub(crate) async fn unlock_root(store: &dyn Store, id: RepositoryId, unlock: Unlock) -> Result<RootKey> {
+    let wanted = match &unlock {
+        Unlock::Device(_) => "k/device",
+        Unlock::Recovery(_) => "k/recovery",
+        Unlock::Passphrase(_) => "k/passphrase",
+    };
+    let unlock = Arc::new(unlock);
+    let mut last = None;
+    for slot in store.list(wanted).await? {
+        let bytes = store.get(&slot.key).await?;
+        let unlock = Arc::clone(&unlock);
+        let tried = blocking(move || {
+            let opening = match &*unlock {
+                Unlock::Device(key) => Opening::Device(key),
+                Unlock::Recovery(key) => Opening::Recovery(&key.0),
+                Unlock::Passphrase(passphrase) => Opening::Passphrase(passphrase),
+            };
+            slot::unwrap(&bytes, id, &opening)
+        });
+        match tried.await {
+            Ok(root) => return Ok(root),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(Kind::Denied, "key.wrong", "the repository has no key slot of this kind")))
+}
+
+pub(crate) async fn put_slot(
+    parts: &Parts,
+    root: &RootKey,
+    id: RepositoryId,
+    key: &str,
+    opening: &Opening<'_>,
+) -> Result<()> {
+    let bytes = slot::wrap(root, id, key, opening, Cost::default())?;
+    parts.cache.put(key, bytes.into(), PutMode::Replace).await
+}
+
+/// Reads what the cache holds.
+pub(crate) async fn load(parts: Parts, root: RootKey, id: RepositoryId) -> Result<Arc<Inner>> {
+    let keys = Arc::new(Keys::derive(&root));
+    let state = Arc::new(RwLock::new(State::default()));
+    let press = Press::start(Arc::clone(&keys), id, Arc::clone(&parts.cache), Arc::clone(&state))?;
+    let inner = Arc::new(Inner {
+        id,
+        cutters: Cutters::new(&keys),
+        root,
+        keys,
+        cache: parts.cache,
+        catalog: parts.catalog,
+        clock: parts.clock,
+        bucket: RwLock::default(),
+        state,
+        press,
+        gate: Arc::default(),
+        commits: tokio::sync::Mutex::default(),
+        shelf: Shelf::default(),
+        runtime: tokio::runtime::Handle::current(),
+    });
+    inner.enter_objects().await?;
+    inner.enter_segments().await?;
+    inner.enter_unlisted().await?;
+    inner.enter_snapshots().await?;
+    Ok(inner)
+}
+
+impl Inner {
+    /// Names and sizes of the cache; acknowledgements from the catalog.
+    async fn enter_objects(&self) -> Result<()> {
+        let listed = self.cache.list("").await?;
+        let acks: Vec<(String, u64)> = self.catalog.list(Table::Packs, ACKS);
+        let mut state = self.write();
+        for object in listed {
+            state.enter(&object.key, object.size);
+            state.set_cached(&object.key, true);
+        }
+        for (row, size) in acks {
+            let Some(key) = row.strip_prefix(ACKS) else { continue };
+            if state.enter(key, size) {
+                state.set_acked(key, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads index segments; an unreadable one is told, its packs are found by their footers.
+    pub(crate) async fn enter_segments(self: &Arc<Self>) -> Result<()> {
+        let known: Vec<String> = self.read().segments.keys().cloned().collect();
+        let mut segments: HashMap<SegmentId, Segment> = HashMap::new();
+        for key in self.keys_of(layout::SEGMENTS) {
+            let Ok(id) = key[layout::SEGMENTS.len()..].parse::<SegmentId>() else { continue };
+            if known.contains(&key) {
+                continue;
+            }
+            match self.read_segment(&key).await {
+                Ok(segment) => drop(segments.insert(id, segment)),
+                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                Err(error) => self.set_aside(&key, "index segment", &error),
+            }
+        }
+        let void: HashSet<SegmentId> = segments.values().flat_map(|segment| &segment.supersedes).copied().collect();
+        let mut state = self.write();
+        for (id, segment) in segments.iter().filter(|(id, _)| !void.contains(id)) {
+            let mut packs = Vec::with_capacity(segment.packs.len());
+            for pack in &segment.packs {
+                state.index.enter_rows(pack);
+                packs.push(state.index.enter(pack.name));
+            }
+            state.segments.insert(layout::segment_key(id), packs);
+        }
+        Ok(())
+    }
+
+    async fn read_segment(&self, key: &str) -> Result<Segment> {
+        let bytes = self.get_small(key).await?;
+        Segment::decode(&self.envelope().open(ObjectKind::Segment, "", &bytes)?)
+    }
+
+    /// Packs of the cache that no segment names: a backup was cut off. Their footers tell what they hold.
+    pub(crate) async fn enter_unlisted(&self) -> Result<()> {
+        let strays: Vec<(PackNo, PackName)> = {
+            let state = self.read();
+            let mut listed: HashSet<PackNo> = state.segments.values().flatten().copied().collect();
+            listed.extend(state.unlisted.iter().filter_map(|pack| state.index.number(&pack.name.id)));
+            let strays = state.index.packs().filter(|(number, info)| info.cached && !listed.contains(number));
+            strays.map(|(number, info)| (number, info.name)).collect()
+        };
+        for (number, name) in strays {
+            let key = self.read().index.pack(number).key();
+            match self.read_footer(&key, name.size).await {
+                Ok(rows) => {
+                    let rows = PackRows { name, rows };
+                    let mut state = self.write();
+                    state.index.enter_rows(&rows);
+                    state.unlisted.push(rows);
+                }
+                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                // Not acknowledged data of a cut-off backup; a check names it if a snapshot needs it.
+                Err(error) => tracing::warn!(key, error = %error.chain(), "a pack without readable footer is left aside"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_footer(&self, key: &str, size: u64) -> Result<Vec<pack::Row>> {
+        let trailer = self.cache.get_range(key, size.saturating_sub(pack::TRAILER)..size).await?;
+        let end = size.saturating_sub(pack::TRAILER);
+        let length = pack::footer_length(&trailer, size)?;
+        let footer = self.cache.get_range(key, end - length..end).await?;
+        pack::open_footer(self.envelope(), &footer)
+    }
+
+    /// Reads snapshots and their reach lists; tombstoned ones are gone.
+    pub(crate) async fn enter_snapshots(self: &Arc<Self>) -> Result<()> {
+        let buried: BTreeSet<SnapshotId> =
+            self.keys_of(layout::TOMBSTONES).iter().filter_map(|key| layout::snapshot_of(key)).collect();
+        for key in self.keys_of(layout::SNAPSHOTS) {
+            let Some(id) = layout::snapshot_of(&key).filter(|id| !buried.contains(id)) else { continue };
+            if self.read().snapshots.contains_key(&id) {
+                continue;
+            }
+            match self.read_snapshot(&id).await {
+                Ok(held) => {
+                    let mut state = self.write();
+                    state.sequence = state.sequence.max(held.snapshot.sequence);
+                    state.snapshots.insert(id, held);
+                }
+                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                Err(error) => self.set_aside(&key, "snapshot", &error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_snapshot(self: &Arc<Self>, id: &SnapshotId) -> Result<Held> {
+        let key = layout::snapshot_key(id);
+        let body = self.envelope().open(ObjectKind::Snapshot, &key, &self.get_small(&key).await?)?;
+        let snapshot: Snapshot = serde_json::from_slice(&body).map_err(|error| {
+            Error::new(Kind::Corrupt, "snapshot.malformed", "a snapshot is not in the form of this release")
+                .caused_by(error)
+        })?;
+        if snapshot.format > holdfast_model::snapshot::FORMAT {
+            return Err(Error::invalid("format.unsupported", format!("snapshot {id} is of a later format")));
+        }
+        if snapshot.id != *id || snapshot.repository != self.id {
+            return Err(Error::new(Kind::Corrupt, "snapshot.malformed", "a snapshot lies under a wrong name"));
+        }
+        let reach = match self.read_reach(id).await {
+            Ok(reach) => reach,
+            Err(error) => {
+                self.set_aside(&layout::reach_key(id), "reach list", &error);
+                self.rebuild_reach(&snapshot).await?
+            }
+        };
+        Ok(Held { snapshot: Arc::new(snapshot), reach })
+    }
+
+    async fn read_reach(&self, id: &SnapshotId) -> Result<Vec<PackNo>> {
+        let key = layout::reach_key(id);
+        let body = self.envelope().open(ObjectKind::Reach, &key, &self.get_small(&key).await?)?;
+        let names = decode_reach(&body)?;
+        let mut state = self.write();
+        Ok(names.into_iter().map(|name| state.index.enter(name)).collect())
+    }
+
+    /// The reach list is gone: recipes tell the same. What they cannot tell stays named as missing.
+    async fn rebuild_reach(self: &Arc<Self>, snapshot: &Snapshot) -> Result<Vec<PackNo>> {
+        let mut reach = BTreeSet::new();
+        for chunk in snapshot.streams().flat_map(|stream| &stream.recipe) {
+            let recipe = self.open_recipe(chunk, From::Auto).await?;
+            let mut state = self.write();
+            let packs: BTreeSet<_> = recipe.packs().map(|placed| placed.pack).chain([chunk.pack]).collect();
+            reach.extend(packs.into_iter().filter_map(|id| state.index.number(&id)));
+        }
+        let reach: Vec<PackNo> = reach.into_iter().collect();
+        let body = crate::segment::encode_reach(&self.read().names(&reach));
+        let key = layout::reach_key(&snapshot.id);
+        self.put_sealed(ObjectKind::Reach, &key, &body, PutMode::Replace).await?;
+        Ok(reach)
+    }
+
+    pub(crate) fn keys_of(&self, prefix: &str) -> Vec<String> {
+        let state = self.read();
+        state.small.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
+    }
+
+    /// An object of the cache that cannot be used counts as absent, so that the bucket's copy may replace it.
+    fn set_aside(&self, key: &str, word: &str, error: &Error) {
+        tracing::warn!(key, error = %error.chain(), "an object of the cache cannot be used");
+        let mut state = self.write();
+        state.set_cached(key, false);
+        state.note(
+            Problem::warning(
+                "object.corrupt",
+                key,
+                format!("the {word} {key} in the cache cannot be used: {}", error.chain()),
+            )
+            .advice("attach the bucket: its copy is taken instead"),
+        );
+    }
+
+    /// Puts the bytes of an object that came from the bucket into the cache.
+    pub(crate) async fn take_in(&self, key: &str, bytes: Bytes) -> Result<()> {
+        let size = bytes.len() as u64;
+        self.cache.put(key, bytes, PutMode::Replace).await?;
+        let mut state = self.write();
+        state.enter(key, size);
+        state.small.entry(key.to_owned()).and_modify(|small| {
+            small.size = size;
+            small.cached = true;
+        });
+        Ok(())
+    }
+}

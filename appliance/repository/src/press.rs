@@ -1,0 +1,280 @@
+//! The press: chunks in, packs out. CPU threads compress and seal; full packs go to the cache.
+//!
+//! Invariants: at most [`QUEUE`] chunks per worker wait; a chunk in flight is never stored twice;
+//! a chunk becomes known only after the cache has its pack (law L2); a failed pack un-knows its chunks
+//! and is told to every session that might lean on them.
+
+use crate::{
+    layout::PackKind,
+    pack::{Builder, Row},
+    segment::{PackName, PackRows},
+    state::{State, pack_kind},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use holdfast_chunk::{ChunkKind, Envelope, Keys, Sealer};
+use holdfast_model::{ChunkId, Error, Kind, RepositoryId, Result};
+use holdfast_storage::{PutMode, Store};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::{Arc, Condvar, Mutex, MutexGuard, RwLock},
+};
+
+/// Packs of file contents are closed at this size: 32 MiB keeps requests few and retries cheap.
+const DATA_PACK: usize = 32 << 20;
+/// Packs of metadata are closed at this size: they are fetched for browsing.
+const META_PACK: usize = 8 << 20;
+/// Chunks waiting per worker: enough to keep it busy, at most 2 MiB each.
+const QUEUE: usize = 3;
+/// More workers than this gain nothing against one splitter thread.
+const WORKERS_MAX: usize = 8;
+/// Zstd level: fast enough for the first backup of a two-core appliance.
+const LEVEL: i32 = 1;
+
+/// Who is told what became of a chunk. Called from CPU threads.
+pub(crate) trait Tally: Send + Sync {
+    fn stored(&self, sealed: u64);
+}
+
+struct Job {
+    ticket: u64,
+    kind: ChunkKind,
+    id: ChunkId,
+    plain: Vec<u8>,
+    tally: Arc<dyn Tally>,
+}
+
+#[derive(Default)]
+struct Flight {
+    /// Chunks on their way into a stored pack.
+    ids: HashSet<ChunkId>,
+    /// Work that is not finished.
+    tickets: BTreeSet<u64>,
+    next: u64,
+    failures: u64,
+    failure: Option<Failure>,
+}
+
+/// The last reason why a pack could not be stored; errors do not clone.
+#[derive(Clone)]
+struct Failure {
+    kind: Kind,
+    code: String,
+    text: String,
+    advice: Option<String>,
+}
+
+/// What workers share.
+pub(crate) struct Bench {
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) repository: RepositoryId,
+    pub(crate) cache: Arc<dyn Store>,
+    pub(crate) state: Arc<RwLock<State>>,
+    runtime: tokio::runtime::Handle,
+    flight: Mutex<Flight>,
+    idle: Condvar,
+    data: Mutex<Builder>,
+    meta: Mutex<Builder>,
+}
+
+/// The press. Dropping it lets the workers go.
+pub(crate) struct Press {
+    bench: Arc<Bench>,
+    jobs: Sender<Job>,
+}
+
+impl Press {
+    /// Starts the workers. Must be called within the async runtime that the cache needs.
+    pub(crate) fn start(
+        keys: Arc<Keys>,
+        repository: RepositoryId,
+        cache: Arc<dyn Store>,
+        state: Arc<RwLock<State>>,
+    ) -> Result<Press> {
+        let workers = std::thread::available_parallelism().map_or(2, usize::from).min(WORKERS_MAX);
+        let (jobs, queue) = bounded(QUEUE * workers);
+        let bench = Arc::new(Bench {
+            keys,
+            repository,
+            cache,
+            state,
+            runtime: tokio::runtime::Handle::current(),
+            flight: Mutex::default(),
+            idle: Condvar::new(),
+            data: Mutex::new(Builder::new(PackKind::Data)),
+            meta: Mutex::new(Builder::new(PackKind::Meta)),
+        });
+        for number in 0..workers {
+            let (bench, queue) = (Arc::clone(&bench), queue.clone());
+            let mut sealer = Sealer::new(LEVEL)?;
+            std::thread::Builder::new()
+                .name(format!("press-{number}"))
+                .spawn(move || work(&bench, &queue, &mut sealer))
+                .map_err(|error| Error::io("a thread for compressing could not be started", error))?;
+        }
+        Ok(Press { bench, jobs })
+    }
+
+    /// Offers a chunk: known ones and ones in flight are answered at once with `false`, new ones are
+    /// queued. Blocks while the queue is full.
+    pub(crate) fn offer(&self, kind: ChunkKind, id: ChunkId, plain: &[u8], tally: &Arc<dyn Tally>) -> Result<bool> {
+        let ticket = {
+            let mut flight = self.bench.flight();
+            if flight.ids.contains(&id) || self.bench.knows(&id) {
+                return Ok(false);
+            }
+            flight.ids.insert(id);
+            flight.ticket()
+        };
+        let job = Job { ticket, kind, id, plain: plain.to_vec(), tally: Arc::clone(tally) };
+        self.jobs.send(job).map_err(|_| Error::bug("the press has stopped"))?;
+        Ok(true)
+    }
+
+    /// Waits until everything offered before lies in stored packs, closing open ones. Blocks.
+    pub(crate) fn settle(&self) {
+        let before = self.bench.flight().next;
+        self.bench.wait(before);
+        for kind in [PackKind::Data, PackKind::Meta] {
+            if let Some((ticket, full)) = self.bench.take(kind, 1) {
+                self.bench.store(full);
+                self.bench.close(ticket);
+            }
+        }
+        // Somebody else may have taken a pack with our chunks a moment before us.
+        let before = self.bench.flight().next;
+        self.bench.wait(before);
+    }
+
+    /// Failures so far; a session compares it with the number at its start.
+    pub(crate) fn failures(&self) -> u64 {
+        self.bench.flight().failures
+    }
+
+    /// The last failure as an error.
+    pub(crate) fn failure(&self) -> Error {
+        let failure = self.bench.flight().failure.clone();
+        let Some(failure) = failure else { return Error::bug("a chunk was lost on its way into a pack") };
+        let error = Error::new(failure.kind, failure.code, failure.text);
+        match failure.advice {
+            Some(advice) => error.advice(advice),
+            None => error,
+        }
+    }
+}
+
+impl Flight {
+    fn ticket(&mut self) -> u64 {
+        let ticket = self.next;
+        self.next += 1;
+        self.tickets.insert(ticket);
+        ticket
+    }
+}
+
+impl Bench {
+    fn flight(&self) -> MutexGuard<'_, Flight> {
+        self.flight.lock().expect("no holder panics")
+    }
+    fn knows(&self, id: &ChunkId) -> bool {
+        self.state.read().expect("no holder panics").index.find(id).is_some()
+    }
+    fn builder(&self, kind: PackKind) -> MutexGuard<'_, Builder> {
+        let builder = match kind {
+            PackKind::Data => &self.data,
+            PackKind::Meta => &self.meta,
+        };
+        builder.lock().expect("no holder panics")
+    }
+    fn wait(&self, before: u64) {
+        let flight = self.flight();
+        let busy = |flight: &mut Flight| flight.tickets.first().is_some_and(|ticket| *ticket < before);
+        drop(self.idle.wait_while(flight, busy).expect("no holder panics"));
+    }
+    fn close(&self, ticket: u64) {
+        self.flight().tickets.remove(&ticket);
+        self.idle.notify_all();
+    }
+    /// Takes the open pack if it has at least `least` bytes of chunks, with a ticket for storing it.
+    fn take(&self, kind: PackKind, least: usize) -> Option<(u64, Builder)> {
+        let mut builder = self.builder(kind);
+        if builder.is_empty() || builder.len() < least {
+            return None;
+        }
+        let ticket = self.flight().ticket();
+        Some((ticket, std::mem::replace(&mut *builder, Builder::new(kind))))
+    }
+
+    fn press(&self, sealer: &mut Sealer, job: &Job, sealed: &mut Vec<u8>) -> Result<()> {
+        sealed.clear();
+        sealer.seal(&self.keys, job.kind, &job.id, &job.plain, sealed)?;
+        let kind = pack_kind(job.kind);
+        let length = u32::try_from(job.plain.len()).expect("chunks are at most 16 MiB");
+        let size = u32::try_from(sealed.len()).expect("chunks are at most 16 MiB");
+        self.builder(kind).push(Row { kind: job.kind, id: job.id, length, sealed: size }, sealed);
+        job.tally.stored(u64::from(size));
+        let full = match kind {
+            PackKind::Data => DATA_PACK,
+            PackKind::Meta => META_PACK,
+        };
+        if let Some((ticket, full)) = self.take(kind, full) {
+            self.store(full);
+            self.close(ticket);
+        }
+        Ok(())
+    }
+
+    /// Brings a pack into the cache and makes its chunks known.
+    fn store(&self, builder: Builder) {
+        let ids: Vec<ChunkId> = builder.rows().iter().map(|row| row.id).collect();
+        let kind = builder.kind();
+        let stored = self.try_store(builder);
+        let mut flight = self.flight();
+        if let Err(error) = stored {
+            tracing::warn!(?kind, error = %error.chain(), "a pack could not be stored");
+            flight.fail(&error);
+        }
+        for id in ids {
+            flight.ids.remove(&id);
+        }
+    }
+
+    fn try_store(&self, builder: Builder) -> Result<()> {
+        let pack = builder.finish(Envelope::new(&self.keys, self.repository))?;
+        let name = PackName { kind: pack.kind, id: pack.id, size: pack.bytes.len() as u64 };
+        let key = crate::layout::pack_key(pack.kind, &pack.id);
+        self.runtime
+            .block_on(self.cache.put(&key, pack.bytes, PutMode::Once))
+            .map_err(|error| error.while_doing("new data could not be written into the cache"))?;
+        let rows = PackRows { name, rows: pack.rows };
+        let mut state = self.state.write().expect("no holder panics");
+        let number = state.index.enter(name);
+        state.index.pack_mut(number).cached = true;
+        state.index.enter_rows(&rows);
+        state.unlisted.push(rows);
+        Ok(())
+    }
+}
+
+impl Flight {
+    fn fail(&mut self, error: &Error) {
+        self.failures += 1;
+        self.failure = Some(Failure {
+            kind: error.kind(),
+            code: error.code().to_owned(),
+            text: error.chain(),
+            advice: error.advice_text().map(str::to_owned),
+        });
+    }
+}
+
+fn work(bench: &Bench, queue: &Receiver<Job>, sealer: &mut Sealer) {
+    let mut sealed = Vec::new();
+    for job in queue {
+        if let Err(error) = bench.press(sealer, &job, &mut sealed) {
+            let mut flight = bench.flight();
+            flight.fail(&error);
+            flight.ids.remove(&job.id);
+        }
+        bench.close(job.ticket);
+    }
+}

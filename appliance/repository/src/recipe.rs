@@ -1,0 +1,239 @@
+//! Recipes: how a stretch of a stream is put together again from chunks of three kinds and zeros.
+//!
+//! A stream is a list of recipe segments, each complete in itself: its chunks with where they lie,
+//! and the operations that take bytes from three rows of chunks (headers, bundles of small files,
+//! large files) or make zeros, in stream order. Invariants: the same content at the same places
+//! gives the same bytes, so an unchanged stream adds no recipe; reading is bounded.
+
+use crate::codec::{Reader, malformed, put_varint};
+use holdfast_chunk::ChunkKind;
+use holdfast_model::{ChunkId, PackId, Result};
+use std::collections::HashMap;
+
+const VERSION: u8 = 1;
+/// No recipe segment rebuilds more than this, bytes: hostile recipes end here.
+const STRETCH_MAX: u64 = 64 << 30;
+
+/// A row of chunks that operations take bytes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Row {
+    /// Tar headers, padding, trailers.
+    Meta = 0,
+    /// Small files.
+    Bundle = 1,
+    /// Large files and plain streams.
+    Large = 2,
+}
+
+impl Row {
+    pub(crate) const ALL: [Row; 3] = [Row::Meta, Row::Bundle, Row::Large];
+    pub(crate) fn chunk_kind(self) -> ChunkKind {
+        match self {
+            Row::Meta => ChunkKind::Meta,
+            Row::Bundle | Row::Large => ChunkKind::Data,
+        }
+    }
+}
+
+/// One operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// The next bytes of a row.
+    Take(Row, u64),
+    /// Zero bytes.
+    Zeros(u64),
+}
+
+/// Operations as written; neighbours of one kind melt together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ops {
+    done: Vec<u8>,
+    last: Option<Op>,
+    length: u64,
+    taken: u64,
+}
+
+impl Ops {
+    pub(crate) fn push(&mut self, op: Op) {
+        let (Op::Take(_, count) | Op::Zeros(count)) = op;
+        if count == 0 {
+            return;
+        }
+        self.length += count;
+        if matches!(op, Op::Take(..)) {
+            self.taken += count;
+        }
+        self.last = match (self.last, op) {
+            (Some(Op::Take(before, a)), Op::Take(now, b)) if before == now => Some(Op::Take(now, a + b)),
+            (Some(Op::Zeros(a)), Op::Zeros(b)) => Some(Op::Zeros(a + b)),
+            (before, _) => {
+                before.map(|before| put_op(&mut self.done, before));
+                Some(op)
+            }
+        };
+    }
+    /// Stream bytes so far.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+    /// Bytes taken from chunks so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+    /// Memory of the operations, bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.done.len() + 8
+    }
+    fn finished(&self) -> Vec<u8> {
+        let mut out = self.done.clone();
+        self.last.map(|last| put_op(&mut out, last));
+        out
+    }
+}
+
+/// A recipe segment whose chunks have no place yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) ops: Ops,
+    pub(crate) chunks: [Vec<(ChunkId, u32)>; 3],
+}
+
+impl Draft {
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.iter().map(Vec::len).sum()
+    }
+    /// Memory it takes, roughly, bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.ops.size() + self.chunk_count() * 36
+    }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ops.length() == 0
+    }
+}
+
+/// A chunk with its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) id: ChunkId,
+    pub(crate) length: u32,
+    pub(crate) pack: PackId,
+    pub(crate) offset: u32,
+    pub(crate) sealed: u32,
+}
+
+/// A recipe segment, read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recipe {
+    pub(crate) chunks: [Vec<Placed>; 3],
+    pub(crate) ops: Vec<Op>,
+}
+
+impl Recipe {
+    /// Writes a draft, asking `place` for each chunk's place.
+    pub(crate) fn encode(draft: &Draft, mut place: impl FnMut(&ChunkId) -> Result<Placed>) -> Result<Vec<u8>> {
+        let mut packs: Vec<PackId> = Vec::new();
+        let mut numbers: HashMap<PackId, u64> = HashMap::new();
+        let mut body = Vec::with_capacity(draft.chunk_count() * 44 + draft.ops.size());
+        for row in &draft.chunks {
+            put_varint(&mut body, row.len() as u64);
+            for (id, length) in row {
+                let at = place(id)?;
+                let number = *numbers.entry(at.pack).or_insert_with(|| {
+                    packs.push(at.pack);
+                    packs.len() as u64 - 1
+                });
+                body.extend_from_slice(id.as_bytes());
+                put_varint(&mut body, u64::from(*length));
+                put_varint(&mut body, number);
+                body.extend_from_slice(&at.offset.to_le_bytes());
+                put_varint(&mut body, u64::from(at.sealed));
+            }
+        }
+        let mut out = vec![VERSION];
+        put_varint(&mut out, packs.len() as u64);
+        for pack in &packs {
+            out.extend_from_slice(pack.as_bytes());
+        }
+        out.extend_from_slice(&body);
+        out.extend_from_slice(&draft.ops.finished());
+        Ok(out)
+    }
+
+    /// Reads a recipe segment; operations that take more than the rows hold are refused.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes);
+        if reader.byte()? != VERSION {
+            return Err(malformed());
+        }
+        let count = reader.count(32)?;
+        let packs = (0..count).map(|_| Ok(PackId(reader.array()?))).collect::<Result<Vec<_>>>()?;
+        let mut chunks: [Vec<Placed>; 3] = Default::default();
+        let mut left = [0u64; 3];
+        for (row, left) in chunks.iter_mut().zip(&mut left) {
+            let count = reader.count(39)?;
+            row.reserve_exact(count);
+            for _ in 0..count {
+                let chunk = take_chunk(&mut reader, &packs)?;
+                *left += u64::from(chunk.length);
+                row.push(chunk);
+            }
+        }
+        let mut ops = Vec::new();
+        let mut total = 0u64;
+        while !reader.is_empty() {
+            let op = take_op(&mut reader)?;
+            let (Op::Take(_, length) | Op::Zeros(length)) = op;
+            total = total.checked_add(length).filter(|total| *total <= STRETCH_MAX).ok_or_else(malformed)?;
+            if let Op::Take(row, count) = op {
+                let left = &mut left[row as usize];
+                *left = left.checked_sub(count).ok_or_else(malformed)?;
+            }
+            ops.push(op);
+        }
+        if left != [0; 3] {
+            return Err(malformed());
+        }
+        Ok(Recipe { chunks, ops })
+    }
+
+    /// All packs it names.
+    pub(crate) fn packs(&self) -> impl Iterator<Item = &Placed> {
+        self.chunks.iter().flatten()
+    }
+}
+
+fn take_chunk(reader: &mut Reader<'_>, packs: &[PackId]) -> Result<Placed> {
+    let id = ChunkId(reader.array()?);
+    let length = reader.u32()?;
+    let pack = *usize::try_from(reader.varint()?).ok().and_then(|n| packs.get(n)).ok_or_else(malformed)?;
+    let offset = u32::from_le_bytes(reader.array()?);
+    let sealed = reader.u32()?;
+    if length == 0 || offset.checked_add(sealed).is_none() {
+        return Err(malformed());
+    }
+    Ok(Placed { id, length, pack, offset, sealed })
+}
+
+/// The kind in the two low bits, the count above.
+fn put_op(out: &mut Vec<u8>, op: Op) {
+    let (code, count) = match op {
+        Op::Take(row, count) => (row as u64, count),
+        Op::Zeros(count) => (3, count),
+    };
+    put_varint(out, (count << 2) | code);
+}
+
+fn take_op(reader: &mut Reader<'_>) -> Result<Op> {
+    let word = reader.varint()?;
+    let count = word >> 2;
+    if count == 0 {
+        return Err(malformed());
+    }
+    Ok(match word & 3 {
+        0 => Op::Take(Row::Meta, count),
+        1 => Op::Take(Row::Bundle, count),
+        2 => Op::Take(Row::Large, count),
+        _ => Op::Zeros(count),
+    })
+}

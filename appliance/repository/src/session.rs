@@ -1,0 +1,285 @@
+//! One backup being written: streams in, at the end one snapshot.
+//!
+//! Invariants: the snapshot object is the only commit point, written after its packs, index segment
+//! and reach list (law L1); a snapshot never names a pack that no tier holds.
+
+use crate::{
+    ByteStream, Meter, StreamKind, ingest,
+    inner::Inner,
+    layout,
+    pack::Row,
+    press::Tally,
+    recipe::{Draft, Recipe},
+    segment::{PackRows, Segment, encode_reach},
+    state::{Held, PackNo},
+};
+use holdfast_chunk::{ChunkKind, ObjectKind};
+use holdfast_model::{
+    ChunkId, Error, Kind, PackId, Result,
+    snapshot::{ChunkRef, Snapshot, StreamRef},
+};
+use holdfast_storage::PutMode;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::OwnedRwLockReadGuard;
+
+/// Drafts wait for their packs up to this many bytes; then packs are closed early.
+const DRAFTS_MAX: usize = 32 << 20;
+/// An index segment is written before the commit when this many chunks wait for one.
+const UNLISTED_MAX: usize = 200_000;
+
+/// Numbers of a session, told to its meters.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) bytes_new: AtomicU64,
+    pub(crate) chunks_new: AtomicU64,
+    pub(crate) chunks_known: AtomicU64,
+}
+
+/// Tells a stream's meter and the session's numbers.
+pub(crate) struct StreamTally {
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) meter: Arc<dyn Meter>,
+}
+
+impl Tally for StreamTally {
+    fn stored(&self, sealed: u64) {
+        self.counts.bytes_new.fetch_add(sealed, Ordering::Relaxed);
+        self.meter.stored(sealed);
+    }
+}
+
+/// For recipes, which belong to no stream's progress.
+struct SessionTally(Arc<Counts>);
+
+impl Tally for SessionTally {
+    fn stored(&self, sealed: u64) {
+        self.0.bytes_new.fetch_add(sealed, Ordering::Relaxed);
+    }
+}
+
+/// A recipe segment that was stored, with the packs it needs.
+#[derive(Clone)]
+struct Done {
+    id: ChunkId,
+    length: u32,
+    packs: Vec<PackNo>,
+}
+
+/// What the blocking side of a session works on.
+pub(crate) struct Desk {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) counts: Arc<Counts>,
+    drafts: Mutex<Vec<(ChunkId, Draft)>>,
+    done: Mutex<HashMap<ChunkId, Done>>,
+    failures: u64,
+}
+
+/// One backup being written. Dropped without commit: what it stored stays as dead chunks until prune.
+pub struct Session {
+    desk: Arc<Desk>,
+    guard: tokio::sync::Mutex<Option<OwnedRwLockReadGuard<()>>>,
+}
+
+impl Session {
+    pub(crate) fn begin(inner: Arc<Inner>) -> Session {
+        let guard = Arc::clone(&inner.gate).try_read_owned().ok();
+        let failures = inner.press.failures();
+        let desk =
+            Desk { inner, counts: Arc::default(), drafts: Mutex::default(), done: Mutex::default(), failures };
+        Session { desk: Arc::new(desk), guard: tokio::sync::Mutex::new(guard) }
+    }
+
+    /// Stores a stream. CPU work runs on the repository's own threads; memory is bounded.
+    ///
+    /// The recipe in the answer is good for this session's commit and, through the committed snapshot,
+    /// for reading; it cannot be read before. Errors: those of `bytes`; `Corrupt` (`stream.short`) if a tar
+    /// ends without its end mark; those of the cache.
+    pub async fn store(&self, kind: StreamKind, bytes: ByteStream, meter: Arc<dyn Meter>) -> Result<StreamRef> {
+        self.enter().await;
+        ingest::store(&self.desk, kind, bytes, meter).await
+    }
+
+    /// Sealed bytes stored new by this session so far.
+    pub fn bytes_new(&self) -> u64 {
+        self.desk.counts.bytes_new.load(Ordering::Relaxed)
+    }
+
+    /// Seals open packs, writes the index segment, reach list and snapshot in lawful order, each fsynced (L1, L2).
+    /// Fills in `repository`, `sequence`, `stats.bytes_new`, `chunks_*`. Returns the snapshot as written.
+    /// `Conflict` (`snapshot.exists`) if the id is taken, (`snapshot.stale`) if it leans on data that was pruned.
+    pub async fn commit(self, mut snapshot: Snapshot) -> Result<Snapshot> {
+        self.enter().await;
+        let inner = Arc::clone(&self.desk.inner);
+        let _one_at_a_time = inner.commits.lock().await;
+        if inner.read().snapshots.contains_key(&snapshot.id) {
+            return Err(Error::new(Kind::Conflict, "snapshot.exists", "a snapshot with this id was committed already"));
+        }
+        let desk = Arc::clone(&self.desk);
+        blocking(move || desk.finish_drafts()).await?;
+        let reach = self.resolve(&mut snapshot).await?;
+        snapshot.repository = inner.id;
+        inner.list_packs().await?;
+        self.fill_in(&mut snapshot);
+        self.write(snapshot, reach).await
+    }
+
+    async fn enter(&self) {
+        let mut guard = self.guard.lock().await;
+        if guard.is_none() {
+            *guard = Some(Arc::clone(&self.desk.inner.gate).read_owned().await);
+        }
+    }
+
+    fn fill_in(&self, snapshot: &mut Snapshot) {
+        let counts = &self.desk.counts;
+        snapshot.sequence = self.desk.inner.read().sequence + 1;
+        snapshot.stats.bytes_new = counts.bytes_new.load(Ordering::Relaxed);
+        snapshot.stats.chunks_new = counts.chunks_new.load(Ordering::Relaxed);
+        snapshot.stats.chunks_known = counts.chunks_known.load(Ordering::Relaxed);
+    }
+
+    /// Puts places into the recipes of this session and gathers the packs that the snapshot needs.
+    async fn resolve(&self, snapshot: &mut Snapshot) -> Result<BTreeSet<PackNo>> {
+        let inner = &self.desk.inner;
+        let mut reach = BTreeSet::new();
+        let mut foreign = Vec::new();
+        {
+            let done = self.desk.done.lock().expect("no holder panics");
+            for stream in streams_mut(snapshot) {
+                for chunk in &mut stream.recipe {
+                    let Some(recipe) = done.get(&chunk.id) else {
+                        foreign.push(*chunk);
+                        continue;
+                    };
+                    *chunk = inner.place(&recipe.id, recipe.length).ok_or_else(|| inner.press.failure())?;
+                    reach.extend(inner.read().index.number(&chunk.pack));
+                    reach.extend(recipe.packs.iter().copied());
+                }
+            }
+        }
+        for chunk in foreign {
+            reach.extend(inner.reach_of_recipe(&chunk).await?);
+        }
+        let state = inner.read();
+        match reach.iter().find(|pack| !state.index.pack(**pack).present()) {
+            Some(_) => Err(stale()),
+            None => Ok(reach),
+        }
+    }
+
+    async fn write(&self, snapshot: Snapshot, reach: BTreeSet<PackNo>) -> Result<Snapshot> {
+        let inner = &self.desk.inner;
+        let reach: Vec<PackNo> = reach.into_iter().collect();
+        let body = encode_reach(&inner.read().names(&reach));
+        inner.put_sealed(ObjectKind::Reach, &layout::reach_key(&snapshot.id), &body, PutMode::Once).await?;
+        let body = serde_json::to_vec(&snapshot)
+            .map_err(|error| Error::bug("a snapshot could not be written").caused_by(error))?;
+        inner.put_sealed(ObjectKind::Snapshot, &layout::snapshot_key(&snapshot.id), &body, PutMode::Once).await?;
+        let mut state = inner.write();
+        state.sequence = snapshot.sequence;
+        let held = Held { snapshot: Arc::new(snapshot.clone()), reach };
+        state.snapshots.insert(snapshot.id.clone(), held);
+        Ok(snapshot)
+    }
+}
+
+impl Desk {
+    /// Takes a draft; the ticket stands for its recipe until the commit. Blocks.
+    pub(crate) fn add_draft(&self, draft: Draft) -> Result<ChunkRef> {
+        if self.inner.press.failures() > self.failures {
+            return Err(self.inner.press.failure());
+        }
+        let ticket = ChunkId(holdfast_runtime::random());
+        let weight: usize = {
+            let mut drafts = self.drafts.lock().expect("no holder panics");
+            drafts.push((ticket, draft));
+            drafts.iter().map(|(_, draft)| draft.weight()).sum()
+        };
+        if weight > DRAFTS_MAX {
+            self.finish_drafts()?;
+        }
+        if self.inner.unlisted_chunks() > UNLISTED_MAX {
+            self.inner.press.settle();
+            self.inner.runtime.block_on(self.inner.list_packs())?;
+        }
+        Ok(ChunkRef { id: ticket, length: 0, pack: PackId([0; 32]), offset: 0, sealed: 0 })
+    }
+
+    /// A stream was given up: its drafts are not worth storing.
+    pub(crate) fn drop_drafts(&self, tickets: &[ChunkRef]) {
+        let gone: BTreeSet<ChunkId> = tickets.iter().map(|ticket| ticket.id).collect();
+        self.drafts.lock().expect("no holder panics").retain(|(ticket, _)| !gone.contains(ticket));
+    }
+
+    /// Closes packs, writes the recipes of all drafts and closes their packs too. Blocks.
+    fn finish_drafts(&self) -> Result<()> {
+        let press = &self.inner.press;
+        press.settle();
+        let drafts = std::mem::take(&mut *self.drafts.lock().expect("no holder panics"));
+        let tally: Arc<dyn Tally> = Arc::new(SessionTally(Arc::clone(&self.counts)));
+        for (ticket, draft) in drafts {
+            let (body, packs) = self.encode(&draft)?;
+            let id = self.inner.keys.chunk_id(ChunkKind::Recipe, &body);
+            press.offer(ChunkKind::Recipe, id, &body, &tally)?;
+            let length = u32::try_from(body.len()).map_err(|_| Error::bug("a recipe is too long"))?;
+            self.done.lock().expect("no holder panics").insert(ticket, Done { id, length, packs });
+        }
+        press.settle();
+        Ok(())
+    }
+
+    fn encode(&self, draft: &Draft) -> Result<(Vec<u8>, Vec<PackNo>)> {
+        let state = self.inner.read();
+        let mut packs = BTreeSet::new();
+        let body = Recipe::encode(draft, |id| {
+            let place = state.index.find(id).ok_or_else(|| self.inner.press.failure())?;
+            packs.extend(state.index.number(&place.pack));
+            Ok(place)
+        })?;
+        Ok((body, packs.into_iter().collect()))
+    }
+}
+
+impl Inner {
+    /// Writes an index segment for all packs that no segment names yet.
+    pub(crate) async fn list_packs(&self) -> Result<()> {
+        let packs: Vec<PackRows> = self.read().unlisted.clone();
+        if packs.is_empty() {
+            return Ok(());
+        }
+        let listed: BTreeSet<PackId> = packs.iter().map(|pack| pack.name.id).collect();
+        self.put_segment(&Segment { supersedes: Vec::new(), packs }).await?;
+        self.write().unlisted.retain(|pack| !listed.contains(&pack.name.id));
+        Ok(())
+    }
+
+    pub(crate) fn unlisted_chunks(&self) -> usize {
+        self.read().unlisted.iter().map(|pack: &PackRows| <[Row]>::len(&pack.rows)).sum()
+    }
+}
+
+/// Runs blocking work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Error::bug("a worker of the repository broke off").caused_by(error)))
+}
+
+pub(crate) fn stale() -> Error {
+    Error::new(Kind::Conflict, "snapshot.stale", "the backup leans on data that has been pruned in the meantime")
+        .advice("run the backup again; nothing of the app is lost")
+}
+
+fn streams_mut(snapshot: &mut Snapshot) -> impl Iterator<Item = &mut StreamRef> {
+    let layers = snapshot.containers.iter_mut().flat_map(|c| c.layer.iter_mut().map(|part| &mut part.stream));
+    let images = snapshot.images.iter_mut().flat_map(|i| i.parts.iter_mut().map(|part| &mut part.stream));
+    let volumes = snapshot.volumes.iter_mut().filter_map(|v| v.stream.as_mut());
+    let binds = snapshot.binds.iter_mut().filter_map(|b| b.stream.as_mut());
+    layers.chain(images).chain(volumes).chain(binds)
+}

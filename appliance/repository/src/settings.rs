@@ -1,0 +1,65 @@
+//! The settings document: sealed, numbered, the newest counts.
+//!
+//! Invariant: an older document is removed only after a newer one is stored.
+
+use crate::{inner::Inner, layout};
+use holdfast_chunk::ObjectKind;
+use holdfast_model::{Error, Kind, Problem, Result, settings::Settings};
+use holdfast_storage::PutMode;
+
+/// Documents kept in the cache: the newest and the one before it, should the newest be damaged.
+const KEPT: usize = 2;
+
+impl Inner {
+    pub(crate) async fn settings(&self) -> Result<Option<Settings>> {
+        let mut first = None;
+        for key in self.keys_of(layout::SETTINGS).into_iter().rev() {
+            match self.read_settings(&key).await {
+                Ok(settings) => {
+                    if let Some(error) = first {
+                        let text = format!("the newest settings are damaged, the ones before count: {error}");
+                        self.write().note(Problem::warning("settings.corrupt", &key, text));
+                    }
+                    return Ok(Some(settings));
+                }
+                Err(error) => first = Some(first.unwrap_or(error)),
+            }
+        }
+        first.map_or(Ok(None), Err)
+    }
+
+    pub(crate) async fn save_settings(&self, settings: &Settings) -> Result<()> {
+        let key = layout::settings_key(settings.generation);
+        let newest = self.keys_of(layout::SETTINGS).pop();
+        if newest.is_some_and(|newest| newest >= key) {
+            return Err(Error::new(Kind::Conflict, "settings.stale", "somebody else has changed the settings meanwhile")
+                .advice("read them again and repeat the change"));
+        }
+        let body = serde_json::to_vec(settings)
+            .map_err(|error| Error::bug("the settings could not be written").caused_by(error))?;
+        self.put_sealed(ObjectKind::Settings, &key, &body, PutMode::Once).await?;
+        self.drop_old_settings().await
+    }
+
+    async fn read_settings(&self, key: &str) -> Result<Settings> {
+        let body = self.envelope().open(ObjectKind::Settings, key, &self.get_small(key).await?)?;
+        serde_json::from_slice(&body).map_err(|error| {
+            Error::new(Kind::Corrupt, "settings.malformed", "the settings are not in the form of this release")
+                .caused_by(error)
+        })
+    }
+
+    async fn drop_old_settings(&self) -> Result<()> {
+        let keys = self.keys_of(layout::SETTINGS);
+        for key in keys.iter().rev().skip(KEPT) {
+            // The bucket's copy goes at the next prune.
+            self.cache.delete(key).await?;
+            let mut state = self.write();
+            state.set_cached(key, false);
+            if !state.is_acked(key) {
+                state.small.remove(key);
+            }
+        }
+        Ok(())
+    }
+}

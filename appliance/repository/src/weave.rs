@@ -1,0 +1,269 @@
+//! Takes a stream apart into chunks and drafts of recipe segments.
+//!
+//! Pure but for its [`Sink`]. Invariants: cuts depend on the stream's bytes alone, never on how they
+//! arrive; memory is bounded by a few chunks; a segment is complete in itself.
+
+use crate::recipe::{Draft, Op, Row};
+use holdfast_chunk::{
+    ChunkKind, Cutter, Keys, Layout,
+    cut::{BLOCK, FINE, LARGE, SMALL_FILE, is_zero},
+};
+use holdfast_model::{ChunkId, Result};
+use holdfast_tar::Piece;
+
+/// A segment ends after this many stored bytes: restoring begins after reading one of them.
+const SEGMENT_BYTES: u64 = 1 << 30;
+/// A segment ends after this many bytes with zeros, far below what readers accept.
+const SEGMENT_LENGTH: u64 = 32 << 30;
+/// … or this many chunks: a recipe stays below a megabyte.
+const SEGMENT_CHUNKS: usize = 16 * 1024;
+/// … or between these many files, at a name that content chooses, so that a file added in front
+/// does not move all later ends.
+const SEGMENT_FILES: std::ops::Range<u64> = 4096..16 * 1024;
+/// Files from this size have segments of their own, so that their recipes do not depend on neighbours.
+const OWN_SEGMENT: u64 = 64 << 20;
+/// Consumed bytes in front of the buffer are dropped at this size, bytes.
+const SLACK: usize = 4 << 20;
+
+/// Where chunks and drafts go.
+pub(crate) trait Sink {
+    /// Takes a chunk, new or known, and names it.
+    fn chunk(&mut self, kind: ChunkKind, plain: &[u8]) -> Result<ChunkId>;
+    /// Takes a finished draft.
+    fn draft(&mut self, draft: Draft) -> Result<()>;
+}
+
+/// The two cutters of a repository.
+pub(crate) struct Cutters {
+    fine: Cutter,
+    large: Cutter,
+}
+
+impl Cutters {
+    pub(crate) fn new(keys: &Keys) -> Self {
+        Cutters { fine: Cutter::new(keys, FINE), large: Cutter::new(keys, LARGE) }
+    }
+}
+
+/// Contents of a large file on their way: `buffer[start..seen]` waits for a cut, `buffer[seen..]` was
+/// not looked at and is less than a block.
+struct Large {
+    size: u64,
+    layout: Option<Layout>,
+    buffer: Vec<u8>,
+    start: usize,
+    seen: usize,
+}
+
+/// The weaver.
+pub(crate) struct Weaver<'a, S: Sink> {
+    cutters: &'a Cutters,
+    pub(crate) sink: S,
+    draft: Draft,
+    files: u64,
+    own_segment: bool,
+    fine: [Vec<u8>; 2],
+    large: Option<Large>,
+    bundling: bool,
+    ends_here: bool,
+}
+
+impl<'a, S: Sink> Weaver<'a, S> {
+    pub(crate) fn new(cutters: &'a Cutters, sink: S) -> Self {
+        Weaver {
+            cutters,
+            sink,
+            draft: Draft::default(),
+            files: 0,
+            own_segment: false,
+            fine: Default::default(),
+            large: None,
+            bundling: false,
+            ends_here: false,
+        }
+    }
+
+    /// Takes a piece of a tar.
+    pub(crate) fn piece(&mut self, piece: Piece<'_>) -> Result<()> {
+        match piece {
+            Piece::Meta(bytes) => {
+                self.feed(Row::Meta, bytes)?;
+                // Only headers without end, millions of them, come here.
+                if self.draft.chunk_count() >= 4 * SEGMENT_CHUNKS { self.end_segment() } else { Ok(()) }
+            }
+            Piece::Open { path, size } => self.open(path, size),
+            Piece::Data(bytes) if self.bundling => self.feed(Row::Bundle, bytes),
+            Piece::Data(bytes) => self.plain(bytes),
+            Piece::Close => self.close(),
+            Piece::Raw(bytes) => self.plain(bytes),
+        }
+    }
+
+    /// Takes bytes that are cut by content alone.
+    pub(crate) fn plain(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.large.is_none() {
+            self.large = Some(Large::new(0));
+        }
+        // Small steps keep the buffer near one chunk.
+        for part in bytes.chunks(4 * BLOCK) {
+            if let Some(large) = &mut self.large {
+                large.buffer.extend_from_slice(part);
+            }
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream.
+    pub(crate) fn finish(mut self) -> Result<S> {
+        self.finish_large()?;
+        self.end_segment()?;
+        Ok(self.sink)
+    }
+
+    fn open(&mut self, path: &[u8], size: u64) -> Result<()> {
+        self.files += 1;
+        self.bundling = size < SMALL_FILE;
+        self.own_segment = size >= OWN_SEGMENT;
+        // One name in 1024 may end a segment.
+        let word = name_word(path);
+        self.ends_here = self.files >= SEGMENT_FILES.end || (self.files >= SEGMENT_FILES.start && word & 1023 == 0);
+        if self.own_segment {
+            self.end_segment()?;
+        }
+        if !self.bundling {
+            self.large = Some(Large::new(size));
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        self.finish_large()?;
+        self.bundling = false;
+        if self.own_segment || self.ends_here || self.is_full() {
+            self.own_segment = false;
+            self.ends_here = false;
+            self.end_segment()?;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.draft.chunk_count() >= SEGMENT_CHUNKS
+            || self.draft.ops.taken() >= SEGMENT_BYTES
+            || self.draft.ops.length() >= SEGMENT_LENGTH
+    }
+
+    /// Bytes of headers or small files: one row each, cut finely.
+    fn feed(&mut self, row: Row, bytes: &[u8]) -> Result<()> {
+        self.draft.ops.push(Op::Take(row, bytes.len() as u64));
+        self.fine[row as usize].extend_from_slice(bytes);
+        self.cut_fine(row, false)
+    }
+
+    fn cut_fine(&mut self, row: Row, last: bool) -> Result<()> {
+        let mut start = 0;
+        while let Some(length) = self.cutters.fine.next(&self.fine[row as usize][start..], last) {
+            let id = self.sink.chunk(row.chunk_kind(), &self.fine[row as usize][start..start + length])?;
+            self.draft.chunks[row as usize].push((id, narrow(length)));
+            start += length;
+        }
+        self.fine[row as usize].drain(..start);
+        Ok(())
+    }
+
+    /// Looks at whole blocks: zeros leave, pages become chunks, the rest waits for a cut.
+    fn look(&mut self) -> Result<()> {
+        while let Some(large) = self.large.as_mut().filter(|large| large.buffer.len() - large.seen >= BLOCK) {
+            let layout = large.layout();
+            if is_zero(&large.buffer[large.seen..large.seen + BLOCK]) {
+                self.cut_large(true)?;
+                self.step_over(BLOCK);
+                self.draft.ops.push(Op::Zeros(BLOCK as u64));
+            } else {
+                large.seen += BLOCK;
+                self.cut_large(layout == Layout::Paged)?;
+            }
+            if self.is_full() {
+                self.cut_large(true)?;
+                self.end_segment()?;
+            }
+        }
+        if let Some(large) = self.large.as_mut().filter(|large| large.start >= SLACK) {
+            large.buffer.drain(..large.start);
+            large.seen -= large.start;
+            large.start = 0;
+        }
+        Ok(())
+    }
+
+    fn step_over(&mut self, count: usize) {
+        if let Some(large) = &mut self.large {
+            large.seen += count;
+            large.start = large.seen;
+        }
+    }
+
+    fn cut_large(&mut self, last: bool) -> Result<()> {
+        let Some(large) = &mut self.large else { return Ok(()) };
+        let paged = large.layout() == Layout::Paged;
+        while large.start < large.seen {
+            let waiting = &large.buffer[large.start..large.seen];
+            let length = match paged {
+                true => waiting.len().min(BLOCK),
+                false => match self.cutters.large.next(waiting, last) {
+                    Some(length) => length,
+                    None => break,
+                },
+            };
+            let id = self.sink.chunk(ChunkKind::Data, &waiting[..length])?;
+            self.draft.chunks[Row::Large as usize].push((id, narrow(length)));
+            self.draft.ops.push(Op::Take(Row::Large, length as u64));
+            large.start += length;
+        }
+        Ok(())
+    }
+
+    fn finish_large(&mut self) -> Result<()> {
+        let Some(large) = &mut self.large else { return Ok(()) };
+        let tail = large.buffer.len() - large.seen;
+        let zeros = tail > 0 && is_zero(&large.buffer[large.seen..]);
+        if !zeros {
+            large.layout();
+            large.seen = large.buffer.len();
+        }
+        self.cut_large(true)?;
+        if zeros {
+            self.draft.ops.push(Op::Zeros(tail as u64));
+        }
+        self.large = None;
+        Ok(())
+    }
+
+    fn end_segment(&mut self) -> Result<()> {
+        self.cut_fine(Row::Meta, true)?;
+        self.cut_fine(Row::Bundle, true)?;
+        self.files = 0;
+        let draft = std::mem::take(&mut self.draft);
+        if draft.is_empty() { Ok(()) } else { self.sink.draft(draft) }
+    }
+}
+
+impl Large {
+    fn new(size: u64) -> Self {
+        Large { size, layout: None, buffer: Vec::new(), start: 0, seen: 0 }
+    }
+    /// Decided once, by the file's first bytes.
+    fn layout(&mut self) -> Layout {
+        *self.layout.get_or_insert_with(|| Layout::of(&self.buffer[..self.buffer.len().min(BLOCK)], self.size))
+    }
+}
+
+/// A few well-mixed bits of a name (FNV-1a); nothing secret hangs on them.
+fn name_word(path: &[u8]) -> u64 {
+    path.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)) >> 20
+}
+
+fn narrow(length: usize) -> u32 {
+    u32::try_from(length).expect("chunks are at most 16 MiB")
+}
