@@ -1,0 +1,129 @@
+// The API of routes.md over the invented state: [method, path, act].
+import { CONTENTS, fullBucket, job, KIT, noBucket } from './data.mjs';
+import { problem } from './server.mjs';
+
+const ok = (json) => ({ json });
+const accepted = (json) => ({ status: 202, json });
+const done = { status: 204 };
+const no = (...words) => ({ fault: problem(...words) });
+const iso = (time = Date.now()) => new Date(time).toISOString();
+
+const appOf = (state, id) => state.apps.find((app) => app.id === id || app.name === id);
+const unknown = () => no(404, 'not_found', 'app.unknown', 'this app is not known');
+const active = (state) => state.jobs.filter((each) => ['queued', 'running'].includes(each.state));
+
+function status(state) {
+  const calm = ['protected', 'backing_up'];
+  return {
+    version: '0.1.0',
+    appliance: 'acme-berlin',
+    repository: '5f2a9c0e7d1b4a3f8e6c2d1a0b9f8e7d',
+    apps: state.apps.length,
+    protected: state.apps.filter((app) => calm.includes(app.state)).length,
+    attention: state.apps.filter((app) => !calm.includes(app.state)).length,
+    snapshots: [...state.snapshots.values()].flat().length,
+    hosts: state.hosts,
+    cache: state.cache,
+    bucket: state.bucket,
+    jobs: active(state),
+    bytes_logical: state.fresh ? 0 : 28.3e12,
+    activity: state.fresh ? [] : state.activity,
+    kit_confirmed: state.kitConfirmed,
+    enrolment: state.enrolment,
+    problems: [],
+  };
+}
+
+function addJob({ state, tell }, kind, subject, part) {
+  const made = job(kind, subject, part);
+  state.jobs.unshift(made);
+  tell({ type: 'job', job: made });
+  return made;
+}
+
+function plan(state, body) {
+  const all = [...state.snapshots.values()].flat();
+  const snapshot = all.find((each) => each.id === body.snapshot);
+  if (!snapshot) return no(404, 'not_found', 'snapshot.unknown', 'this restore point is not known');
+  const kind = body.target.kind;
+  const name = kind === 'beside' ? (body.name ?? `${snapshot.app}-restore`) : snapshot.app;
+  const host = kind === 'host' ? body.target.host : snapshot.host;
+  const taken = kind === 'beside' && appOf(state, `${host}/${name}`);
+  const far = body.from === 'bucket' || snapshot.state.local === 'absent';
+  const gb = snapshot.bytes_logical;
+  const writes = `Write ${(gb / 1e9).toFixed(0)} GB, ${far ? 'all of it from the bucket' : '96 % of it from the local cache'}`;
+  const steps = {
+    beside: [`Create the network and 5 volumes as ${name}_*`, writes, 'Create 4 containers from images by digest, without published ports', 'Start them in order and wait for their health checks'],
+    in_place: [`Take a safety point of ${name}`, `Stop and remove the 4 containers of ${name}`, writes, 'Create the containers, networks and volumes under their old names', 'Start them in order and wait for their health checks'],
+    host: [`Load 3 images onto ${host}`, `Create the network and 5 volumes on ${host}`, writes, 'Create and start 4 containers'],
+  }[kind];
+  const flags = { beside: `--as ${name}`, in_place: '--in-place', host: `--to ${host}` }[kind];
+  return ok({
+    snapshot,
+    host,
+    name,
+    steps: body.volume ? [`Create volume ${name}_${body.volume}`, writes, 'Read it back and compare'] : steps,
+    conflicts: taken ? [{ severity: 'error', code: 'name.taken', subject: name, message: `There is an app named ${name} on ${host} already`, advice: 'Choose another name.' }] : [],
+    notes: kind === 'beside' ? [{ severity: 'note', code: 'port.unpublished', subject: 'web', message: 'Port 443 is not published, because the original holds it', advice: null }] : [],
+    destructive: kind === 'in_place',
+    bytes: gb,
+    bytes_from_bucket: far ? Math.round(gb * 0.22) : 0,
+    requests: far ? 4120 : 0,
+    seconds_from_cache: snapshot.state.local === 'present' ? Math.round(gb / 3.6e9) : null,
+    seconds_from_bucket: Math.round(gb / 5.2e8),
+    command: `holdfast restore ${snapshot.id.slice(0, 10)} ${flags}`,
+  });
+}
+
+export const routes = [
+  ['GET', '/setup', ({ state }) => ok({ done: state.admin !== null, has_repository: !state.fresh, kit_confirmed: state.kitConfirmed, has_bucket: state.bucket.health !== 'none', version: '0.1.0' })],
+  ['POST', '/setup', ({ state, body }) => {
+    if (body.token !== state.token) return no(403, 'denied', 'setup.token', 'the setup link is not valid', 'Print it again with holdfast setup-link.');
+    if (body.password.length < 12) return no(422, 'invalid', 'password.short', 'a password has at least 12 characters');
+    state.admin = { name: body.name, password: body.password };
+    return { json: { name: body.name }, cookie: true };
+  }],
+  ['POST', '/session', ({ state, body }) => (state.admin && body.password === state.admin.password ? { json: { name: body.name }, cookie: true } : no(403, 'denied', 'login.wrong', 'name or password is wrong'))],
+  ['GET', '/session', ({ state }) => ok({ name: state.admin.name })],
+  ['DELETE', '/session', () => ({ status: 204, cookie: false })],
+  ['GET', '/status', ({ state }) => ok(status(state))],
+  ['GET', '/apps', ({ state }) => ok(state.apps)],
+  ['GET', '/apps/:host/:app', ({ state, params }) => { const app = appOf(state, `${params.host}/${params.app}`); return app ? ok(app) : unknown(); }],
+  ['PUT', '/apps/:host/:app/policy', ({ state, params, body, tell }) => {
+    const app = appOf(state, `${params.host}/${params.app}`);
+    if (!app) return unknown();
+    app.policy = body.policy;
+    app.every_seconds = body.policy ? state.policies[body.policy].every_seconds : null;
+    app.state = body.policy ? (app.snapshots > 0 ? 'protected' : 'waiting') : 'not_protected';
+    app.reason = null;
+    tell({ type: 'apps' });
+    return ok(app);
+  }],
+  ['POST', '/backups', (house) => accepted(house.body.apps.map((id) => { const app = appOf(house.state, id); app.state = 'backing_up'; house.tell({ type: 'apps' }); return addJob(house, 'backup', app.id); }))],
+  ['GET', '/snapshots', ({ state, query }) => ok(state.snapshots.get(query.get('app')) ?? [])],
+  ['GET', '/snapshots/:id', ({ state, params }) => { const snapshot = [...state.snapshots.values()].flat().find((each) => each.id === params.id); return snapshot ? ok({ snapshot, engine: state.hosts[0].engine, contents: CONTENTS }) : no(404, 'not_found', 'snapshot.unknown', 'this restore point is not known'); }],
+  ['DELETE', '/snapshots/:id', ({ state, params, tell }) => { for (const [id, list] of state.snapshots) state.snapshots.set(id, list.filter((each) => each.id !== params.id)); tell({ type: 'snapshots' }); return done; }],
+  ['POST', '/restores/plan', ({ state, body }) => plan(state, body)],
+  ['POST', '/restores', (house) => { const made = plan(house.state, house.body); if (made.fault) return made; if (made.json.destructive && !house.body.confirmed) return no(409, 'refused', 'restore.confirm', 'this restore replaces a running app and needs your agreement'); return accepted(addJob(house, 'restore', `${made.json.host}/${made.json.snapshot.app}`, { snapshot: made.json.snapshot.id })); }],
+  ['GET', '/jobs', ({ state }) => ok(state.jobs)],
+  ['GET', '/jobs/:id', ({ state, params }) => ok(state.jobs.find((each) => each.id === params.id))],
+  ['POST', '/jobs/:id/cancel', ({ state, params, tell }) => { const found = state.jobs.find((each) => each.id === params.id); Object.assign(found, { state: 'cancelled', ended: iso(), summary: 'Stopped by admin' }); tell({ type: 'job', job: found }); return ok(found); }],
+  ['GET', '/hosts', ({ state }) => ok(state.hosts)],
+  ['POST', '/hosts', ({ state, body }) => { if (body.url.includes('nowhere')) return no(503, 'unavailable', 'host.unreachable', `${body.url} does not answer`, 'Check the address and that the engine listens there.'); const host = { ...state.hosts[0], name: body.name, url: body.url, apps: 0, containers: 0 }; state.hosts.push(host); return { status: 201, json: host }; }],
+  ['DELETE', '/hosts/:name', ({ state, params }) => { state.hosts = state.hosts.filter((host) => host.name !== params.name); return done; }],
+  ['GET', '/policies', ({ state }) => ok(Object.values(state.policies).map((policy) => ({ policy, apps: state.apps.filter((app) => app.policy === policy.name).map((app) => app.id) })))],
+  ['PUT', '/policies/:name', ({ state, body }) => { state.policies[body.name] = body; return ok({ policy: body, apps: [] }); }],
+  ['DELETE', '/policies/:name', ({ state, params }) => { delete state.policies[params.name]; return done; }],
+  ['POST', '/check', (house) => accepted(addJob(house, 'check', ''))],
+  ['GET', '/check', ({ state }) => ok(state.check)],
+  ['GET', '/prune', ({ state }) => { const all = [...state.snapshots.values()].flat(); const line = (reason) => (each) => ({ id: each.id, app: `${each.host}/${each.app}`, time: each.time, reason }); return ok({ keep: all.slice(40).map(line('newest of its day')), forget: all.slice(0, 6).map(line('no rule keeps it')), packs: 212, cache_bytes: 9.4e9, bucket_bytes: 22.1e9, held_bytes: 1.8e9, problems: [] }); }],
+  ['POST', '/prune', (house) => accepted(addJob(house, 'prune', ''))],
+  ['POST', '/kit', ({ state, body }) => (body.password === state.admin.password ? ok({ text: KIT, file_name: 'holdfast-kit-5f2a9c0e.txt' }) : no(403, 'denied', 'login.wrong', 'the password is wrong'))],
+  ['POST', '/kit/confirm', ({ state, tell }) => { state.kitConfirmed = true; tell({ type: 'status' }); return done; }],
+  ['GET', '/bucket', ({ state }) => ok(state.bucket)],
+  ['PUT', '/bucket', ({ state, body, tell }) => { if (body.url.includes('denied')) return no(403, 'denied', 'bucket.denied', 'the bucket refused the key', 'Check the access key and its rights on this bucket.'); state.bucket = { ...fullBucket(Date.now(), body.url), stored_bytes: 0, snapshots: 0, queued_bytes: 0, queued_objects: 0, rate: 0 }; tell({ type: 'status' }); return ok(state.bucket); }],
+  ['POST', '/bucket/probe', ({ state }) => { if (state.bucket.capabilities) state.bucket.capabilities.probed = iso(); return ok(state.bucket ?? noBucket()); }],
+  ['POST', '/enrol', ({ state }) => { state.enrolment = { provider: 'Nordwind IT', tenant: 'acme-berlin' }; state.bucket = fullBucket(Date.now()); return ok(state.enrolment); }],
+  ['POST', '/recover', (house) => accepted(addJob(house, 'recover', ''))],
+  ['GET', '/doctor', () => ok([{ test: 'host edge-01', ok: true, detail: 'Docker 20.10.24 answers in 4 ms' }, { test: 'disk', ok: true, detail: '548 GB free' }, { test: 'clock', ok: false, detail: 'the clock differs from the bucket by 40 s' }])],
+];

@@ -1,0 +1,115 @@
+/** What people can change. Each act refreshes what shows it; problems stay with the caller. */
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { http, need } from './client';
+import { refresh, type Topic } from './queries';
+import type * as T from './types';
+
+function useAct<Input, Output>(act: (input: Input) => Promise<Output>, ...topics: Topic[]) {
+  const client = useQueryClient();
+  return useMutation<Output, unknown, Input>({
+    mutationFn: act,
+    onSuccess: () => refresh(client, ...topics),
+  });
+}
+
+export const useBackUp = () =>
+  useAct(
+    (apps: string[]) => need<T.JobView[]>(http.POST('/api/v1/backups', { body: { apps, consistency: null } }) as never),
+    'jobs',
+    'apps',
+  );
+
+export const useAssign = () =>
+  useAct(
+    ({ host, name, policy }: { host: string; name: string; policy: string | null }) =>
+      need(http.PUT('/api/v1/apps/{host}/{app}/policy', { params: { path: { host, app: name } }, body: { policy } })),
+    'apps',
+    'status',
+  );
+
+export const useRemoveSnapshot = () =>
+  useAct(
+    (id: string) => need(http.DELETE('/api/v1/snapshots/{id}', { params: { path: { id } } })),
+    'snapshots',
+    'status',
+  );
+
+export const useStartRestore = () =>
+  useAct(
+    (body: T.RestoreRequest) => need<T.JobView>(http.POST('/api/v1/restores', { body }) as never),
+    'jobs',
+    'apps',
+  );
+
+export const useCancelJob = () =>
+  useAct((id: string) => need(http.POST('/api/v1/jobs/{id}/cancel', { params: { path: { id } } })), 'jobs');
+
+export const useAddHost = () =>
+  useAct((body: T.HostRequest) => need<T.HostView>(http.POST('/api/v1/hosts', { body }) as never), 'apps', 'status');
+
+export const useRemoveHost = () =>
+  useAct((name: string) => need(http.DELETE('/api/v1/hosts/{name}', { params: { path: { name } } })), 'apps', 'status');
+
+export const useSavePolicy = () =>
+  useAct(
+    (policy: T.Policy) =>
+      need(http.PUT('/api/v1/policies/{name}', { params: { path: { name: policy.name } }, body: policy })),
+    'status',
+    'apps',
+  );
+
+export const useRemovePolicy = () =>
+  useAct(
+    (name: string) => need(http.DELETE('/api/v1/policies/{name}', { params: { path: { name } } })),
+    'status',
+    'apps',
+  );
+
+export const useCheck = () =>
+  useAct(
+    (readData: boolean) => need(http.POST('/api/v1/check', { params: { query: { read_data: readData } } })),
+    'jobs',
+  );
+
+export const usePrune = () => useAct((_: void) => need(http.POST('/api/v1/prune')), 'jobs', 'status');
+
+export const useProbe = () => useAct((_: void) => need(http.POST('/api/v1/bucket/probe')), 'status');
+
+export const useAttachBucket = () =>
+  useAct(
+    (body: T.BucketRequest) => need<T.BucketView>(http.PUT('/api/v1/bucket', { body }) as never),
+    'status',
+    'snapshots',
+  );
+
+export const useEnrol = () =>
+  useAct(
+    (body: { payload: string; key: string; signature: string }) =>
+      need<{ provider: string; tenant: string }>(http.POST('/api/v1/enrol', { body }) as never),
+    'status',
+    'snapshots',
+  );
+
+export const useKit = () =>
+  useAct((password: string) => need<T.KitView>(http.POST('/api/v1/kit', { body: { password } }) as never));
+
+export const useConfirmKit = () => useAct((_: void) => need(http.POST('/api/v1/kit/confirm')), 'status');
+
+export const useRecover = () =>
+  useAct(
+    (body: { bucket: T.BucketRequest; kit: string }) =>
+      need<T.JobView>(http.POST('/api/v1/recover', { body }) as never),
+    'jobs',
+  );
+
+export const useCreateAdmin = () =>
+  useAct((body: { token: string; name: string; password: string }) =>
+    need<T.SessionView>(http.POST('/api/v1/setup', { body }) as never),
+  );
+
+export const useLogin = () =>
+  useAct((body: { name: string; password: string }) =>
+    need<T.SessionView>(http.POST('/api/v1/session', { body }) as never),
+  );
+
+export const useLogout = () => useAct((_: void) => need(http.DELETE('/api/v1/session')));

@@ -1,0 +1,74 @@
+/** What pages ask for. Fresh by events (see events.ts); the intervals only bridge what has no event. */
+import { useQueryClient, type QueryClient, type UseQueryResult } from '@tanstack/react-query';
+import { $api } from './client';
+import type * as T from './types';
+
+type Answer<Data> = UseQueryResult<Data, unknown>;
+
+/** Rates move without events: look again this often while data flows. */
+const WHILE_BUSY_MS = 2000;
+const CALM_MS = 30_000;
+
+const busy = (status: T.StatusView | undefined) =>
+  status !== undefined && (status.jobs.length > 0 || status.bucket.queued_bytes > 0);
+
+export const useStatus = () =>
+  $api.useQuery('get', '/api/v1/status', undefined, {
+    refetchInterval: (query) => (busy(query.state.data as T.StatusView | undefined) ? WHILE_BUSY_MS : CALM_MS),
+  }) as Answer<T.StatusView>;
+
+export const useApps = () => $api.useQuery('get', '/api/v1/apps') as Answer<T.AppView[]>;
+
+export const useApp = (host: string, app: string) =>
+  $api.useQuery('get', '/api/v1/apps/{host}/{app}', { params: { path: { host, app } } }) as Answer<T.AppView>;
+
+export const useSnapshots = (app: string, enabled = true) =>
+  $api.useQuery('get', '/api/v1/snapshots', { params: { query: { app } } }, { enabled }) as Answer<T.SnapshotView[]>;
+
+export const useSnapshot = (id: string | undefined) =>
+  $api.useQuery(
+    'get',
+    '/api/v1/snapshots/{id}',
+    { params: { path: { id: id ?? '' } } },
+    { enabled: id !== undefined, staleTime: Infinity },
+  ) as Answer<T.SnapshotDetail>;
+
+export const useJobs = () => $api.useQuery('get', '/api/v1/jobs') as Answer<T.JobView[]>;
+export const useJob = (id: string) =>
+  $api.useQuery('get', '/api/v1/jobs/{id}', { params: { path: { id } } }) as Answer<T.JobView>;
+export const useHosts = () => $api.useQuery('get', '/api/v1/hosts') as Answer<T.HostView[]>;
+export const usePolicies = () => $api.useQuery('get', '/api/v1/policies') as Answer<T.PolicyView[]>;
+export const useCheckReport = () => $api.useQuery('get', '/api/v1/check') as Answer<T.CheckView | null>;
+export const useDoctor = (enabled: boolean) =>
+  $api.useQuery('get', '/api/v1/doctor', undefined, { enabled, gcTime: 0 }) as Answer<T.DoctorLine[]>;
+export const usePrunePlan = (enabled: boolean) =>
+  $api.useQuery('get', '/api/v1/prune', undefined, { enabled, gcTime: 0 }) as Answer<T.PruneView>;
+export const useSetup = () => $api.useQuery('get', '/api/v1/setup') as Answer<T.SetupView>;
+export const useSession = () => $api.useQuery('get', '/api/v1/session') as Answer<T.SessionView>;
+
+export const usePlan = (request: T.RestoreRequest | null) =>
+  $api.useQuery(
+    'post',
+    '/api/v1/restores/plan',
+    { body: request ?? ({} as T.RestoreRequest) },
+    { enabled: request !== null, staleTime: 10_000, placeholderData: (before) => before },
+  ) as Answer<T.PlanView>;
+
+/** What may have changed, by topic; each topic names the paths that show it. */
+const TOPICS = {
+  apps: ['/api/v1/apps', '/api/v1/apps/{host}/{app}', '/api/v1/hosts', '/api/v1/status'],
+  snapshots: ['/api/v1/snapshots', '/api/v1/apps', '/api/v1/apps/{host}/{app}', '/api/v1/status'],
+  status: ['/api/v1/status', '/api/v1/policies', '/api/v1/setup', '/api/v1/check'],
+  jobs: ['/api/v1/jobs', '/api/v1/status'],
+} as const;
+export type Topic = keyof typeof TOPICS;
+
+export function refresh(client: QueryClient, ...topics: Topic[]): void {
+  const stale = new Set<string>(topics.flatMap((topic) => TOPICS[topic]));
+  void client.invalidateQueries({ predicate: ({ queryKey }) => stale.has(String(queryKey[1])) });
+}
+
+export function useRefresh(): (...topics: Topic[]) => void {
+  const client = useQueryClient();
+  return (...topics) => refresh(client, ...topics);
+}

@@ -1,0 +1,51 @@
+/** Our names for the shapes of the API. The server always writes every field, absent ones as null. */
+import type { components } from './schema';
+
+type Schemas = components['schemas'];
+
+/** Makes optional fields present: `a?: T | null` becomes `a: T | null`, all the way down. */
+type Solid<T> = T extends (infer Item)[]
+  ? Solid<Item>[]
+  : T extends object
+    ? { [Key in keyof T]-?: Solid<T[Key]> }
+    : T;
+
+export type AppView = Solid<Schemas['AppView']>;
+export type AppState = Schemas['AppState'];
+export type ActivityPoint = Solid<Schemas['ActivityPoint']>;
+export type BucketRequest = Schemas['BucketRequest'];
+export type BucketView = Solid<Schemas['BucketView']>;
+export type CacheView = Solid<Schemas['CacheView']>;
+export type Capabilities = Solid<Schemas['Capabilities']>;
+export type CheckView = Solid<Schemas['CheckView']>;
+export type CloudState = Schemas['CloudState'];
+export type Consistency = Schemas['Consistency'];
+export type ContentView = Solid<Schemas['ContentView']>;
+export type DoctorLine = Solid<Schemas['DoctorLine']>;
+export type ErrorView = Solid<Schemas['ErrorView']>;
+export type HostRequest = Schemas['HostRequest'];
+export type HostView = Solid<Schemas['HostView']>;
+export type JobKind = Schemas['JobKind'];
+export type JobState = Schemas['JobState'];
+export type JobView = Solid<Schemas['JobView']>;
+export type KitView = Solid<Schemas['KitView']>;
+export type LocalState = Schemas['LocalState'];
+export type PlanView = Solid<Schemas['PlanView']>;
+export type PointView = Solid<Schemas['PointView']>;
+export type Policy = Solid<Schemas['Policy']>;
+export type PolicyView = Solid<Schemas['PolicyView']>;
+export type Problem = Solid<Schemas['Problem']>;
+export type Progress = Solid<Schemas['Progress']>;
+export type PruneView = Solid<Schemas['PruneView']>;
+export type RestoreRequest = Schemas['RestoreRequest'];
+export type SessionView = Solid<Schemas['SessionView']>;
+export type SetupView = Solid<Schemas['SetupView']>;
+export type SnapshotDetail = Solid<Schemas['SnapshotDetail']>;
+export type SnapshotView = Solid<Schemas['SnapshotView']>;
+export type Source = Schemas['From'];
+export type StatusView = Solid<Schemas['StatusView']>;
+export type Target = Schemas['Target'];
+export type TierState = Schemas['TierState'];
+
+/** What the event stream carries; the event's name is `type`. */
+export type ApplianceEvent = { type: 'job'; job: JobView } | { type: 'apps' | 'snapshots' | 'status' | 'resync' };

@@ -1,0 +1,1 @@
+export function Apps() { return <h1>Apps</h1>; }

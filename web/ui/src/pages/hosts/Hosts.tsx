@@ -1,0 +1,1 @@
+export function Hosts() { return <h1>Hosts</h1>; }

@@ -1,0 +1,1 @@
+export function Policies() { return <h1>Policies</h1>; }

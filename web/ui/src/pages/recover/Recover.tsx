@@ -1,0 +1,1 @@
+export function Recover() { return <h1>Recover</h1>; }

@@ -1,0 +1,1 @@
+export function RestorePage() { return <h1>RestorePage</h1>; }

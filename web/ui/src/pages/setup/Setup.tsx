@@ -1,0 +1,1 @@
+export function Setup() { return <h1>Setup</h1>; }

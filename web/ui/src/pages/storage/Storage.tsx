@@ -1,0 +1,1 @@
+export function Storage() { return <h1>Storage</h1>; }
