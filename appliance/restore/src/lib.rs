@@ -1,10 +1,44 @@
 //! Orders Docker: a snapshot becomes a running app again. Plans first (law L7).
 //!
-//! Never here: the repository (streams come from a [`Source`]), or when to do it.
+//! The way: [`plan`] looks at the host and decides everything, names included, without changing a
+//! thing; [`carry_out`] does exactly that, reads back what it wrote, and on failure puts the host
+//! back as it was. Data goes into volumes through helpers that never run.
+//!
+//! Invariants: nothing is written into a container that runs; beside the original nothing of the
+//! original is touched (no ports, no host paths, no shared networks, no tags moved); no helper
+//! outlives the call. Never here: the repository (streams come from a [`Source`]), when to do it,
+//! the safety snapshot.
+
+mod archive;
+mod body;
+mod carry;
+mod containers;
+mod deed;
+mod files;
+mod helper;
+mod images;
+mod json;
+mod names;
+mod networks;
+mod normalise;
+mod order;
+mod plan;
+mod ports;
+mod start;
+mod streams;
+mod subnet;
+mod survey;
+mod undo;
+mod verify;
+mod volumes;
+
+pub use carry::carry_out;
+pub use normalise::{differences, normalise};
+pub use plan::plan;
 
 use async_trait::async_trait;
 use holdfast_docker::ByteStream;
-use holdfast_model::{Result, snapshot::StreamRef};
+use holdfast_model::{Problem, Result, snapshot::StreamRef, view::Target};
 
 /// Where a snapshot's streams come from. The engine room stands behind it with the repository.
 #[async_trait]
@@ -21,70 +55,50 @@ pub trait Source: Send + Sync {
     fn log(&self, text: &str);
 }
 
-// ---- STUB of the public face; the room behind it is being built. ----
-#[allow(missing_docs, unused_variables, clippy::todo)]
-mod stub {
-    use super::*;
-    use holdfast_docker::Engine;
-    use holdfast_model::{Problem, snapshot::Snapshot, view::Target};
-    use holdfast_runtime::Stop;
-    use std::sync::Arc;
-
-    /// What is wanted.
-    #[derive(Clone, Debug, Default)]
-    pub struct Ask {
-        pub target: Target,
-        /// New app name (beside); default `APP-restore`.
-        pub name: Option<String>,
-        /// Only this volume.
-        pub volume: Option<String>,
-        /// Label value put on helpers: the appliance's id.
-        pub owner: String,
-    }
-
-    /// What will be done, decided against the host as it is now.
-    #[derive(Clone, Debug)]
-    pub struct Plan {
-        pub name: String,
-        /// In words, in order.
-        pub steps: Vec<String>,
-        /// What stands in the way (`name.taken`, `port.taken`, `address.taken`, `space.short`, …).
-        pub conflicts: Vec<Problem>,
-        /// What will differ from the original.
-        pub notes: Vec<Problem>,
-        pub destructive: bool,
-        /// Bytes to write.
-        pub bytes: u64,
-        /// Streams that will be read.
-        pub streams: Vec<StreamRef>,
-        // the machine-readable rest is private to this room
-    }
-
-    /// What was done.
-    #[derive(Clone, Debug)]
-    pub struct Restored {
-        /// One line.
-        pub summary: String,
-        pub problems: Vec<Problem>,
-        pub containers: u32,
-        pub volumes: u32,
-    }
-
-    /// Plans; changes nothing.
-    pub async fn plan(engine: &dyn Engine, snapshot: &Snapshot, ask: &Ask) -> Result<Plan> {
-        todo!()
-    }
-
-    /// Carries a plan out. On failure removes what it made (beside, other host) or, in place, puts the old
-    /// containers back.
-    pub async fn carry_out(
-        engine: Arc<dyn Engine>,
-        snapshot: &Snapshot,
-        plan: &Plan,
-        source: Arc<dyn Source>,
-        stop: &Stop,
-    ) -> Result<Restored> {
-        todo!()
-    }
+/// What is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// Where to.
+    pub target: Target,
+    /// New app name (beside); default `APP-restore`. With `volume`: the new volume's name.
+    pub name: Option<String>,
+    /// Only this volume.
+    pub volume: Option<String>,
+    /// Label value put on helpers: the appliance's id.
+    pub owner: String,
 }
-pub use stub::*;
+
+/// What will be done, decided against the host as it is now.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Name that the app (or the volume) will have.
+    pub name: String,
+    /// In words, in order.
+    pub steps: Vec<String>,
+    /// What stands in the way (`name.taken`, `port.taken`, `address.taken`, `space.short`, …).
+    /// A plan with conflicts is not carried out.
+    pub conflicts: Vec<Problem>,
+    /// What will differ from the original.
+    pub notes: Vec<Problem>,
+    /// It stops, replaces or overwrites something that is there.
+    pub destructive: bool,
+    /// Bytes to write.
+    pub bytes: u64,
+    /// Streams that will be read.
+    pub streams: Vec<StreamRef>,
+    /// The same for the machine.
+    pub(crate) deed: deed::Deed,
+}
+
+/// What was done.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// One line.
+    pub summary: String,
+    /// What was not reached or differs from the original.
+    pub problems: Vec<Problem>,
+    /// Containers made.
+    pub containers: u32,
+    /// Volumes written.
+    pub volumes: u32,
+}

@@ -1,0 +1,242 @@
+//! The plan: everything decided against the host as it is, nothing changed (law L7).
+
+use crate::{
+    Ask, Plan, containers,
+    deed::{Deed, OldDeed, VolumeAction, Way},
+    images,
+    json::size,
+    names::{self, Names},
+    networks,
+    survey::Survey,
+    volumes,
+};
+use holdfast_docker::Engine;
+use holdfast_model::{
+    Error, Problem, Result,
+    snapshot::{Snapshot, StreamRef},
+    view::Target,
+};
+use std::collections::HashSet;
+
+/// A plan in the making.
+pub(crate) struct Draft {
+    pub(crate) names: Names,
+    pub(crate) steps: Vec<String>,
+    pub(crate) conflicts: Vec<Problem>,
+    pub(crate) notes: Vec<Problem>,
+    pub(crate) destructive: bool,
+    pub(crate) bytes: u64,
+    pub(crate) streams: Vec<StreamRef>,
+    pub(crate) deed: Deed,
+}
+
+impl Draft {
+    fn new(snapshot: &Snapshot, ask: &Ask, way: Way, names: Names) -> Draft {
+        Draft {
+            names,
+            steps: Vec::new(),
+            conflicts: Vec::new(),
+            notes: Vec::new(),
+            destructive: false,
+            bytes: 0,
+            streams: Vec::new(),
+            deed: Deed {
+                snapshot: snapshot.id.clone(),
+                way,
+                owner: ask.owner.clone(),
+                images: Vec::new(),
+                prove: Vec::new(),
+                networks: Vec::new(),
+                old: Vec::new(),
+                hold: Vec::new(),
+                volumes: Vec::new(),
+                paths: Vec::new(),
+                containers: Vec::new(),
+            },
+        }
+    }
+
+    /// A stream that will be read and written to the host.
+    pub(crate) fn reads(&mut self, stream: Option<&StreamRef>) {
+        if let Some(stream) = stream {
+            self.bytes += stream.length;
+            self.streams.push(stream.clone());
+        }
+    }
+
+    fn finish(mut self, name: String, survey: &Survey) -> Plan {
+        check_space(&mut self, survey);
+        check_engine(&mut self, survey);
+        self.prove();
+        // One problem is named once, however many containers share it.
+        let mut seen = HashSet::new();
+        self.notes.retain(|note| seen.insert((note.code.clone(), note.subject.clone(), note.message.clone())));
+        seen.clear();
+        self.conflicts.retain(|found| seen.insert((found.code.clone(), found.subject.clone(), found.message.clone())));
+        Plan {
+            name,
+            steps: self.steps,
+            conflicts: self.conflicts,
+            notes: self.notes,
+            destructive: self.destructive,
+            bytes: self.bytes,
+            streams: self.streams,
+            deed: self.deed,
+        }
+    }
+
+    /// Before content that is there is replaced, everything that shall take its place is read once:
+    /// a snapshot that cannot be read must not cost the data that is there.
+    fn prove(&mut self) {
+        if !self.deed.volumes.iter().any(|volume| volume.action == VolumeAction::Refill) {
+            return;
+        }
+        let volumes = self.deed.volumes.iter().filter_map(|volume| volume.stream.clone());
+        let paths = self.deed.paths.iter().map(|path| path.stream.clone());
+        self.deed.prove = volumes.chain(paths).collect();
+        let bytes: u64 = self.deed.prove.iter().map(|stream| stream.length).sum();
+        let at = self.steps.iter().take_while(|step| step.contains(" image ")).count();
+        self.steps.insert(at, format!("Read {} once to prove that the snapshot is whole", size(bytes)));
+    }
+}
+
+/// Plans; changes nothing. `Invalid` (`name.invalid`) and `NotFound` (`volume.unknown`) for what cannot be
+/// asked; what stands in the way on the host is among the plan's conflicts.
+pub async fn plan(engine: &dyn Engine, snapshot: &Snapshot, ask: &Ask) -> Result<Plan> {
+    let survey = Survey::of(engine).await?;
+    let way = match ask.target {
+        Target::Beside => Way::Beside,
+        Target::InPlace => Way::InPlace,
+        Target::Host { .. } => Way::Host,
+    };
+    match &ask.volume {
+        Some(volume) => one_volume(snapshot, ask, way, volume, &survey),
+        None => whole_app(engine, snapshot, ask, way, &survey).await,
+    }
+}
+
+async fn whole_app(engine: &dyn Engine, snapshot: &Snapshot, ask: &Ask, way: Way, survey: &Survey) -> Result<Plan> {
+    let (name, names) = new_name(snapshot, ask, way)?;
+    let mut draft = Draft::new(snapshot, ask, way, names);
+    if way == Way::InPlace {
+        draft.steps.push(format!("Take a safety snapshot of {} as it is now, if it is there", snapshot.app));
+    }
+    if way != Way::InPlace {
+        check_members(&mut draft, snapshot, &name, survey);
+    }
+    check_platform(&mut draft, snapshot, survey);
+    images::plan(&mut draft, engine, snapshot).await?;
+    containers::plan_old(&mut draft, snapshot, survey);
+    let fates = networks::plan(&mut draft, engine, snapshot, survey).await?;
+    let mapping = volumes::plan(&mut draft, snapshot, survey)?;
+    containers::plan(&mut draft, snapshot, survey, &fates, &mapping)?;
+    if draft.deed.old.is_empty() && !draft.destructive && way == Way::InPlace {
+        draft.steps.remove(0);
+    }
+    if !draft.deed.old.is_empty() {
+        draft.steps.push(format!("Remove the {} containers put aside", draft.deed.old.len()));
+    }
+    Ok(draft.finish(name, survey))
+}
+
+fn new_name(snapshot: &Snapshot, ask: &Ask, way: Way) -> Result<(String, Names)> {
+    if way != Way::Beside {
+        if let Some(name) = ask.name.as_ref().filter(|name| **name != snapshot.app) {
+            let text = format!("an app that is restored under its own name cannot be called {name}");
+            return Err(
+                Error::invalid("name.invalid", text).advice("Leave the name out, or restore beside the original.")
+            );
+        }
+        return Ok((snapshot.app.clone(), Names::same()));
+    }
+    let name = ask.name.clone().unwrap_or_else(|| format!("{}-restore", snapshot.app));
+    names::check(&name)?;
+    if name == snapshot.app {
+        let text = format!("a copy beside {name} needs another name");
+        return Err(Error::invalid("name.invalid", text).advice("Choose another name, or restore in place."));
+    }
+    let names = Names::changed(&snapshot.app, &name, snapshot.project);
+    Ok((name, names))
+}
+
+/// An app of that name would be mixed with the restored one.
+fn check_members(draft: &mut Draft, snapshot: &Snapshot, name: &str, survey: &Survey) {
+    if !snapshot.project {
+        return;
+    }
+    if let Some(member) = survey.members(name, true).first() {
+        let message = format!("an app {name} is there already, with container {}", member.name);
+        let problem = Problem::error("name.taken", name, message);
+        draft.conflicts.push(problem.advice("Choose another name, or remove that app."));
+    }
+}
+
+fn check_platform(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) {
+    let (was, is) = (&snapshot.engine.platform, &survey.info.platform);
+    if was != is && !was.is_empty() && !is.is_empty() {
+        let message = format!("{} was backed up on {was} and may not run on {is}", snapshot.app);
+        draft.notes.push(Problem::warning("platform.differs", &snapshot.app, message));
+    }
+}
+
+fn check_space(draft: &mut Draft, survey: &Survey) {
+    let Some(free) = survey.info.free_bytes else { return };
+    if draft.bytes > free {
+        let message = format!("the restore writes {}, and the host has {} free", size(draft.bytes), size(free));
+        let problem = Problem::error("space.short", &survey.info.name, message);
+        draft.conflicts.push(problem.advice("Free space under the Docker engine's data directory, then plan again."));
+    }
+}
+
+/// Podman writes archives past a volume that is mounted: data would be lost without a word.
+fn check_engine(draft: &mut Draft, survey: &Survey) {
+    let writes = draft.deed.volumes.iter().any(|volume| volume.stream.is_some()) || !draft.deed.paths.is_empty();
+    if survey.info.product == "podman" && writes {
+        let message = "Podman does not take volume data the way Docker does; this version cannot restore volumes to it";
+        draft
+            .conflicts
+            .push(Problem::error("host.podman", &survey.info.name, message).advice("Restore to a Docker host."));
+    }
+}
+
+fn one_volume(snapshot: &Snapshot, ask: &Ask, way: Way, volume: &str, survey: &Survey) -> Result<Plan> {
+    let Some(section) = snapshot.volumes.iter().find(|section| section.name == volume) else {
+        let text = format!("this snapshot of {} has no volume {volume}", snapshot.app);
+        return Err(Error::not_found("volume.unknown", text).advice("List the snapshot's volumes."));
+    };
+    let Some(stream) = &section.stream else {
+        let text = format!("the content of volume {volume} was not captured in this snapshot");
+        return Err(Error::not_found("volume.not_captured", text).advice("Choose another snapshot."));
+    };
+    let name = match (way, &ask.name) {
+        (Way::Beside, name) => name.clone().unwrap_or_else(|| format!("{volume}-restore")),
+        (_, _) => volume.to_owned(),
+    };
+    names::check(&name)?;
+    if way == Way::Beside && name == volume {
+        let text = format!("a copy beside volume {name} needs another name");
+        return Err(Error::invalid("name.invalid", text).advice("Choose another name, or restore in place."));
+    }
+    // The project label would make compose take a copy for the original.
+    let names = if way == Way::Beside { Names::changed(&snapshot.app, &name, false) } else { Names::same() };
+    let mut draft = Draft::new(snapshot, ask, way, names);
+    if way == Way::InPlace && survey.volume(&name).is_some() {
+        draft.steps.push(format!("Take a safety snapshot of {} as it is now", snapshot.app));
+        hold_users(&mut draft, &name, survey);
+    }
+    volumes::plan_one(&mut draft, section, &name, survey)?;
+    for held in draft.deed.hold.iter().filter(|held| held.running) {
+        draft.steps.push(format!("Start {} again", held.name));
+    }
+    debug_assert!(draft.bytes == stream.length);
+    Ok(draft.finish(name, survey))
+}
+
+/// Containers that use the volume and run are stopped for the time of writing.
+fn hold_users(draft: &mut Draft, volume: &str, survey: &Survey) {
+    for user in survey.users_of_volume(volume).into_iter().filter(|user| user.running) {
+        draft.steps.push(format!("Stop {}, which uses the volume", user.name));
+        let aside = user.name.clone();
+        draft.deed.hold.push(OldDeed { id: user.id, name: user.name, aside, running: true });
+    }
+}

@@ -1,0 +1,82 @@
+//! Published ports: which ones a container wants, and who holds them already. Pure.
+
+use crate::{
+    json::{list, members, text},
+    survey::Survey,
+};
+use holdfast_model::Problem;
+use serde_json::Value;
+
+/// A host port that a container asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    address: String,
+    port: u16,
+    protocol: String,
+}
+
+/// Fixed host ports of a container, from its recorded description. Ports that the engine picks
+/// (empty or 0) and ranges (the engine picks within) cannot be checked before the start.
+pub(crate) fn wanted(inspect: &Value) -> Vec<Wanted> {
+    let mut found = Vec::new();
+    for (inside, bindings) in members(inspect, "/HostConfig/PortBindings") {
+        let protocol = inside.split_once('/').map_or("tcp", |(_, protocol)| protocol);
+        for binding in list(bindings, "") {
+            let Ok(port @ 1..) = text(binding, "/HostPort").parse::<u16>() else { continue };
+            let address = text(binding, "/HostIp").to_owned();
+            found.push(Wanted { address, port, protocol: protocol.to_owned() });
+        }
+    }
+    found
+}
+
+/// Ports that running containers other than `own` (ids) hold.
+pub(crate) fn conflicts(container: &str, wanted: &[Wanted], survey: &Survey, own: &[String]) -> Vec<Problem> {
+    let mut found: Vec<Problem> = Vec::new();
+    for want in wanted {
+        let holder = survey.open_ports().find(|(holder, address, port, protocol)| {
+            !own.contains(&holder.id)
+                && *port == want.port
+                && *protocol == want.protocol
+                && addresses_meet(address, &want.address)
+        });
+        if let Some((holder, ..)) = holder {
+            let what = format!("{}/{}", want.port, want.protocol);
+            let message = format!("{container} needs host port {what}, which container {} holds", holder.name);
+            let advice = format!("Stop {}, or restore beside the original, where no ports are published.", holder.name);
+            found.push(Problem::error("port.taken", what, message).advice(advice));
+        }
+    }
+    found
+}
+
+/// Two listeners collide when their addresses are equal or one listens on all.
+fn addresses_meet(a: &str, b: &str) -> bool {
+    let all = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
+    all(a) || all(b) || a == b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_fixed_ports_are_wanted() {
+        let inspect = json!({"HostConfig": {"PortBindings": {
+            "80/tcp": [{"HostIp": "", "HostPort": "8080"}, {"HostIp": "", "HostPort": "0"}],
+            "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "53"}],
+            "90/tcp": null, "91/tcp": [{"HostPort": ""}], "92/tcp": [{"HostPort": "9000-9010"}]}}});
+        let found = wanted(&inspect);
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].port, found[0].protocol.as_str()), (8080, "tcp"));
+        assert_eq!((found[1].port, found[1].protocol.as_str()), (53, "udp"));
+    }
+
+    #[test]
+    fn wildcards_meet_everything() {
+        assert!(addresses_meet("", "127.0.0.1"));
+        assert!(addresses_meet("10.0.0.1", "::"));
+        assert!(!addresses_meet("127.0.0.1", "127.0.0.2"));
+    }
+}

@@ -1,0 +1,117 @@
+//! The host as it is now: read once for a plan, nothing is changed.
+
+use crate::json::{is_long_id, label, list, text};
+use holdfast_docker::{Engine, HELPER_LABEL};
+use holdfast_model::{Result, snapshot::EngineInfo};
+use serde_json::Value;
+
+/// Label that names a container's compose project.
+pub(crate) const PROJECT: &str = "com.docker.compose.project";
+/// Between a container's name and its id once it has been put aside.
+pub(crate) const ASIDE: &str = "-holdfast-old-";
+
+/// What the engine says it has.
+pub(crate) struct Survey {
+    pub(crate) info: EngineInfo,
+    containers: Vec<Value>,
+    volumes: Vec<Value>,
+    networks: Vec<Value>,
+}
+
+/// A container that is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Present {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) running: bool,
+}
+
+impl Survey {
+    /// Asks the engine.
+    pub(crate) async fn of(engine: &dyn Engine) -> Result<Survey> {
+        Ok(Survey {
+            info: engine.info().await?,
+            containers: engine.container_list().await?,
+            volumes: engine.volume_list().await?,
+            networks: engine.network_list().await?,
+        })
+    }
+
+    /// All containers but our own helpers.
+    fn containers(&self) -> impl Iterator<Item = &Value> {
+        self.containers.iter().filter(|item| label(item, "/Labels", HELPER_LABEL).is_none())
+    }
+
+    /// Containers of an app: by project label, or by name for one that is in no project. Ones put
+    /// aside by an interrupted restore belong to it.
+    pub(crate) fn members(&self, app: &str, project: bool) -> Vec<Present> {
+        self.containers()
+            .filter(|item| {
+                if project {
+                    return label(item, "/Labels", PROJECT) == Some(app);
+                }
+                let name = name_of(item);
+                name == app || name.strip_prefix(app).is_some_and(|rest| rest.starts_with(ASIDE))
+            })
+            .map(present)
+            .collect()
+    }
+
+    /// The container that holds a name.
+    pub(crate) fn container_named(&self, name: &str) -> Option<Present> {
+        self.containers
+            .iter()
+            .find(|item| {
+                list(item, "/Names").iter().filter_map(Value::as_str).any(|n| n.trim_start_matches('/') == name)
+            })
+            .map(present)
+    }
+
+    /// Containers that mount a volume.
+    pub(crate) fn users_of_volume(&self, volume: &str) -> Vec<Present> {
+        let mounts = |item: &&Value| list(item, "/Mounts").iter().any(|m| text(m, "/Name") == volume);
+        self.containers().filter(mounts).map(present).collect()
+    }
+
+    /// Published ports of running containers: (container, host address, port, protocol).
+    pub(crate) fn open_ports(&self) -> impl Iterator<Item = (Present, String, u16, String)> {
+        self.containers().filter(|item| is_running(item)).flat_map(|item| {
+            list(item, "/Ports").iter().filter_map(|port| {
+                let number = u16::try_from(port.pointer("/PublicPort")?.as_u64()?).ok()?;
+                Some((present(item), text(port, "/IP").to_owned(), number, text(port, "/Type").to_owned()))
+            })
+        })
+    }
+
+    /// A volume by name.
+    pub(crate) fn volume(&self, name: &str) -> Option<&Value> {
+        self.volumes.iter().find(|item| text(item, "/Name") == name)
+    }
+
+    /// A network by name.
+    pub(crate) fn network(&self, name: &str) -> Option<&Value> {
+        self.networks.iter().find(|item| text(item, "/Name") == name)
+    }
+
+    /// All networks.
+    pub(crate) fn networks(&self) -> &[Value] {
+        &self.networks
+    }
+}
+
+fn is_running(item: &Value) -> bool {
+    matches!(text(item, "/State"), "running" | "paused" | "restarting")
+}
+
+/// The container's own name; legacy links add names with a second slash.
+fn name_of(item: &Value) -> String {
+    let mut names = list(item, "/Names").iter().filter_map(Value::as_str).map(|name| name.trim_start_matches('/'));
+    names.find(|name| !name.contains('/')).unwrap_or_default().to_owned()
+}
+
+fn present(item: &Value) -> Present {
+    let id = text(item, "/Id").to_owned();
+    let name = name_of(item);
+    let name = if name.is_empty() && is_long_id(&id) { id[..12].to_owned() } else { name };
+    Present { id, name, running: is_running(item) }
+}

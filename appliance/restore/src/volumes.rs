@@ -1,0 +1,259 @@
+//! Volumes: which are made, refilled or left, and how one is written and proved.
+//!
+//! A volume that is there cannot be renamed or removed while a stopped container names it, so its
+//! content is taken out in place (see [`empty`]) and the container that names it stays.
+
+use crate::{
+    body::BindFate,
+    carry::Hand,
+    deed::{PathDeed, VolumeAction, VolumeDeed, Way},
+    files,
+    helper::{Helper, MOUNT},
+    json::{is_blank, is_long_id, list, object, size, text},
+    plan::Draft,
+    survey::{Present, Survey},
+    verify::{self, Tolerance},
+};
+use holdfast_docker::ByteStream;
+use holdfast_model::{
+    Error, Kind, Problem, Result,
+    snapshot::{Snapshot, VolumeSection},
+};
+use holdfast_tar::write;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names that bodies of containers need.
+#[derive(Debug, Default)]
+pub(crate) struct Mapping {
+    /// Old volume names to new ones.
+    pub(crate) volumes: BTreeMap<String, String>,
+    /// New names of volumes that must stay empty: Docker would fill them from the image.
+    pub(crate) empty: BTreeSet<String>,
+    /// What stands for host paths (beside only).
+    pub(crate) binds: BTreeMap<String, BindFate>,
+}
+
+/// Plans all volumes and host paths of the snapshot.
+pub(crate) fn plan(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) -> Result<Mapping> {
+    let mut mapping = Mapping::default();
+    for section in &snapshot.volumes {
+        let name = draft.names.volume(&section.name, section.anonymous);
+        mapping.volumes.insert(section.name.clone(), name.clone());
+        if section.stream.as_ref().is_some_and(|stream| stream.entries <= 1) {
+            mapping.empty.insert(name.clone());
+        }
+        plan_one(draft, section, &name, survey)?;
+    }
+    if draft.deed.way == Way::Beside {
+        unknown(draft, snapshot, &mut mapping)?;
+        beside_binds(draft, snapshot, survey, &mut mapping);
+    } else {
+        paths(draft, snapshot);
+    }
+    Ok(mapping)
+}
+
+/// Plans one volume under a given name.
+pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, survey: &Survey) -> Result<()> {
+    let inspect = section.inspect.parse()?;
+    let (body, simplified) = body_of(draft, name, &inspect);
+    if simplified {
+        let message = format!(
+            "volume {} lies on a driver or path that the original uses; the copy's is a plain local volume",
+            section.name
+        );
+        draft.notes.push(Problem::note("volume.plain", &section.name, message));
+    }
+    let action = match survey.volume(name) {
+        None => VolumeAction::Create,
+        Some(present) => existing(draft, section, name, &inspect, present, survey),
+    };
+    let bytes = section.stream.as_ref().map_or(0, |stream| stream.length);
+    let label = if is_long_id(name) { format!("{} (unnamed)", &name[..12]) } else { name.to_owned() };
+    draft.steps.push(match (action, &section.stream) {
+        (VolumeAction::Create, Some(_)) => format!("Create volume {label} and write {}", size(bytes)),
+        (VolumeAction::Create, None) => format!("Create volume {label}, empty"),
+        (VolumeAction::Refill, _) => format!("Replace the content of volume {label} by {}", size(bytes)),
+        (VolumeAction::Keep, _) => format!("Leave volume {label} as it is"),
+    });
+    if section.stream.is_none() {
+        let left = if action == VolumeAction::Keep { "stays as it is" } else { "is restored empty" };
+        let message = format!("the content of volume {} was not captured; it {left}", section.name);
+        draft.notes.push(Problem::warning("volume.not_captured", &section.name, message));
+    }
+    draft.reads(section.stream.as_ref());
+    draft.deed.volumes.push(VolumeDeed { name: name.to_owned(), body, action, stream: section.stream.clone() });
+    Ok(())
+}
+
+/// What happens to a volume whose name is there already.
+fn existing(
+    draft: &mut Draft,
+    section: &VolumeSection,
+    name: &str,
+    inspect: &Value,
+    present: &Value,
+    survey: &Survey,
+) -> VolumeAction {
+    if draft.deed.way != Way::InPlace {
+        let problem = Problem::error("volume.exists", name, format!("a volume {name} is there already"));
+        draft.conflicts.push(problem.advice("Choose another name, or restore in place, which replaces its content."));
+        return VolumeAction::Create;
+    }
+    if section.stream.is_none() {
+        return VolumeAction::Keep;
+    }
+    let options = |value: &Value| value.get("Options").filter(|options| !is_blank(options)).cloned();
+    if text(inspect, "/Driver") != text(present, "/Driver") || options(inspect) != options(present) {
+        let message = format!("volume {name} is there with another driver or other options than in the snapshot");
+        let problem = Problem::error("volume.differs", name, message);
+        draft.conflicts.push(problem.advice("Restore beside the original, or remove the volume first."));
+    }
+    let is_ours = |user: &Present| draft.deed.old.iter().chain(&draft.deed.hold).any(|old| old.id == user.id);
+    if let Some(user) = survey.users_of_volume(name).into_iter().find(|user| user.running && !is_ours(user)) {
+        let message = format!("volume {name} is used by {}, which runs and is not part of the app", user.name);
+        let problem = Problem::error("volume.in_use", name, message);
+        draft.conflicts.push(problem.advice(format!("Stop {}, or restore beside the original.", user.name)));
+    }
+    draft.destructive = true;
+    VolumeAction::Refill
+}
+
+/// The create body; for a copy never a place that the original uses. Says whether that changed it.
+fn body_of(draft: &Draft, name: &str, inspect: &Value) -> (Value, bool) {
+    let options = inspect.get("Options").filter(|options| !is_blank(options)).cloned();
+    let driver = text(inspect, "/Driver");
+    let in_memory = options.as_ref().is_some_and(|options| text(options, "/type") == "tmpfs");
+    let simplify =
+        draft.names.new_app().is_some() && (driver != "local" && !driver.is_empty() || options.is_some() && !in_memory);
+    let mut body = json!({"Name": name, "Labels": inspect.get("Labels").filter(|labels| !is_blank(labels))});
+    let fields = object(&mut body);
+    if simplify {
+        fields.insert("Driver".into(), json!("local"));
+    } else {
+        fields.insert("Driver".into(), json!(if driver.is_empty() { "local" } else { driver }));
+        fields.insert("DriverOpts".into(), json!(options));
+    }
+    fields.retain(|_, value| !value.is_null());
+    draft.names.relabel(&mut body);
+    (body, simplify)
+}
+
+/// Volumes that containers mount but the snapshot does not describe: a copy gets empty ones, never the original's.
+fn unknown(draft: &mut Draft, snapshot: &Snapshot, mapping: &mut Mapping) -> Result<()> {
+    for container in &snapshot.containers {
+        let inspect = container.inspect.parse()?;
+        for mount in list(&inspect, "/Mounts").iter().filter(|mount| text(mount, "/Type") == "volume") {
+            let old = text(mount, "/Name");
+            if old.is_empty() || mapping.volumes.contains_key(old) {
+                continue;
+            }
+            let name = draft.names.volume(old, is_long_id(old));
+            let message = format!("volume {old} is not in the snapshot; the copy gets an empty one");
+            draft.notes.push(Problem::warning("volume.not_captured", old, message));
+            let body = json!({"Name": name, "Driver": "local"});
+            draft.deed.volumes.push(VolumeDeed {
+                name: name.clone(),
+                body,
+                action: VolumeAction::Create,
+                stream: None,
+            });
+            mapping.volumes.insert(old.to_owned(), name);
+        }
+    }
+    Ok(())
+}
+
+/// A copy has volumes in the place of host paths.
+fn beside_binds(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey, mapping: &mut Mapping) {
+    for bind in &snapshot.binds {
+        let fate = match &bind.stream {
+            None => BindFate::Left,
+            Some(stream) if !bind.directory => {
+                draft.reads(Some(stream));
+                BindFate::File(stream.clone())
+            }
+            Some(stream) => {
+                let name = draft.names.bind(&bind.source);
+                if survey.volume(&name).is_some() {
+                    let problem = Problem::error("volume.exists", &name, format!("a volume {name} is there already"));
+                    draft.conflicts.push(problem.advice("Choose another name, or remove the volume."));
+                }
+                let message =
+                    format!("{} on the host is not touched; the copy has its content in volume {name}", bind.source);
+                draft.notes.push(Problem::note("bind.volume", &bind.source, message));
+                let bytes = size(stream.length);
+                draft.steps.push(format!("Create volume {name} with the content of {} and write {bytes}", bind.source));
+                let body = json!({"Name": name, "Driver": "local"});
+                let (action, stream) = (VolumeAction::Create, Some(stream.clone()));
+                draft.reads(stream.as_ref());
+                draft.deed.volumes.push(VolumeDeed { name: name.clone(), body, action, stream });
+                BindFate::Volume(name)
+            }
+        };
+        mapping.binds.insert(bind.source.clone(), fate);
+    }
+}
+
+/// Host paths are written back to where they were.
+fn paths(draft: &mut Draft, snapshot: &Snapshot) {
+    for bind in &snapshot.binds {
+        let Some(stream) = &bind.stream else {
+            let message = format!("the content of {} was not captured; it stays as it is on the host", bind.source);
+            draft.notes.push(Problem::warning("bind.not_captured", &bind.source, message));
+            continue;
+        };
+        let (what, rest) = if bind.directory { ("files under", "; other files there stay") } else { ("the file", "") };
+        draft.steps.push(format!("Overwrite {what} {} on the host with {}{rest}", bind.source, size(stream.length)));
+        draft.destructive = true;
+        draft.reads(Some(stream));
+        draft.deed.paths.push(PathDeed {
+            source: bind.source.clone(),
+            directory: bind.directory,
+            stream: stream.clone(),
+        });
+    }
+}
+
+/// Writes a volume's content through a helper and reads it back.
+pub(crate) async fn fill(hand: &Hand, volume: &VolumeDeed) -> Result<()> {
+    let Some(stream) = &volume.stream else { return Ok(()) };
+    let helper = Helper::make(&hand.engine, &hand.owner, &volume.name).await?;
+    let done = async {
+        files::write(hand, helper.id(), "/", stream, None).await?;
+        files::verify(hand, helper.id(), MOUNT, stream, &Tolerance::default()).await
+    };
+    let done = done.await;
+    helper.remove().await;
+    done.map(drop).map_err(|error| error.while_doing(format!("volume {} could not be restored", volume.name)))
+}
+
+/// Takes everything out of a volume that is there, and proves that it is empty.
+///
+/// Docker offers no call for it. But an archive that puts a file where a mount is makes the engine clear the way:
+/// it removes what is in the directory, then fails at the mount itself. The answer says nothing; what
+/// is read afterwards does. `Conflict` (`volume.not_emptied`) if something is left.
+pub(crate) async fn empty(hand: &Hand, volume: &str) -> Result<()> {
+    let helper = Helper::make(&hand.engine, &hand.owner, volume).await?;
+    let emptied = async {
+        let name = MOUNT.trim_start_matches('/').as_bytes();
+        let archive = [write::Entry::file(name, 0).header()?, write::TRAILER.to_vec()].concat();
+        let archive: ByteStream = Box::pin(futures::stream::iter([Ok(archive.into())]));
+        let answer = hand.engine.archive_put(helper.id(), "/", archive).await;
+        if let Err(error) = answer {
+            tracing::debug!(volume, answer = error.chain(), "the engine cleared a volume");
+        }
+        verify::is_empty_directory(hand.engine.archive_get(helper.id(), MOUNT).await?).await
+    };
+    let emptied = emptied.await;
+    helper.remove().await;
+    if emptied? {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Conflict,
+        "volume.not_emptied",
+        format!("the old content of volume {volume} could not be taken out"),
+    ))
+}
