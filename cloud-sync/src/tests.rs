@@ -1,5 +1,7 @@
 //! The shipper against hostile buckets: the law after every put, success after every fault.
 
+mod whole;
+
 use crate::shipper::{Shipper, begin};
 use crate::source::Source;
 use async_trait::async_trait;
