@@ -23,7 +23,7 @@ use tokio::sync::broadcast;
 
 /// Everything the appliance can be asked. Clones share it.
 #[derive(Clone)]
-pub struct Appliance(Arc<House>);
+pub struct Appliance(pub(crate) Arc<House>);
 
 impl Appliance {
     /// Opens or sets up a data folder, undoes what a crash left (law L6), starts scheduler and shipper.

@@ -20,6 +20,8 @@ use tokio::sync::Notify;
 
 /// How long a job waits for a host that was not tried yet, right after a start.
 const FIRST_CONTACT: Duration = Duration::from_secs(20);
+/// How long a host that was away is waited for once more.
+const SECOND_CHANCE: Duration = Duration::from_secs(2);
 
 /// All registered hosts.
 #[derive(Default)]
@@ -114,28 +116,32 @@ impl Hosts {
         lock(&self.swept).insert(name.to_owned())
     }
 
-    /// The engine of a host. `NotFound` (`host.unknown`), or the error that keeps it from answering.
+    /// The engine of a host. `NotFound` (`host.unknown`), or the error that keeps it from answering. A host
+    /// that was away gets one more chance at once: it may be back while its watcher still pauses.
     pub async fn engine(&self, name: &str) -> Result<Arc<dyn Engine>> {
-        let deadline = tokio::time::Instant::now() + FIRST_CONTACT;
+        let mut deadline = tokio::time::Instant::now() + FIRST_CONTACT;
+        let mut is_nudged = false;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Registered before the look, so that a change between look and wait is not missed.
             changed.as_mut().enable();
-            match self.look(name) {
-                Some(Some(known)) => return known,
-                Some(None) => {}
-                None => return Err(unknown(name)),
+            match self.look(name).ok_or_else(|| unknown(name))? {
+                Some(Ok(engine)) => return Ok(engine),
+                Some(Err(_)) if !is_nudged => {
+                    is_nudged = true;
+                    deadline = tokio::time::Instant::now() + SECOND_CHANCE;
+                    self.with(name, |slot| slot.nudge.notify_one());
+                }
+                // News of another host, or the same error again: the deadline decides.
+                Some(Err(_)) | None => {}
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                return Err(Error::new(
-                    Kind::Unavailable,
-                    "host.unreachable",
-                    format!("host {name} has not answered yet"),
-                ));
+                return self.look(name).ok_or_else(|| unknown(name))?.unwrap_or_else(|| Err(silent(name)));
             }
         }
     }
+
     /// Asks all watchers to look now.
     pub fn nudge(&self) {
         lock(&self.slots).values().for_each(|slot| slot.nudge.notify_one());
@@ -178,6 +184,10 @@ impl Hosts {
 fn unknown(name: &str) -> Error {
     Error::not_found("host.unknown", format!("there is no host “{name}”"))
         .advice("Register it with holdfast host add, or choose another host.")
+}
+
+fn silent(name: &str) -> Error {
+    Error::new(Kind::Unavailable, "host.unreachable", format!("host {name} has not answered yet"))
 }
 
 /// Errors hold their cause and cannot be copied; the words can.

@@ -40,3 +40,6 @@ mod words;
 pub use appliance::Appliance;
 pub use outside::{Outside, ShipStatus, Shipping};
 pub use start::Start;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! The whole room on a real repository: doubles stand in for hosts and buckets alone.
+
+mod control;
+mod world;

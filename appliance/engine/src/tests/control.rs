@@ -1,0 +1,247 @@
+//! Start, settings, hosts, bucket, people, recovery: everything that needs no running app.
+
+use super::world::{Empty, World, ended, start_of_time, until};
+use holdfast_model::{
+    Kind, Secret,
+    job::JobState,
+    policy::{Policy, Retention},
+    view::{BucketHealth, BucketRequest, HostRequest, RecoverRequest},
+};
+use holdfast_runtime::{Clock, Stop};
+use std::sync::Arc;
+
+const BUCKET: &str = "file:///bucket";
+
+fn world() -> World {
+    let world = World::default();
+    world.put_engine("unix:///docker", Arc::new(Empty { id: "engine-1".into() }));
+    world
+}
+
+fn clock() -> Clock {
+    Clock::manual(start_of_time())
+}
+
+fn bucket(url: &str) -> BucketRequest {
+    BucketRequest { url: url.into(), access_key: None, secret_key: None, ca: None }
+}
+
+fn host(name: &str, url: &str) -> HostRequest {
+    HostRequest { name: name.into(), url: url.into(), tls_ca: None, tls_cert: None, tls_key: None }
+}
+
+#[tokio::test]
+async fn an_empty_folder_is_set_up_and_found_again() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let appliance = world.start(place.path(), None, clock(), &stop).await.unwrap();
+    let error = world.start(place.path(), None, clock(), &stop).await.err().unwrap();
+    assert_eq!((error.kind(), error.code()), (Kind::Conflict, "appliance.running"));
+
+    until("the local host answers", async || appliance.hosts().await[0].reachable).await;
+    let status = appliance.status().await;
+    assert_eq!((status.hosts[0].name.as_str(), status.snapshots, status.activity.len()), ("local", 0, 72));
+    assert_eq!(status.bucket.health, BucketHealth::None);
+    assert!(status.problems.iter().any(|problem| problem.code == "kit.unconfirmed"));
+    let names: Vec<String> = appliance.policies().await.into_iter().map(|view| view.policy.name).collect();
+    assert_eq!(names, ["bronze", "gold", "silver"]);
+    appliance.kit_confirm().await.unwrap();
+    let repository = status.repository;
+    stop.cancel();
+    appliance.finished().await;
+    drop(appliance);
+
+    let stop = Stop::new();
+    let again = world.start(place.path(), None, clock(), &stop).await.unwrap();
+    let status = again.status().await;
+    assert_eq!((status.repository, status.kit_confirmed), (repository, true));
+    stop.cancel();
+    again.finished().await;
+}
+
+#[tokio::test]
+async fn settings_are_written_only_when_they_change() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let appliance = world.start(place.path(), None, clock(), &stop).await.unwrap();
+    let generation = || appliance.0.settings().generation;
+    let before = generation();
+    let gold = appliance.policies().await[1].policy.clone();
+    appliance.policy_put(gold).await.unwrap();
+    assert_eq!(generation(), before);
+    let fast = Policy {
+        name: "fast".into(),
+        every_seconds: 60,
+        consistency: Default::default(),
+        keep: Retention { last: 3, ..Default::default() },
+    };
+    let view = appliance.policy_put(fast.clone()).await.unwrap();
+    assert_eq!((view.policy, view.apps.len(), generation()), (fast.clone(), 0, before + 1));
+    appliance.policy_remove("fast").await.unwrap();
+    let error = appliance.policy_remove("fats").await.unwrap_err();
+    assert_eq!(error.code(), "policy.unknown");
+    let slow = Policy { every_seconds: 1, ..fast };
+    assert_eq!(appliance.policy_put(slow).await.unwrap_err().code(), "policy.every");
+    stop.cancel();
+    appliance.finished().await;
+}
+
+#[tokio::test]
+async fn hosts_come_and_go() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    world.put_engine("tcp://attic:2376", Arc::new(Empty { id: "engine-1".into() }));
+    let appliance = world.start(place.path(), None, clock(), &stop).await.unwrap();
+    let error = appliance.host_add(host("local", "unix:///other")).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Conflict, "host.exists"));
+    let error = appliance.host_add(host("cellar", "tcp://cellar:2376")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert_eq!(appliance.host_add(host("Attic!", "tcp://attic:2376")).await.unwrap_err().code(), "host.name");
+
+    let attic = appliance.host_add(host("attic", "tcp://attic:2376")).await.unwrap();
+    assert!(attic.reachable);
+    until("both answer", async || appliance.hosts().await.iter().all(|host| host.reachable)).await;
+    let problems = appliance.status().await.problems;
+    assert!(problems.iter().any(|problem| problem.code == "host.twice"), "{problems:?}");
+    appliance.host_remove("attic").await.unwrap();
+    assert_eq!(appliance.host_remove("attic").await.unwrap_err().code(), "host.unknown");
+    assert_eq!(appliance.hosts().await.len(), 1);
+    stop.cancel();
+    appliance.finished().await;
+}
+
+#[tokio::test]
+async fn an_unreachable_bucket_blocks_nothing_and_is_told() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    world.down(BUCKET, true);
+    let appliance = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    until("the failure is told", async || {
+        appliance.status().await.bucket.error_code.as_deref() == Some("test.unreachable")
+    })
+    .await;
+    let status = appliance.status().await;
+    assert_eq!(status.bucket.health, BucketHealth::Failing);
+    assert!(status.problems.iter().any(|problem| problem.code == "test.unreachable"));
+    world.down(BUCKET, false);
+    until("the bucket is attached", async || appliance.status().await.bucket.health == BucketHealth::Ok).await;
+    assert!(appliance.setup().await.has_bucket);
+    stop.cancel();
+    appliance.finished().await;
+}
+
+#[tokio::test]
+async fn a_bucket_is_believed_only_after_it_answered() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let appliance = world.start(place.path(), None, clock(), &stop).await.unwrap();
+    world.down(BUCKET, true);
+    assert_eq!(appliance.bucket_set(bucket(BUCKET)).await.unwrap_err().code(), "test.unreachable");
+    assert!(!appliance.setup().await.has_bucket);
+    world.down(BUCKET, false);
+    let view = appliance.bucket_set(bucket(BUCKET)).await.unwrap();
+    assert!(view.capabilities.unwrap().range);
+    until("it ships", async || appliance.status().await.bucket.health == BucketHealth::Ok).await;
+
+    // Another appliance's bucket is refused, and the old one stays.
+    let (other_place, other_stop) = (tempfile::tempdir().unwrap(), Stop::new());
+    let other = world.start(other_place.path(), Some("file:///foreign"), clock(), &other_stop).await.unwrap();
+    let foreign = world.bucket_at("file:///foreign");
+    until("the other has written its format", async || {
+        !holdfast_storage::Store::list(foreign.as_ref(), "").await.unwrap().is_empty()
+    })
+    .await;
+    let error = appliance.bucket_set(bucket("file:///foreign")).await.unwrap_err();
+    assert_eq!(error.code(), "bucket.foreign");
+    assert_eq!(appliance.bucket_probe().await.unwrap().url.as_deref(), Some(BUCKET));
+    until("the old one is back", async || appliance.status().await.bucket.health == BucketHealth::Ok).await;
+    other_stop.cancel();
+    other.finished().await;
+    stop.cancel();
+    appliance.finished().await;
+}
+
+#[tokio::test]
+async fn people_log_in_and_strangers_do_not() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let appliance = world.start(place.path(), None, clock(), &stop).await.unwrap();
+    let secret = Secret::new("correct horse battery");
+    let short = appliance.user_create_first("ada", &Secret::new("short")).await.unwrap_err();
+    assert_eq!(short.code(), "password.short");
+    assert!(!appliance.setup().await.done);
+    appliance.user_create_first("ada", &secret).await.unwrap();
+    assert!(appliance.setup().await.done);
+    assert_eq!(appliance.user_create_first("eve", &secret).await.unwrap_err().code(), "setup.done");
+    appliance.user_verify("ada", &secret).await.unwrap();
+    let wrong = appliance.user_verify("ada", &Secret::new("wrong horse battery")).await.unwrap_err();
+    let nobody = appliance.user_verify("eve", &secret).await.unwrap_err();
+    assert_eq!((wrong.code(), wrong.to_string()), (nobody.code(), nobody.to_string()));
+    stop.cancel();
+    appliance.finished().await;
+}
+
+#[tokio::test]
+async fn an_appliance_comes_back_from_bucket_and_kit() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let first = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    first.user_create_first("ada", &Secret::new("correct horse battery")).await.unwrap();
+    let fast =
+        Policy { name: "fast".into(), every_seconds: 60, consistency: Default::default(), keep: Retention::default() };
+    first.policy_put(fast).await.unwrap();
+    let kit = first.kit().await.unwrap();
+    assert!(kit.text.contains(BUCKET));
+    let shipped = first.status().await.repository;
+    let house = first.0.clone();
+    until("the bucket has all", async || house.repository().has_bucket() && house.repository().to_ship().is_empty())
+        .await;
+    drop(house);
+    stop.cancel();
+    first.finished().await;
+
+    let (new_place, stop) = (tempfile::tempdir().unwrap(), Stop::new());
+    let second = world.start(new_place.path(), None, clock(), &stop).await.unwrap();
+    let ask = |kit: &str| RecoverRequest { bucket: bucket(BUCKET), kit: kit.into() };
+    assert_eq!(second.recover(ask("no kit")).await.unwrap_err().code(), "kit.malformed");
+    let foreign = second.kit().await.unwrap().text;
+    let refused = ended(&second, &second.recover(ask(&foreign)).await.unwrap()).await;
+    assert_eq!(refused.state, JobState::Failed, "{refused:?}");
+    assert_eq!(refused.problems.last().unwrap().code, "kit.wrong");
+
+    let job = ended(&second, &second.recover(ask(&kit.text)).await.unwrap()).await;
+    assert_eq!(job.state, JobState::Done, "{job:?}");
+    let status = second.status().await;
+    assert_eq!(status.repository, shipped);
+    assert_eq!(status.bucket.url.as_deref(), Some(BUCKET));
+    assert!(second.policies().await.iter().any(|view| view.policy.name == "fast"));
+    second.user_verify("ada", &Secret::new("correct horse battery")).await.unwrap();
+    until("the local host answers", async || second.hosts().await[0].reachable).await;
+    stop.cancel();
+    second.finished().await;
+    drop(second);
+
+    let stop = Stop::new();
+    let third = world.start(new_place.path(), None, clock(), &stop).await.unwrap();
+    assert_eq!(third.status().await.repository, shipped);
+    stop.cancel();
+    third.finished().await;
+}
+
+#[tokio::test]
+async fn doctor_tells_line_by_line() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let appliance = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    let lines = appliance.doctor().await;
+    let tests: Vec<(&str, bool)> = lines.iter().map(|line| (line.test.as_str(), line.ok)).collect();
+    let expected = [
+        ("data folder", true),
+        ("device key", true),
+        ("catalog", true),
+        ("repository", true),
+        ("recovery kit", false),
+        ("host local", true),
+        ("host local rights", true),
+        ("bucket", true),
+        ("bucket rights", true),
+        ("bucket clock", true),
+    ];
+    // Free space depends on the machine.
+    let tests: Vec<_> = tests.into_iter().filter(|(test, _)| *test != "free space").collect();
+    assert_eq!(tests, expected, "{lines:?}");
+    stop.cancel();
+    appliance.finished().await;
+}

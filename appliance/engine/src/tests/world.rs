@@ -1,0 +1,264 @@
+//! Doubles of the world outside: a host that answers or not, a bucket that answers or not, a shipper.
+
+use crate::{Appliance, Outside, ShipStatus, Shipping, Start, words::lock};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use holdfast_docker::{ByteStream, Engine};
+use holdfast_model::{
+    Error, Kind, Moment, Result,
+    bucket::BucketUrl,
+    bundle::{Enrolment, SignedBundle},
+    job::JobView,
+    settings::{BucketSettings, Host},
+    snapshot::EngineInfo,
+    view::Capabilities,
+};
+use holdfast_repository::Repository;
+use holdfast_runtime::{Clock, Stop};
+use holdfast_storage::{MemStore, PutMode, Store};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+
+pub fn start_of_time() -> Moment {
+    Moment::parse("2026-11-23T08:00:00Z").unwrap()
+}
+
+/// Everything outside, shared by appliances that run one after the other or beside each other.
+#[derive(Clone, Default)]
+pub struct World(Arc<Inside>);
+
+#[derive(Default)]
+struct Inside {
+    engines: Mutex<BTreeMap<String, Arc<dyn Engine>>>,
+    buckets: Mutex<BTreeMap<String, Arc<MemStore>>>,
+    down: Mutex<BTreeSet<String>>,
+}
+
+impl World {
+    /// A host with this engine behind this URL.
+    pub fn put_engine(&self, url: &str, engine: Arc<dyn Engine>) {
+        lock(&self.0.engines).insert(url.into(), engine);
+    }
+    /// The bucket behind a URL.
+    pub fn bucket_at(&self, url: &str) -> Arc<MemStore> {
+        lock(&self.0.buckets).entry(url.into()).or_insert_with(|| Arc::new(MemStore::new())).clone()
+    }
+    /// Makes a host or bucket unreachable, or reachable again.
+    pub fn down(&self, url: &str, down: bool) {
+        let mut set = lock(&self.0.down);
+        if down {
+            set.insert(url.into())
+        } else {
+            set.remove(url)
+        };
+    }
+
+    /// Starts an appliance.
+    pub async fn start(&self, data: &Path, bucket: Option<&str>, clock: Clock, stop: &Stop) -> Result<Appliance> {
+        let begin = Start {
+            data: data.to_owned(),
+            clock,
+            outside: Arc::new(self.clone()),
+            bucket: bucket.map(|url| BucketSettings {
+                url: BucketUrl::parse(url).unwrap(),
+                credentials: None,
+                ca: None,
+            }),
+            local_host: Host { name: "local".into(), url: "unix:///docker".into(), tls: None },
+            version: "0.0.0-test".into(),
+        };
+        Appliance::start(begin, stop.clone()).await
+    }
+
+    fn check(&self, url: &str) -> Result<()> {
+        if lock(&self.0.down).contains(url) {
+            return Err(Error::new(Kind::Unavailable, "test.unreachable", format!("{url} cannot be reached")));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Outside for World {
+    async fn host(&self, host: &Host) -> Result<Arc<dyn Engine>> {
+        self.check(&host.url)?;
+        let engine = lock(&self.0.engines).get(&host.url).cloned();
+        engine.ok_or_else(|| Error::new(Kind::Unavailable, "host.unreachable", "nobody listens there"))
+    }
+    async fn bucket(&self, bucket: &BucketSettings) -> Result<Arc<dyn Store>> {
+        let url = bucket.url.to_string();
+        self.check(&url)?;
+        Ok(self.bucket_at(&url))
+    }
+    async fn probe(&self, bucket: &BucketSettings) -> Result<Capabilities> {
+        self.check(&bucket.url.to_string())?;
+        Ok(Capabilities { list_after_put: true, range: true, can_delete: true, ..Capabilities::default() })
+    }
+    fn open_bundle(&self, bundle: &SignedBundle, _clock: &Clock) -> Result<Enrolment> {
+        serde_json::from_str(&bundle.payload).map_err(|_| Error::invalid("bundle.malformed", "no bundle"))
+    }
+    fn ship(&self, repository: Repository, bucket: Arc<dyn Store>, stop: Stop) -> Arc<dyn Shipping> {
+        let shipper = Arc::new(Shipper { news: watch::channel(0).0, idle: AtomicBool::new(false) });
+        tokio::spawn(shipper.clone().run(repository, bucket, stop));
+        shipper
+    }
+}
+
+struct Shipper {
+    news: watch::Sender<u64>,
+    idle: AtomicBool,
+}
+
+impl Shipper {
+    async fn run(self: Arc<Self>, repository: Repository, bucket: Arc<dyn Store>, stop: Stop) {
+        while !stop.is_cancelled() {
+            let items = repository.to_ship();
+            self.idle.store(items.is_empty(), Ordering::Relaxed);
+            for item in items {
+                let bytes = repository.ship_bytes(&item.key).await.unwrap();
+                bucket.put(&item.key, bytes, PutMode::Replace).await.unwrap();
+                repository.acknowledged(&item.key, item.size).await.unwrap();
+                self.news.send_modify(|count| *count += 1);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Shipping for Shipper {
+    fn nudge(&self) {}
+    fn status(&self) -> ShipStatus {
+        ShipStatus { sent_bytes: *self.news.borrow(), ..ShipStatus::default() }
+    }
+    fn subscribe(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+}
+
+/// Waits until `ready` says so, or fails the test.
+pub async fn until<F: AsyncFnMut() -> bool>(what: &str, mut ready: F) {
+    for _ in 0..500 {
+        if ready().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("waited too long until {what}");
+}
+
+/// Waits for a job's end.
+pub async fn ended(appliance: &Appliance, job: &JobView) -> JobView {
+    let id = job.id.clone();
+    until("the job ends", async || appliance.job(&id).await.unwrap().state.is_final()).await;
+    appliance.job(&job.id).await.unwrap()
+}
+
+/// A Docker host on which nothing runs.
+#[derive(Clone)]
+pub struct Empty {
+    pub id: String,
+}
+
+fn not_here<T>() -> Result<T> {
+    Err(Error::not_found("test.none", "there is nothing on this host"))
+}
+
+#[async_trait]
+impl Engine for Empty {
+    async fn info(&self) -> Result<EngineInfo> {
+        Ok(EngineInfo { product: "docker".into(), id: self.id.clone(), ..EngineInfo::default() })
+    }
+    async fn container_list(&self) -> Result<Vec<Value>> {
+        Ok(vec![])
+    }
+    async fn container_inspect(&self, _id: &str) -> Result<String> {
+        not_here()
+    }
+    async fn container_changes(&self, _id: &str) -> Result<Vec<(String, u8)>> {
+        not_here()
+    }
+    async fn container_create(&self, _name: &str, _body: &Value) -> Result<String> {
+        not_here()
+    }
+    async fn container_start(&self, _id: &str) -> Result<()> {
+        not_here()
+    }
+    async fn container_stop(&self, _id: &str, _seconds: u32) -> Result<()> {
+        not_here()
+    }
+    async fn container_pause(&self, _id: &str) -> Result<()> {
+        not_here()
+    }
+    async fn container_unpause(&self, _id: &str) -> Result<()> {
+        not_here()
+    }
+    async fn container_rename(&self, _id: &str, _name: &str) -> Result<()> {
+        not_here()
+    }
+    async fn container_remove(&self, _id: &str, _volumes: bool) -> Result<()> {
+        Ok(())
+    }
+    async fn archive_get(&self, _id: &str, _path: &str) -> Result<ByteStream> {
+        not_here()
+    }
+    async fn archive_put(&self, _id: &str, _path: &str, _tar: ByteStream) -> Result<()> {
+        not_here()
+    }
+    async fn image_list(&self) -> Result<Vec<Value>> {
+        Ok(vec![])
+    }
+    async fn image_inspect(&self, _name: &str) -> Result<String> {
+        not_here()
+    }
+    async fn image_save(&self, _name: &str) -> Result<ByteStream> {
+        not_here()
+    }
+    async fn image_load(&self, _tar: ByteStream) -> Result<()> {
+        not_here()
+    }
+    async fn image_tag(&self, _name: &str, _repo: &str, _tag: &str) -> Result<()> {
+        not_here()
+    }
+    async fn image_remove(&self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+    async fn volume_list(&self) -> Result<Vec<Value>> {
+        Ok(vec![])
+    }
+    async fn volume_inspect(&self, _name: &str) -> Result<String> {
+        not_here()
+    }
+    async fn volume_create(&self, _body: &Value) -> Result<String> {
+        not_here()
+    }
+    async fn volume_remove(&self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+    async fn network_list(&self) -> Result<Vec<Value>> {
+        Ok(vec![])
+    }
+    async fn network_inspect(&self, _id: &str) -> Result<String> {
+        not_here()
+    }
+    async fn network_create(&self, _body: &Value) -> Result<String> {
+        not_here()
+    }
+    async fn network_connect(&self, _network: &str, _container: &str, _endpoint: &Value) -> Result<()> {
+        not_here()
+    }
+    async fn network_remove(&self, _id: &str) -> Result<()> {
+        Ok(())
+    }
+    async fn events(&self) -> Result<BoxStream<'static, Result<Value>>> {
+        Ok(Box::pin(futures::stream::pending()))
+    }
+}
