@@ -1,4 +1,8 @@
 //! One object to the bucket: read, put, prove, acknowledge.
+//!
+//! A put proves size and checksum. One that finds the object there already (a reply was lost, the catalog forgot)
+//! proves its size; a name that is the SHA-256 of sealed bytes nobody can foresee stands for the rest, and
+//! names that are not are read back.
 
 use crate::source::Source;
 use holdfast_model::{Error, Kind, Result};
