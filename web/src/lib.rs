@@ -63,8 +63,8 @@ impl Web {
     }
 
     /// The link that makes the first admin; `None` once there is one.
-    pub fn setup_link(&self) -> Option<String> {
-        self.0.setup_link()
+    pub async fn setup_link(&self) -> Option<String> {
+        self.0.setup_link().await
     }
 
     /// Serves browsers and scripts until `stop`, then ends what runs.
@@ -100,14 +100,6 @@ impl Web {
 pub fn openapi() -> String {
     let text = api::document().to_pretty_json().expect("the document is plain data");
     text + "\n"
-}
-
-impl Shared {
-    fn setup_link(&self) -> Option<String> {
-        let token = self.setup.reveal()?;
-        let scheme = if self.settings.tls { "https" } else { "http" };
-        Some(format!("{scheme}://{}/setup#{token}", self.settings.reached_at()))
-    }
 }
 
 impl WebSettings {

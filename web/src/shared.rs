@@ -117,6 +117,16 @@ impl Shared {
         self.throttle.lock().expect("no throttle call panics")
     }
 
+    /// The setup link, until somebody is admin: made here, or come back with a recovered repository.
+    pub(crate) async fn setup_link(&self) -> Option<String> {
+        if self.appliance.setup().await.done {
+            self.setup.used().await;
+        }
+        let token = self.setup.reveal()?;
+        let scheme = if self.settings.tls { "https" } else { "http" };
+        Some(format!("{scheme}://{}/setup#{token}", self.settings.reached_at()))
+    }
+
     /// Opens a session; returns the cookie that carries it.
     pub(crate) fn open_session(&self, name: &str) -> HeaderValue {
         self.cookie(&self.sessions.open(name, self.now()), LIFE_SECONDS)
@@ -142,14 +152,6 @@ fn session_ids(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .filter_map(|pair| pair.trim().split_once('='))
         .filter(|(name, _)| *name == COOKIE)
         .map(|(_, id)| id)
-}
-
-/// Runs a deed to its end even if the client hangs up in the middle: deeds are not made to be dropped half-way.
-pub(crate) async fn shielded<T: Send + 'static>(deed: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    match tokio::spawn(deed).await {
-        Ok(outcome) => outcome,
-        Err(broken) => Err(Error::bug("the appliance stumbled while doing this").caused_by(broken)),
-    }
 }
 
 #[cfg(test)]

@@ -23,3 +23,5 @@ fn the_document_is_openapi_3_1_and_holds_the_events() {
         assert!(document["components"]["schemas"][name].is_object(), "{name}");
     }
 }
+
+mod doors;

@@ -95,7 +95,7 @@ async fn serve(desk: &Desk, args: ServeArgs, listener: TcpListener, appliance: &
     let (tcp_stop, unix_stop) = (stop.clone(), stop.clone());
     doors.spawn(async move { tcp.serve_tcp(listener, tcp_stop).await });
     doors.spawn(async move { unix.serve_unix(socket, unix_stop).await });
-    announce(desk, listen, &web);
+    announce(desk, listen, web.setup_link().await);
     let ended = tokio::select! {
         () = asked_to_stop() => Ok(DONE),
         Some(door) = doors.join_next() => Err(broken(door)),
@@ -109,11 +109,11 @@ async fn serve(desk: &Desk, args: ServeArgs, listener: TcpListener, appliance: &
     ended.map_err(Into::into)
 }
 
-fn announce(desk: &Desk, listen: SocketAddr, web: &Web) {
+fn announce(desk: &Desk, listen: SocketAddr, link: Option<String>) {
     if !listen.ip().is_loopback() {
         tracing::warn!(%listen, "passwords travel in clear text here; put a TLS proxy in front");
     }
-    let (url, link, socket) = (format!("http://{listen}/"), web.setup_link(), desk.data.join(SOCKET));
+    let (url, socket) = (format!("http://{listen}/"), desk.data.join(SOCKET));
     tracing::info!(%listen, data = %desk.data.display(), version = VERSION, "the appliance is ready");
     desk.output.show(&json!({ "url": url, "setup_link": link, "socket": socket }), |_| match &link {
         Some(link) => format!("Holdfast is ready at {url}\nSet it up here: {link}"),

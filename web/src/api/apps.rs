@@ -4,7 +4,7 @@ use super::Accepted;
 use crate::{
     extract::{Body, Named},
     fault::{Answer, Fault},
-    shared::{App, shielded},
+    shared::App,
 };
 use axum::{Json, extract::State};
 use holdfast_model::{
@@ -35,9 +35,7 @@ pub(super) async fn app_assign(
     Named((host, name)): Named<(String, String)>,
     Body(request): Body<AssignRequest>,
 ) -> Answer<AppView> {
-    let id = format!("{host}/{name}");
-    let assigned = async move { app.appliance.app_assign(&id, request.policy.as_deref()).await };
-    Ok(Json(shielded(assigned).await?))
+    Ok(Json(app.appliance.app_assign(&format!("{host}/{name}"), request.policy.as_deref()).await?))
 }
 
 /// Starts backups, one job per app.
@@ -47,5 +45,5 @@ pub(super) async fn backup_start(
     State(app): State<App>,
     Body(request): Body<BackupRequest>,
 ) -> Result<Accepted<Vec<JobView>>, Fault> {
-    Ok(Accepted(shielded(async move { app.appliance.backup(request).await }).await?))
+    Ok(Accepted(app.appliance.backup(request).await?))
 }

@@ -1,10 +1,6 @@
 //! The cloud tier: where it is, what it really does, who runs it.
 
-use crate::{
-    extract::Body,
-    fault::Answer,
-    shared::{App, shielded},
-};
+use crate::{extract::Body, fault::Answer, shared::App};
 use axum::{Json, extract::State};
 use holdfast_model::{
     bundle::SignedBundle,
@@ -21,18 +17,18 @@ pub(super) async fn bucket_get(State(app): State<App>) -> Json<BucketView> {
 #[utoipa::path(put, path = "/bucket", tag = "bucket", request_body = BucketRequest,
     responses((status = 200, description = "The bucket", body = BucketView)))]
 pub(super) async fn bucket_set(State(app): State<App>, Body(request): Body<BucketRequest>) -> Answer<BucketView> {
-    Ok(Json(shielded(async move { app.appliance.bucket_set(request).await }).await?))
+    Ok(Json(app.appliance.bucket_set(request).await?))
 }
 
 /// Finds out what the bucket really does.
 #[utoipa::path(post, path = "/bucket/probe", tag = "bucket", responses((status = 200, description = "The bucket", body = BucketView)))]
 pub(super) async fn bucket_probe(State(app): State<App>) -> Answer<BucketView> {
-    Ok(Json(shielded(async move { app.appliance.bucket_probe().await }).await?))
+    Ok(Json(app.appliance.bucket_probe().await?))
 }
 
 /// Binds the appliance to a provider by an enrolment bundle.
 #[utoipa::path(post, path = "/enrol", tag = "bucket", request_body = SignedBundle,
     responses((status = 200, description = "The provider", body = EnrolmentView)))]
 pub(super) async fn enrol(State(app): State<App>, Body(bundle): Body<SignedBundle>) -> Answer<EnrolmentView> {
-    Ok(Json(shielded(async move { app.appliance.enrol(bundle).await }).await?))
+    Ok(Json(app.appliance.enrol(bundle).await?))
 }

@@ -3,7 +3,7 @@
 use crate::{
     extract::{Body, Named},
     fault::{Answer, Fault},
-    shared::{App, shielded},
+    shared::App,
 };
 use axum::{Json, extract::State, http::StatusCode};
 use holdfast_model::{
@@ -25,7 +25,7 @@ pub(super) async fn host_add(
     State(app): State<App>,
     Body(request): Body<HostRequest>,
 ) -> Result<(StatusCode, Json<HostView>), Fault> {
-    let host = shielded(async move { app.appliance.host_add(request).await }).await?;
+    let host = app.appliance.host_add(request).await?;
     Ok((StatusCode::CREATED, Json(host)))
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn host_add(
 #[utoipa::path(delete, path = "/hosts/{name}", tag = "hosts", params(("name" = String, Path, description = "Host name")),
     responses((status = 204, description = "Forgotten")))]
 pub(super) async fn host_remove(State(app): State<App>, Named(name): Named<String>) -> Result<StatusCode, Fault> {
-    shielded(async move { app.appliance.host_remove(&name).await }).await?;
+    app.appliance.host_remove(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -55,13 +55,13 @@ pub(super) async fn policy_put(
     if policy.name != name {
         return Err(Error::invalid("policy.name", "the policy's name differs from the one in the address").into());
     }
-    Ok(Json(shielded(async move { app.appliance.policy_put(policy).await }).await?))
+    Ok(Json(app.appliance.policy_put(policy).await?))
 }
 
 /// Removes a policy that no app uses.
 #[utoipa::path(delete, path = "/policies/{name}", tag = "hosts", params(("name" = String, Path, description = "Policy name")),
     responses((status = 204, description = "Removed")))]
 pub(super) async fn policy_remove(State(app): State<App>, Named(name): Named<String>) -> Result<StatusCode, Fault> {
-    shielded(async move { app.appliance.policy_remove(&name).await }).await?;
+    app.appliance.policy_remove(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,10 +1,6 @@
 //! Work under way and done.
 
-use crate::{
-    extract::Named,
-    fault::Answer,
-    shared::{App, shielded},
-};
+use crate::{extract::Named, fault::Answer, shared::App};
 use axum::{Json, extract::State};
 use holdfast_model::{JobId, Result, job::JobView};
 
@@ -26,7 +22,7 @@ pub(super) async fn job_get(State(app): State<App>, Named(id): Named<String>) ->
     responses((status = 200, description = "The job as it is now", body = JobView)))]
 pub(super) async fn job_cancel(State(app): State<App>, Named(id): Named<String>) -> Answer<JobView> {
     let id = parse(&id)?;
-    Ok(Json(shielded(async move { app.appliance.job_cancel(&id).await }).await?))
+    Ok(Json(app.appliance.job_cancel(&id).await?))
 }
 
 fn parse(id: &str) -> Result<JobId> {

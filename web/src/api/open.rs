@@ -1,11 +1,6 @@
 //! Routes without a login: signs of life, the API's description, first setup, logging in.
 
-use crate::{
-    extract::Body,
-    fault::Fault,
-    listen::Peer,
-    shared::{App, shielded},
-};
+use crate::{extract::Body, fault::Fault, listen::Peer, shared::App};
 use axum::{
     Json,
     extract::{ConnectInfo, State},
@@ -63,14 +58,9 @@ pub(super) async fn setup_make(
     app.attempt(peer, async { app.setup.verify(&request.token) }).await?;
     validate_name(&request.name)?;
     validate_password(&request.password)?;
-    let (deed, name) = (app.clone(), request.name.clone());
-    shielded(async move {
-        deed.appliance.user_create_first(&request.name, &Secret::new(request.password)).await?;
-        deed.setup.used().await;
-        Ok(())
-    })
-    .await?;
-    Ok(enter(&app, name))
+    app.appliance.user_create_first(&request.name, &Secret::new(request.password)).await?;
+    app.setup.used().await;
+    Ok(enter(&app, request.name))
 }
 
 /// Logs in.

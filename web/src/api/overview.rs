@@ -71,7 +71,7 @@ pub(super) async fn setup_link_get(State(app): State<App>, Extension(caller): Ex
         let what = "the setup link is only told on the appliance itself";
         return Err(Fault::from(Error::new(Kind::Denied, "request.local", what)));
     }
-    let url = app.setup_link().ok_or_else(|| {
+    let url = app.setup_link().await.ok_or_else(|| {
         Error::new(Kind::Conflict, "setup.done", "this appliance has been set up already")
             .advice("Log in with the name and password that were chosen then.")
     })?;

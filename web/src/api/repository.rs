@@ -5,7 +5,7 @@ use crate::{
     extract::{Asked, Body},
     fault::{Answer, Fault},
     listen::Peer,
-    shared::{App, Caller, shielded},
+    shared::{App, Caller},
 };
 use axum::{
     Extension, Json,
@@ -44,7 +44,7 @@ pub(super) async fn check_start(
     State(app): State<App>,
     Asked(depth): Asked<CheckDepth>,
 ) -> Result<Accepted<JobView>, Fault> {
-    Ok(Accepted(shielded(async move { app.appliance.check(depth.read_data).await }).await?))
+    Ok(Accepted(app.appliance.check(depth.read_data).await?))
 }
 
 /// What prune would do.
@@ -56,7 +56,7 @@ pub(super) async fn prune_plan(State(app): State<App>) -> Answer<PruneView> {
 /// Starts a prune.
 #[utoipa::path(post, path = "/prune", tag = "repository", responses((status = 202, description = "The job", body = JobView)))]
 pub(super) async fn prune_start(State(app): State<App>) -> Result<Accepted<JobView>, Fault> {
-    Ok(Accepted(shielded(async move { app.appliance.prune().await }).await?))
+    Ok(Accepted(app.appliance.prune().await?))
 }
 
 /// The recovery kit. Asks for the password again: who has the kit and the bucket has the data.
@@ -75,7 +75,7 @@ pub(super) async fn kit_make(
 /// Says that the kit is stored in a safe place.
 #[utoipa::path(post, path = "/kit/confirm", tag = "repository", responses((status = 204, description = "Noted")))]
 pub(super) async fn kit_confirm(State(app): State<App>) -> Result<StatusCode, Fault> {
-    shielded(async move { app.appliance.kit_confirm().await }).await?;
+    app.appliance.kit_confirm().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn recover_start(
     State(app): State<App>,
     Body(request): Body<RecoverRequest>,
 ) -> Result<Accepted<JobView>, Fault> {
-    Ok(Accepted(shielded(async move { app.appliance.recover(request).await }).await?))
+    Ok(Accepted(app.appliance.recover(request).await?))
 }
 
 async fn step_up(app: &App, peer: Peer, caller: &Caller, proof: StepUp) -> Result<(), Fault> {

@@ -4,7 +4,7 @@ use super::Accepted;
 use crate::{
     extract::{Asked, Body, Named},
     fault::{Answer, Fault},
-    shared::{App, shielded},
+    shared::App,
 };
 use axum::{Json, extract::State, http::StatusCode};
 use holdfast_model::{
@@ -47,7 +47,7 @@ pub(super) async fn snapshot_get(State(app): State<App>, Named(id): Named<String
     params(("id" = String, Path, description = "Snapshot id or a unique beginning")),
     responses((status = 204, description = "Forgotten")))]
 pub(super) async fn snapshot_forget(State(app): State<App>, Named(id): Named<String>) -> Result<StatusCode, Fault> {
-    shielded(async move { app.appliance.snapshot_forget(&id).await }).await?;
+    app.appliance.snapshot_forget(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -65,5 +65,5 @@ pub(super) async fn restore_start(
     State(app): State<App>,
     Body(request): Body<RestoreRequest>,
 ) -> Result<Accepted<JobView>, Fault> {
-    Ok(Accepted(shielded(async move { app.appliance.restore(request).await }).await?))
+    Ok(Accepted(app.appliance.restore(request).await?))
 }
