@@ -1,4 +1,5 @@
 //! The whole room on a real repository: doubles stand in for hosts and buckets alone.
 
 mod control;
+mod walk;
 mod world;

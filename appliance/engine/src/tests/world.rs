@@ -146,7 +146,8 @@ impl Shipping for Shipper {
 
 /// Waits until `ready` says so, or fails the test.
 pub async fn until<F: AsyncFnMut() -> bool>(what: &str, mut ready: F) {
-    for _ in 0..500 {
+    // A real engine takes ten seconds to stop a process that does not listen.
+    for _ in 0..3000 {
         if ready().await {
             return;
         }
