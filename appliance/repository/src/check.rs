@@ -1,8 +1,327 @@
-//! stub
-use crate::{Meter, inner::Inner};
-use holdfast_model::{Result, view::CheckView};
+//! Verifying both tiers and mending one from the other.
+//!
+//! Invariants: nothing is called good that was not looked at; what is mended is told as a note, what
+//! is lost as an error that names the snapshots; a mended object is verified before it is written.
+
+use crate::{
+    Meter,
+    fetch::verify,
+    inner::Inner,
+    layout,
+    prune::unreadable_snapshots,
+    state::PackNo,
+};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use holdfast_chunk::ObjectKind;
+use holdfast_model::{Error, Kind, Problem, Result, view::CheckView};
 use holdfast_runtime::Stop;
-use std::sync::Arc;
+use holdfast_storage::{PutMode, Store};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+};
+
+/// Packs verified at once: each takes up to two packs of memory.
+const AT_ONCE: usize = 2;
+
+/// How a copy of an object was found.
+enum Copy {
+    Good(Bytes),
+    Bad,
+    Absent,
+}
+
+struct Report {
+    view: Mutex<CheckView>,
+}
+
+impl Report {
+    fn with(&self, change: impl FnOnce(&mut CheckView)) {
+        change(&mut self.view.lock().expect("no holder panics"));
+    }
+    fn problem(&self, problem: Problem) {
+        self.with(|view| view.problems.push(problem));
+    }
+    fn healed(&self, code: &str, subject: &str, text: String) {
+        self.with(|view| {
+            view.healed += 1;
+            view.problems.push(Problem::note(code, subject, text));
+        });
+    }
+}
+
 impl Inner {
-    pub(crate) async fn check(&self, _r: bool, _m: Option<Arc<dyn Meter>>, _s: &Stop) -> Result<CheckView> { Ok(CheckView::default()) }
+    pub(crate) async fn check(
+        self: &Arc<Self>,
+        read_data: bool,
+        meter: Option<Arc<dyn Meter>>,
+        stop: &Stop,
+    ) -> Result<CheckView> {
+        let _no_prune = self.gate.read().await;
+        let report = Report { view: Mutex::default() };
+        self.compare_listings(&report).await?;
+        self.check_small(&report).await?;
+        if read_data {
+            let packs: Vec<PackNo> =
+                self.read().index.packs().filter(|(_, info)| info.present()).map(|(number, _)| number).collect();
+            let (report, meter) = (&report, &meter);
+            let mut checked = stream::iter(packs)
+                .map(|pack| async move { self.check_pack(pack, report, meter.as_deref()).await })
+                .buffer_unordered(AT_ONCE);
+            while let Some(result) = checked.next().await {
+                result?;
+                if stop.is_cancelled() {
+                    return Err(Error::new(Kind::Stopped, "check.stopped", "the check was stopped before its end"));
+                }
+            }
+        }
+        self.name_damaged_snapshots(&report);
+        let mut view = report.view.into_inner().expect("no holder panics");
+        view.problems.append(&mut self.write().notes);
+        Ok(view)
+    }
+
+    /// Presence and sizes, in both tiers.
+    async fn compare_listings(self: &Arc<Self>, report: &Report) -> Result<()> {
+        let cache = sizes(&*self.cache).await?;
+        let bucket = match self.bucket() {
+            Some(bucket) => Some(sizes(&*bucket).await?),
+            None => None,
+        };
+        let packs: Vec<(PackNo, crate::state::PackInfo)> =
+            self.read().index.packs().map(|(number, info)| (number, info.clone())).collect();
+        for (number, info) in packs {
+            let key = info.key();
+            if info.cached {
+                report.with(|view| view.packs_cache += 1);
+                if cache.get(&key) != Some(&info.name.size) {
+                    self.lost_in_cache(number, report).await?;
+                }
+            }
+            let Some(bucket) = bucket.as_ref().filter(|_| info.acked) else { continue };
+            report.with(|view| view.packs_bucket += 1);
+            if bucket.get(&key) != Some(&info.name.size) {
+                self.forget_ack(&key);
+                self.lost_in_bucket(number, report).await?;
+            }
+        }
+        let Some(bucket) = bucket else { return Ok(()) };
+        let small: Vec<(String, u64)> = {
+            let state = self.read();
+            state.small.iter().filter(|(_, s)| s.acked).map(|(key, s)| (key.clone(), s.size)).collect()
+        };
+        for (key, size) in small.into_iter().filter(|(key, size)| bucket.get(key) != Some(size)) {
+            self.forget_ack(&key);
+            self.resend(&key, size, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn lost_in_cache(self: &Arc<Self>, pack: PackNo, report: &Report) -> Result<()> {
+        let info = self.read().index.pack(pack).clone();
+        self.write().index.pack_mut(pack).cached = false;
+        if !info.acked || self.bucket().is_none() {
+            // Named with its snapshots at the end.
+            return Ok(());
+        }
+        match self.pack_from_bucket(pack).await {
+            Ok(bytes) => self.mend_cache(pack, bytes, "pack.missing", report).await,
+            Err(error) if error.kind() == Kind::Corrupt => {
+                report.problem(Problem::from_error(info.key(), &error));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn mend_cache(&self, pack: PackNo, bytes: Bytes, code: &str, report: &Report) -> Result<()> {
+        let key = self.read().index.pack(pack).key();
+        self.cache.put(&key, bytes, PutMode::Replace).await?;
+        self.write().index.pack_mut(pack).cached = true;
+        self.shelf.drop_pack(pack);
+        report.healed(code, &key, "a pack of the cache was bad or gone and was replaced from the bucket".into());
+        Ok(())
+    }
+
+    async fn lost_in_bucket(self: &Arc<Self>, pack: PackNo, report: &Report) -> Result<()> {
+        let info = self.read().index.pack(pack).clone();
+        if !info.cached {
+            return Ok(());
+        }
+        match self.cache.get(&info.key()).await {
+            Ok(bytes) => match verify(info.name.id, bytes).await {
+                Ok(bytes) => self.mend_bucket(pack, bytes, "pack.missing", report).await,
+                Err(_) => Ok(()),
+            },
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn mend_bucket(&self, pack: PackNo, bytes: Bytes, code: &str, report: &Report) -> Result<()> {
+        let Some(bucket) = self.bucket() else { return Ok(()) };
+        let (key, size) = (self.read().index.pack(pack).key(), bytes.len() as u64);
+        match bucket.put(&key, bytes, PutMode::Replace).await {
+            Ok(()) => {
+                self.remember_ack(&key, size);
+                let text = "a pack of the bucket was bad or gone and was sent again from the cache";
+                report.healed(code, &key, text.into());
+            }
+            Err(error) => report.problem(Problem::from_error(key, &error)),
+        }
+        Ok(())
+    }
+
+    async fn resend(&self, key: &str, size: u64, report: &Report) -> Result<()> {
+        let (Some(bucket), Ok(bytes)) = (self.bucket(), self.cache.get(key).await) else {
+            report.problem(Problem::error("object.missing", key, "the bucket lost this object and the cache has no copy"));
+            return Ok(());
+        };
+        match bucket.put(key, bytes, PutMode::Replace).await {
+            Ok(()) => {
+                self.remember_ack(key, size);
+                report.healed("object.missing", key, "the bucket had lost this object; it was sent again".into());
+            }
+            Err(error) => report.problem(Problem::from_error(key, &error)),
+        }
+        Ok(())
+    }
+
+    /// Snapshots and reach lists are opened in both tiers.
+    async fn check_small(self: &Arc<Self>, report: &Report) -> Result<()> {
+        let keys: Vec<(String, ObjectKind)> = {
+            let state = self.read();
+            let ids = state.snapshots.keys();
+            let both = |id| {
+                [(layout::snapshot_key(id), ObjectKind::Snapshot), (layout::reach_key(id), ObjectKind::Reach)]
+            };
+            ids.flat_map(both).collect()
+        };
+        report.with(|view| view.snapshots = keys.len() as u64 / 2);
+        for (key, kind) in keys {
+            let cached = self.small_copy(&*self.cache, &key, kind).await?;
+            let in_bucket = match self.bucket().filter(|_| self.read().is_acked(&key)) {
+                Some(bucket) => self.small_copy(&*bucket, &key, kind).await?,
+                None => Copy::Absent,
+            };
+            self.reconcile_small(&key, cached, in_bucket, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn reconcile_small(&self, key: &str, cached: Copy, in_bucket: Copy, report: &Report) -> Result<()> {
+        match (cached, in_bucket) {
+            (Copy::Good(bytes), Copy::Bad) => {
+                self.forget_ack(key);
+                self.resend(key, bytes.len() as u64, report).await
+            }
+            (Copy::Bad | Copy::Absent, Copy::Good(bytes)) => {
+                self.take_in(key, bytes).await?;
+                report.healed("object.corrupt", key, "the cache's copy was bad or gone and was replaced".into());
+                Ok(())
+            }
+            (Copy::Bad | Copy::Absent, _) => {
+                report.problem(Problem::error("object.corrupt", key, "no tier has a good copy of this object"));
+                Ok(())
+            }
+            (Copy::Good(_), _) => Ok(()),
+        }
+    }
+
+    async fn small_copy(&self, store: &dyn Store, key: &str, kind: ObjectKind) -> Result<Copy> {
+        match store.get(key).await {
+            Ok(bytes) => Ok(match self.envelope().open(kind, key, &bytes) {
+                Ok(_) => Copy::Good(bytes),
+                Err(_) => Copy::Bad,
+            }),
+            Err(error) if error.kind() == Kind::NotFound => Ok(Copy::Absent),
+            Err(error) if error.kind() == Kind::Corrupt => Ok(Copy::Bad),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a pack in both tiers.
+    async fn check_pack(self: &Arc<Self>, pack: PackNo, report: &Report, meter: Option<&dyn Meter>) -> Result<()> {
+        let info = self.read().index.pack(pack).clone();
+        let key = info.key();
+        let cached = match info.cached {
+            true => self.pack_copy(&*self.cache, pack, report, meter).await?,
+            false => Copy::Absent,
+        };
+        let in_bucket = match self.bucket().filter(|_| info.acked) {
+            Some(bucket) => self.pack_copy(&*bucket, pack, report, meter).await?,
+            None => Copy::Absent,
+        };
+        match (cached, in_bucket) {
+            (Copy::Good(bytes), Copy::Bad) => {
+                self.forget_ack(&key);
+                self.mend_bucket(pack, bytes, "pack.corrupt", report).await
+            }
+            (Copy::Bad, Copy::Good(bytes)) => self.mend_cache(pack, bytes, "pack.corrupt", report).await,
+            (Copy::Good(_), _) | (Copy::Absent, Copy::Good(_)) => Ok(()),
+            (Copy::Bad | Copy::Absent, _) => {
+                self.write().index.pack_mut(pack).cached = false;
+                self.forget_ack(&key);
+                report.problem(
+                    Problem::error("pack.corrupt", &key, "a pack is damaged and no tier has a good copy")
+                        .advice("back the apps up again: what is still on their hosts is stored anew"),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    async fn pack_copy(
+        &self,
+        store: &dyn Store,
+        pack: PackNo,
+        report: &Report,
+        meter: Option<&dyn Meter>,
+    ) -> Result<Copy> {
+        let info = self.read().index.pack(pack).clone();
+        let bytes = match store.get(&info.key()).await {
+            Ok(bytes) => bytes,
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Corrupt) => return Ok(Copy::Bad),
+            Err(error) => return Err(error),
+        };
+        let size = bytes.len() as u64;
+        report.with(|view| view.bytes_read += size);
+        if let Some(meter) = meter {
+            meter.moved(size);
+        }
+        Ok(verify(info.name.id, bytes).await.map_or(Copy::Bad, Copy::Good))
+    }
+
+    /// Says which snapshots cannot be restored, and for want of what.
+    fn name_damaged_snapshots(&self, report: &Report) {
+        let state = self.read();
+        let mut damaged = BTreeMap::new();
+        for (id, held) in &state.snapshots {
+            let lost = held.reach.iter().filter(|pack| !state.index.pack(**pack).present());
+            let lost: Vec<String> = lost.map(|pack| state.index.pack(*pack).name.id.short()).collect();
+            if !lost.is_empty() {
+                damaged.insert(id.clone(), (held.snapshot.app.clone(), lost));
+            }
+        }
+        for (id, (app, lost)) in damaged {
+            let text = format!(
+                "snapshot {id} of {app} cannot be restored completely: {} of its packs are lost ({})",
+                lost.len(),
+                lost[..lost.len().min(5)].join(", ")
+            );
+            report.problem(
+                Problem::error("snapshot.damaged", id.as_str(), text)
+                    .advice("back the app up again; then forget this snapshot"),
+            );
+        }
+        for id in unreadable_snapshots(&state) {
+            let text = format!("snapshot {id} cannot be read in any tier that could be asked");
+            report.problem(Problem::error("snapshot.damaged", id.as_str(), text));
+        }
+    }
+}
+
+async fn sizes(store: &dyn Store) -> Result<HashMap<String, u64>> {
+    Ok(store.list("").await?.into_iter().map(|object| (object.key, object.size)).collect())
 }

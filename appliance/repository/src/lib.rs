@@ -100,7 +100,9 @@ pub struct Repository {
 /// A snapshot with its tiers.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// The snapshot.
     pub snapshot: Arc<Snapshot>,
+    /// Where it can be restored from.
     pub state: TierState,
 }
 
@@ -120,7 +122,9 @@ pub struct ReadCost {
 /// Size of a tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TierUse {
+    /// Bytes of all objects.
     pub bytes: u64,
+    /// Packs.
     pub packs: u64,
     /// Snapshots complete in this tier.
     pub snapshots: u32,
@@ -148,7 +152,9 @@ pub enum Stage {
 pub struct ShipItem {
     /// The same key in both tiers.
     pub key: String,
+    /// Bytes.
     pub size: u64,
+    /// When it may go.
     pub stage: Stage,
     /// The snapshot it is shipped for.
     pub snapshot: Option<SnapshotId>,
@@ -161,7 +167,9 @@ pub struct PrunePlan {
     pub forget: Vec<SnapshotId>,
     /// Packs that nothing needs afterwards.
     pub packs: Vec<PackId>,
+    /// Bytes of them in the cache.
     pub cache_bytes: u64,
+    /// Bytes of them in the bucket.
     pub bucket_bytes: u64,
     /// Dead bytes in packs that stay.
     pub held_bytes: u64,
@@ -170,10 +178,15 @@ pub struct PrunePlan {
 /// What prune did.
 #[derive(Clone, Debug, Default)]
 pub struct PruneOutcome {
+    /// Snapshots forgotten.
     pub snapshots: u64,
+    /// Packs deleted from every tier that held them.
     pub packs: u64,
+    /// Bytes freed in the cache.
     pub cache_bytes: u64,
+    /// Bytes freed in the bucket.
     pub bucket_bytes: u64,
+    /// What could not be done.
     pub problems: Vec<holdfast_model::Problem>,
 }
 
@@ -200,6 +213,7 @@ impl Repository {
     ) -> Result<Repository> {
         Ok(Repository { inner: bucket::recover(parts, bucket, key, device_key).await? })
     }
+    /// The repository's id.
     pub fn id(&self) -> RepositoryId {
         self.inner.id
     }
@@ -213,9 +227,11 @@ impl Repository {
     pub async fn attach_bucket(&self, bucket: Arc<dyn Store>) -> Result<()> {
         self.inner.attach(bucket).await
     }
+    /// Lets the bucket go; what it acknowledged stays known.
     pub fn detach_bucket(&self) {
         self.inner.detach();
     }
+    /// Whether a bucket is attached.
     pub fn has_bucket(&self) -> bool {
         self.inner.bucket().is_some()
     }
@@ -280,7 +296,7 @@ impl Repository {
 
     /// Plans to forget these snapshots and to free what nothing needs then.
     pub async fn prune_plan(&self, forget: Vec<SnapshotId>) -> Result<PrunePlan> {
-        self.inner.prune_plan(forget)
+        self.inner.prune_plan(forget).await
     }
     /// Carries a plan out; waits for running sessions, new ones wait for it.
     pub async fn prune(&self, plan: PrunePlan, stop: &Stop) -> Result<PruneOutcome> {
@@ -290,9 +306,11 @@ impl Repository {
     pub async fn check(&self, read_data: bool, meter: Option<Arc<dyn Meter>>, stop: &Stop) -> Result<CheckView> {
         self.inner.check(read_data, meter, stop).await
     }
+    /// What the cache holds.
     pub fn cache_use(&self) -> TierUse {
         self.inner.cache_use()
     }
+    /// What the bucket holds, as far as it was acknowledged or listed.
     pub fn bucket_use(&self) -> TierUse {
         self.inner.bucket_use()
     }

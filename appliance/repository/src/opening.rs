@@ -185,7 +185,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn read_segment(&self, key: &str) -> Result<Segment> {
+    pub(crate) async fn read_segment(&self, key: &str) -> Result<Segment> {
         let bytes = self.get_small(key).await?;
         Segment::decode(&self.envelope().open(ObjectKind::Segment, "", &bytes)?)
     }
@@ -282,7 +282,7 @@ impl Inner {
         let mut reach = BTreeSet::new();
         for chunk in snapshot.streams().flat_map(|stream| &stream.recipe) {
             let recipe = self.open_recipe(chunk, From::Auto).await?;
-            let mut state = self.write();
+            let state = self.read();
             let packs: BTreeSet<_> = recipe.packs().map(|placed| placed.pack).chain([chunk.pack]).collect();
             reach.extend(packs.into_iter().filter_map(|id| state.index.number(&id)));
         }

@@ -1,8 +1,363 @@
-//! stub
-use crate::{PruneOutcome, PrunePlan, inner::Inner};
-use holdfast_model::{Result, SnapshotId};
+//! Forgetting snapshots and freeing what nothing needs then, in both tiers.
+//!
+//! Order for safety at every point: tombstone, snapshot, reach list; a superseding index segment; then
+//! packs; the bucket before the cache. Invariants: what a remaining snapshot needs is never deleted; packs
+//! leave the bucket only after every snapshot that needed them has left it; run again, it goes on where it stopped.
+
+use crate::{
+    PruneOutcome, PrunePlan,
+    inner::Inner,
+    layout,
+    segment::Segment,
+    state::{PackNo, State},
+};
+use bytes::Bytes;
+use holdfast_chunk::ObjectKind;
+use holdfast_model::{Error, Kind, PackId, Problem, Result, SegmentId, SnapshotId};
 use holdfast_runtime::Stop;
+use holdfast_storage::{PutMode, Store};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+
+/// The work of one prune.
+struct Work {
+    /// The bucket, while it obeys.
+    bucket: Option<Arc<dyn Store>>,
+    outcome: PruneOutcome,
+}
+
+impl Work {
+    /// The bucket refused or failed: named once, and left alone for the rest of this run.
+    fn give_up_bucket(&mut self, what: &str, error: &Error) {
+        let Some(bucket) = self.bucket.take() else { return };
+        let text = format!("{what} could not be removed from the bucket; the cache was pruned: {}", error.chain());
+        self.outcome.problems.push(
+            Problem::warning(error.code(), bucket.place(), text)
+                .advice("prune again when the bucket can be written, or give the appliance a key that may delete"),
+        );
+    }
+
+    /// Deletes in the bucket; the answer is whether the object is gone there.
+    async fn delete(&mut self, inner: &Inner, key: &str) -> bool {
+        let Some(bucket) = self.bucket.clone() else { return !acked(&inner.read(), key) };
+        match bucket.delete(key).await {
+            Ok(()) => {
+                inner.forget_ack(key);
+                true
+            }
+            Err(error) => {
+                self.give_up_bucket(key, &error);
+                false
+            }
+        }
+    }
+}
+
 impl Inner {
-    pub(crate) fn prune_plan(&self, _f: Vec<SnapshotId>) -> Result<PrunePlan> { Ok(PrunePlan::default()) }
-    pub(crate) async fn prune(&self, _p: PrunePlan, _s: &Stop) -> Result<PruneOutcome> { Ok(PruneOutcome::default()) }
+    /// Plans; changes nothing.
+    pub(crate) async fn prune_plan(self: &Arc<Self>, forget: Vec<SnapshotId>) -> Result<PrunePlan> {
+        let dead = {
+            let state = self.read();
+            if let Some(unknown) = forget.iter().find(|id| !state.snapshots.contains_key(*id)) {
+                return Err(Error::not_found("snapshot.missing", format!("there is no snapshot {unknown}")));
+            }
+            nothing_unreadable(&state)?;
+            let gone: HashSet<&SnapshotId> = forget.iter().collect();
+            dead_packs(&state, &gone)
+        };
+        let held_bytes = self.held_bytes(&forget, &dead).await;
+        let state = self.read();
+        let infos: Vec<_> = dead.iter().map(|pack| state.index.pack(*pack)).collect();
+        Ok(PrunePlan {
+            forget,
+            packs: infos.iter().map(|info| info.name.id).collect(),
+            cache_bytes: infos.iter().filter(|info| info.cached).map(|info| info.name.size).sum(),
+            bucket_bytes: infos.iter().filter(|info| info.acked).map(|info| info.name.size).sum(),
+            held_bytes,
+        })
+    }
+
+    /// Carries a plan out.
+    pub(crate) async fn prune(self: &Arc<Self>, plan: PrunePlan, stop: &Stop) -> Result<PruneOutcome> {
+        let _alone = self.gate.write().await;
+        let _no_commit = self.commits.lock().await;
+        nothing_unreadable(&self.read())?;
+        let mut work = Work { bucket: self.bucket(), outcome: PruneOutcome::default() };
+        for id in &plan.forget {
+            if self.read().snapshots.contains_key(id) {
+                self.bury(id, &mut work).await?;
+                work.outcome.snapshots += 1;
+            }
+        }
+        let bucket_is_clean = self.sweep_leftovers(&mut work).await?;
+        let planned: HashSet<PackId> = plan.packs.into_iter().collect();
+        let dead: Vec<PackNo> = {
+            let state = self.read();
+            let dead = dead_packs(&state, &HashSet::new());
+            dead.into_iter().filter(|pack| planned.contains(&state.index.pack(*pack).name.id)).collect()
+        };
+        if !bucket_is_clean {
+            // A snapshot that is still visible in the bucket must stay restorable from it (law L1).
+            work.bucket = None;
+        }
+        self.supersede(&dead, &mut work).await?;
+        self.sweep_segments(&mut work).await?;
+        self.delete_packs(&dead, &mut work, stop).await?;
+        self.sweep_settings(&mut work).await?;
+        Ok(work.outcome)
+    }
+
+    /// Tombstone first: from then on the snapshot is gone whatever happens.
+    async fn bury(self: &Arc<Self>, id: &SnapshotId, work: &mut Work) -> Result<()> {
+        let key = layout::tombstone_key(id);
+        let sealed = Bytes::from(self.envelope().seal(
+            ObjectKind::Tombstone,
+            &key,
+            self.clock.now().to_string().as_bytes(),
+        )?);
+        self.put_small(&key, sealed.clone(), PutMode::Replace).await?;
+        if let Some(bucket) = &work.bucket {
+            match bucket.put(&key, sealed.clone(), PutMode::Replace).await {
+                Ok(()) => self.remember_ack(&key, sealed.len() as u64),
+                Err(error) => work.give_up_bucket(&key, &error),
+            }
+        }
+        self.write().snapshots.remove(id);
+        Ok(())
+    }
+
+    /// Removes snapshots and reach lists that are buried, and reach lists whose snapshot never came.
+    /// The answer is whether the bucket shows no buried snapshot any more.
+    async fn sweep_leftovers(self: &Arc<Self>, work: &mut Work) -> Result<bool> {
+        let buried: Vec<SnapshotId> =
+            self.keys_of(layout::TOMBSTONES).iter().filter_map(|key| layout::snapshot_of(key)).collect();
+        let mut clean = true;
+        for id in buried {
+            let mut gone = true;
+            for key in [layout::snapshot_key(&id), layout::reach_key(&id)] {
+                let removed = work.delete(self, &key).await;
+                gone &= removed;
+                self.delete_cached(&key).await?;
+            }
+            clean &= gone;
+            let tombstone = layout::tombstone_key(&id);
+            if gone && work.delete(self, &tombstone).await {
+                self.delete_cached(&tombstone).await?;
+            }
+        }
+        let orphans: Vec<String> = {
+            let state = self.read();
+            let reaches = state.small.keys().filter(|key| key.starts_with(layout::REACHES));
+            let orphans = reaches.filter(|key| {
+                layout::snapshot_of(key).is_none_or(|id| !state.small.contains_key(&layout::snapshot_key(&id)))
+            });
+            orphans.cloned().collect()
+        };
+        for key in orphans {
+            work.delete(self, &key).await;
+            self.delete_cached(&key).await?;
+        }
+        Ok(clean)
+    }
+
+    /// Deletes a small object from the cache and forgets it if no tier holds it.
+    async fn delete_cached(&self, key: &str) -> Result<()> {
+        self.cache.delete(key).await?;
+        let mut state = self.write();
+        state.set_cached(key, false);
+        if !state.is_acked(key) {
+            state.small.remove(key);
+        }
+        Ok(())
+    }
+
+    /// Replaces index segments that name dead packs.
+    async fn supersede(self: &Arc<Self>, dead: &[PackNo], work: &mut Work) -> Result<()> {
+        let dead: HashSet<PackNo> = dead.iter().copied().collect();
+        let affected: BTreeMap<String, bool> = {
+            let state = self.read();
+            let affected = state.segments.iter().filter(|(_, packs)| packs.iter().any(|pack| dead.contains(pack)));
+            affected.map(|(key, packs)| (key.clone(), packs.iter().any(|pack| !dead.contains(pack)))).collect()
+        };
+        if affected.is_empty() {
+            return Ok(());
+        }
+        let mut replaced_in_bucket = true;
+        if affected.values().any(|survivors| *survivors) {
+            let segment = self.without(&dead, affected.keys()).await?;
+            let id = self.put_segment(&segment).await?;
+            replaced_in_bucket = self.ship_segment(&layout::segment_key(&id), work).await;
+        }
+        for key in affected.keys() {
+            if replaced_in_bucket {
+                work.delete(self, key).await;
+            }
+            self.write().segments.remove(key);
+            self.delete_cached(key).await?;
+        }
+        Ok(())
+    }
+
+    /// Segments that are void but still lie somewhere; those that replace them go to the bucket first.
+    async fn sweep_segments(self: &Arc<Self>, work: &mut Work) -> Result<()> {
+        let (unshipped, void): (Vec<String>, Vec<String>) = {
+            let state = self.read();
+            let shippable = |packs: &[PackNo]| packs.iter().all(|pack| state.index.pack(*pack).acked);
+            let live = state.segments.iter().filter(|(key, packs)| !state.is_acked(key) && shippable(packs));
+            let unshipped = live.map(|(key, _)| key.clone()).collect();
+            let all = state.small.keys().filter(|key| key.starts_with(layout::SEGMENTS));
+            (unshipped, all.filter(|key| !state.segments.contains_key(*key)).cloned().collect())
+        };
+        for key in void.iter().take(1).flat_map(|_| &unshipped) {
+            self.ship_segment(key, work).await;
+        }
+        for key in void {
+            work.delete(self, &key).await;
+            self.delete_cached(&key).await?;
+        }
+        Ok(())
+    }
+
+    async fn without(&self, dead: &HashSet<PackNo>, keys: impl Iterator<Item = &String>) -> Result<Segment> {
+        let mut segment = Segment::default();
+        for key in keys {
+            let old = self.read_segment(key).await?;
+            segment.supersedes.extend(key[layout::SEGMENTS.len()..].parse::<SegmentId>().ok());
+            let state = self.read();
+            let survives =
+                |id: &PackId| state.index.number(id).is_some_and(|number| !dead.contains(&number) && state.index.pack(number).present());
+            segment.packs.extend(old.packs.into_iter().filter(|pack| survives(&pack.name.id)));
+        }
+        Ok(segment)
+    }
+
+    /// The bucket gets the new segment before the old ones go; only if it had one of them at all.
+    async fn ship_segment(&self, key: &str, work: &mut Work) -> bool {
+        let Some(bucket) = work.bucket.clone() else { return false };
+        let shipped = async {
+            let bytes = self.cache.get(key).await?;
+            let size = bytes.len() as u64;
+            bucket.put(key, bytes, PutMode::Once).await?;
+            Ok::<_, Error>(size)
+        };
+        match shipped.await {
+            Ok(size) => {
+                self.remember_ack(key, size);
+                true
+            }
+            Err(error) => {
+                work.give_up_bucket(key, &error);
+                false
+            }
+        }
+    }
+
+    async fn delete_packs(self: &Arc<Self>, dead: &[PackNo], work: &mut Work, stop: &Stop) -> Result<()> {
+        let mut forgotten = Vec::new();
+        for pack in dead {
+            if stop.is_cancelled() {
+                let text = "the prune was stopped; the next one goes on where it ended";
+                work.outcome.problems.push(Problem::note("prune.stopped", "prune", text));
+                break;
+            }
+            let info = self.read().index.pack(*pack).clone();
+            let key = info.key();
+            let gone = work.delete(self, &key).await;
+            if gone && info.acked {
+                work.outcome.bucket_bytes += info.name.size;
+            }
+            self.cache.delete(&key).await?;
+            self.write().index.pack_mut(*pack).cached = false;
+            if info.cached {
+                work.outcome.cache_bytes += info.name.size;
+            }
+            self.shelf.drop_pack(*pack);
+            if gone {
+                work.outcome.packs += 1;
+                forgotten.push(*pack);
+            }
+        }
+        let mut state = self.write();
+        let gone: HashSet<PackId> = forgotten.iter().map(|pack| state.index.pack(*pack).name.id).collect();
+        state.unlisted.retain(|pack| !gone.contains(&pack.name.id));
+        state.index.forget(&forgotten);
+        Ok(())
+    }
+
+    /// Settings documents older than the newest leave the bucket.
+    async fn sweep_settings(&self, work: &mut Work) -> Result<()> {
+        for key in self.keys_of(layout::SETTINGS).iter().rev().skip(2) {
+            if work.delete(self, key).await {
+                self.delete_cached(key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Dead bytes in packs that stay, as far as recipes can be read; a number for people, never for deleting.
+    async fn held_bytes(self: &Arc<Self>, forget: &[SnapshotId], dead: &[PackNo]) -> u64 {
+        let kept: Vec<_> = {
+            let state = self.read();
+            let kept = state.snapshots.iter().filter(|(id, _)| !forget.contains(id));
+            kept.map(|(_, held)| Arc::clone(&held.snapshot)).collect()
+        };
+        let mut recipes = HashSet::new();
+        let mut chunks = HashSet::new();
+        let mut used: BTreeMap<PackId, u64> = BTreeMap::new();
+        for chunk in kept.iter().flat_map(|snapshot| snapshot.streams()).flat_map(|stream| &stream.recipe) {
+            if !recipes.insert(chunk.id) {
+                continue;
+            }
+            *used.entry(chunk.pack).or_default() += u64::from(chunk.sealed);
+            let Ok(recipe) = self.open_recipe(chunk, holdfast_model::view::From::Cache).await else { return 0 };
+            for placed in recipe.packs() {
+                if chunks.insert(placed.id) {
+                    *used.entry(placed.pack).or_default() += u64::from(placed.sealed);
+                }
+            }
+        }
+        let dead: BTreeSet<PackNo> = dead.iter().copied().collect();
+        let state = self.read();
+        let staying = state.index.packs().filter(|(number, info)| info.present() && !dead.contains(number));
+        staying.map(|(_, info)| info.name.size.saturating_sub(used.get(&info.name.id).copied().unwrap_or(0))).sum()
+    }
+}
+
+/// Packs of some tier that no snapshot needs, but those in `gone`.
+fn dead_packs(state: &State, gone: &HashSet<&SnapshotId>) -> Vec<PackNo> {
+    let kept = state.snapshots.iter().filter(|(id, _)| !gone.contains(id));
+    let live: HashSet<PackNo> = kept.flat_map(|(_, held)| held.reach.iter().copied()).collect();
+    let packs = state.index.packs().filter(|(number, info)| info.present() && !live.contains(number));
+    packs.map(|(number, _)| number).collect()
+}
+
+/// What cannot be read cannot be judged: nothing is deleted while a snapshot's needs are unknown.
+fn nothing_unreadable(state: &State) -> Result<()> {
+    let unreadable = unreadable_snapshots(state);
+    match unreadable.first() {
+        None => Ok(()),
+        Some(id) => Err(Error::new(
+            Kind::Refused,
+            "prune.unsafe",
+            format!("snapshot {id} cannot be read, so nobody can tell which data it needs; nothing is deleted"),
+        )
+        .advice("run a check with the bucket attached; it brings the good copy back")),
+    }
+}
+
+/// Snapshot objects that some tier holds, that are not buried and that could not be read.
+pub(crate) fn unreadable_snapshots(state: &State) -> Vec<SnapshotId> {
+    let keys = state.small.keys().filter(|key| key.starts_with(layout::SNAPSHOTS));
+    let ids = keys.filter_map(|key| layout::snapshot_of(key));
+    ids.filter(|id| !state.snapshots.contains_key(id) && !state.small.contains_key(&layout::tombstone_key(id)))
+        .collect()
+}
+
+fn acked(state: &State, key: &str) -> bool {
+    match layout::parse_pack(key) {
+        Some((_, id)) => state.index.number(&id).is_some_and(|number| state.index.pack(number).acked),
+        None => state.is_acked(key),
+    }
 }

@@ -27,7 +27,6 @@ pub(crate) enum Row {
 }
 
 impl Row {
-    pub(crate) const ALL: [Row; 3] = [Row::Meta, Row::Bundle, Row::Large];
     pub(crate) fn chunk_kind(self) -> ChunkKind {
         match self {
             Row::Meta => ChunkKind::Meta,

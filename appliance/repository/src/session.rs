@@ -4,7 +4,7 @@
 //! and reach list (law L1); a snapshot never names a pack that no tier holds.
 
 use crate::{
-    ByteStream, Meter, StreamKind, ingest,
+    ByteStream, Meter, StreamKind, codec, ingest,
     inner::Inner,
     layout,
     pack::Row,
@@ -235,13 +235,17 @@ impl Desk {
     }
 
     fn encode(&self, draft: &Draft) -> Result<(Vec<u8>, Vec<PackNo>)> {
-        let state = self.inner.read();
         let mut packs = BTreeSet::new();
-        let body = Recipe::encode(draft, |id| {
-            let place = state.index.find(id).ok_or_else(|| self.inner.press.failure())?;
-            packs.extend(state.index.number(&place.pack));
-            Ok(place)
-        })?;
+        let body = {
+            let state = self.inner.read();
+            Recipe::encode(draft, |id| {
+                let place = state.index.find(id).ok_or_else(codec::malformed)?;
+                packs.extend(state.index.number(&place.pack));
+                Ok(place)
+            })
+        };
+        // The press is asked only after the state was let go: it locks in the other order.
+        let body = body.map_err(|_| self.inner.press.failure())?;
         Ok((body, packs.into_iter().collect()))
     }
 }
