@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 const BLOCK: usize = 512;
+/// Largest owner that fits the header's field.
+const OCTAL_LIMIT: u32 = 0o7_777_777;
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum What {
     Directory,
     /// A symbolic link to a target.
     Symlink(String),
+    /// Anything without content, by its type byte (`6` is a fifo).
+    Special(u8),
 }
 
 /// One entry of a tar.
@@ -99,6 +103,7 @@ fn write_entry(out: &mut Vec<u8>, entry: &Entry) {
         What::File(content) => (b'0', "", content),
         What::Directory => (b'5', "", &[]),
         What::Symlink(target) => (b'2', target, &[]),
+        What::Special(kind) => (*kind, "", &[]),
     };
     let path = if kind == b'5' { format!("{}/", entry.path) } else { entry.path.clone() };
     let mut records = Vec::new();
@@ -107,6 +112,10 @@ fn write_entry(out: &mut Vec<u8>, entry: &Entry) {
     }
     if link.len() > 100 {
         pax_record(&mut records, "linkpath", link);
+    }
+    let large = [("uid", entry.uid), ("gid", entry.gid)];
+    for (key, id) in large.into_iter().filter(|(_, id)| *id > OCTAL_LIMIT) {
+        pax_record(&mut records, key, &id.to_string());
     }
     if !records.is_empty() {
         write_header(out, "pax", b'x', "", records.len(), &Entry::file("", ""));
@@ -124,8 +133,8 @@ fn write_header(out: &mut Vec<u8>, path: &str, kind: u8, link: &str, size: usize
     };
     put(0, 100, path.as_bytes());
     put(100, 8, format!("{:07o}\0", entry.mode).as_bytes());
-    put(108, 8, format!("{:07o}\0", entry.uid).as_bytes());
-    put(116, 8, format!("{:07o}\0", entry.gid).as_bytes());
+    put(108, 8, format!("{:07o}\0", entry.uid.min(OCTAL_LIMIT)).as_bytes());
+    put(116, 8, format!("{:07o}\0", entry.gid.min(OCTAL_LIMIT)).as_bytes());
     put(124, 12, format!("{size:011o}\0").as_bytes());
     put(136, 12, format!("{:011o}\0", entry.mtime).as_bytes());
     put(148, 8, b"        ");

@@ -5,6 +5,8 @@
 //! what to do with it.
 
 pub mod archive;
+pub mod conformance;
+pub mod fake;
 mod real;
 
 pub use real::connect;

@@ -64,6 +64,12 @@ impl About<'_> {
         if status == 404 && (says("could not find the file") || says("no such file")) {
             return (Kind::NotFound, "path.not_found".into());
         }
+        // What is missing need not be what the call is about.
+        for what in ["image", "container", "volume", "network"] {
+            if status == 404 && (says(&format!("no such {what}")) || lower.starts_with(&format!("{what} "))) {
+                return (Kind::NotFound, format!("{what}.not_found"));
+            }
+        }
         match status {
             404 => (Kind::NotFound, format!("{}.not_found", self.what)),
             409 => (Kind::Conflict, format!("{}.conflict", self.what)),
@@ -121,6 +127,8 @@ mod tests {
             ),
             (500, "listen tcp4 0.0.0.0:80: bind: address already in use", Kind::Conflict, "port.taken"),
             (403, "Address already in use", Kind::Conflict, "address.taken"),
+            (404, "No such image: x:1", Kind::NotFound, "image.not_found"),
+            (404, "network x not found", Kind::NotFound, "network.not_found"),
             (404, "Could not find the file /x in container web", Kind::NotFound, "path.not_found"),
             (
                 409,
