@@ -57,7 +57,7 @@ impl FakeDocker {
 
     /// Puts a directory on the host, with files below it by relative path.
     pub fn host_directory(&self, path: &str, files: &[(&str, &[u8])]) {
-        let mut tree = Tree::new();
+        let mut tree = Tree::default();
         files.iter().for_each(|(name, content)| tree.put(file(name, content)));
         self.machine().host_paths.insert(path.to_owned(), tree);
     }

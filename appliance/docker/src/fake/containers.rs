@@ -214,7 +214,7 @@ impl Machine {
             let (source, destination) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
             let writable = !fields.next().unwrap_or_default().split(',').any(|option| option == "ro");
             let what = if source.starts_with('/') {
-                self.host_paths.entry(source.to_owned()).or_insert_with(Tree::new);
+                self.host_paths.entry(source.to_owned()).or_default();
                 Mounted::HostPath(source.to_owned())
             } else {
                 Mounted::Volume(self.volume_create(&json!({ "Name": source })))

@@ -99,7 +99,7 @@ impl Machine {
                 "Mountpoint": format!("/var/lib/docker/volumes/{name}/_data"), "Name": name,
                 "Options": body["DriverOpts"], "Scope": "local",
             });
-            self.volumes.insert(name.clone(), Volume { inspect, files: Tree::new() });
+            self.volumes.insert(name.clone(), Volume { inspect, files: Tree::default() });
         }
         name
     }

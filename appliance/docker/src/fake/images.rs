@@ -147,7 +147,7 @@ impl Images {
 
     /// The image's files.
     pub(crate) fn files(&self, id: &str) -> Tree {
-        let mut files = Tree::new();
+        let mut files = Tree::default();
         for diff_id in self.by_id.get(id).into_iter().flat_map(|image| &image.diff_ids) {
             // A layer that is no tar has no files; engines would have refused it.
             files.lay(&tree::read(&self.layers[diff_id]).unwrap_or_default());

@@ -9,17 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 const BLOCK: usize = 512;
 
 /// A file tree. The entry's own path field is kept equal to its key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tree(BTreeMap<String, Entry>);
 
-impl Tree {
-    /// A tree with a root directory.
-    pub(crate) fn new() -> Tree {
-        let mut tree = Tree::default();
-        tree.put(Entry::directory(""));
-        tree
+/// A tree of an empty root directory.
+impl Default for Tree {
+    fn default() -> Tree {
+        Tree(BTreeMap::from([(String::new(), Entry::directory(""))]))
     }
+}
 
+impl Tree {
     /// Puts an entry; missing directories above it are made.
     pub(crate) fn put(&mut self, entry: Entry) {
         let entry = Entry { path: clean(&entry.path), ..entry };
