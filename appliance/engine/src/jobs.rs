@@ -11,7 +11,7 @@ pub use claim::Claim;
 pub use desk::Desk;
 
 use crate::{events::Events, words::lock};
-use desk::INTERRUPTED;
+use desk::interrupted;
 use futures::future::BoxFuture;
 use holdfast_catalog::{Catalog, Table};
 use holdfast_model::{
@@ -81,7 +81,7 @@ impl Jobs {
             if !view.state.is_final() {
                 view.state = JobState::Interrupted;
                 view.ended = Some(clock.now());
-                view.summary = Some(INTERRUPTED.into());
+                view.summary = Some(interrupted(view.kind).into());
                 save(&catalog, &view);
             }
             state.newest = state.newest.max(view.created);
@@ -123,6 +123,14 @@ impl Jobs {
     pub fn list(&self) -> Vec<JobView> {
         let desks: Vec<_> = lock(&self.0.state).all.values().rev().cloned().collect();
         desks.iter().map(|desk| desk.view()).collect()
+    }
+    /// The newest restore to each place, if the end of the appliance cut it short.
+    pub fn cut_restores(&self) -> Vec<JobView> {
+        let mut newest: BTreeMap<String, JobView> = BTreeMap::new();
+        for job in self.list().into_iter().rev().filter(|job| job.kind == JobKind::Restore) {
+            newest.insert(job.subject.clone(), job);
+        }
+        newest.into_values().filter(|job| job.state == JobState::Interrupted).collect()
     }
     /// Those that wait or run, newest first.
     pub fn active(&self) -> Vec<JobView> {

@@ -113,6 +113,15 @@ fn problems(house: &House, facts: &Facts, bucket: &BucketView, space: Space) -> 
                 "They are let go as soon as the host answers; docker unpause or docker start does it by hand.",
             ));
     }
+    for job in house.jobs.cut_restores() {
+        let from = job.snapshot.map(|id| format!(" from {id}")).unwrap_or_default();
+        let words = format!(
+            "the restore of {}{from} was cut short when the appliance ended; it may be incomplete",
+            job.subject
+        );
+        let advice = "Restore it again. Containers that it had set aside keep their data under another name.";
+        problems.push(Problem::error("restore.interrupted", job.subject, words).advice(advice));
+    }
     if facts.settings.kit_confirmed.is_none() {
         let words = "nobody has confirmed that the recovery kit is stored; without it the bucket cannot be read again";
         problems

@@ -1,5 +1,6 @@
 //! The whole room on a real repository: doubles stand in for hosts and buckets alone.
 
 mod control;
+mod trouble;
 mod walk;
 mod world;

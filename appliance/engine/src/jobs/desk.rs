@@ -6,7 +6,7 @@
 use crate::words::lock;
 use holdfast_model::{
     Error, Kind, Moment, Problem, Result, Severity, SnapshotId,
-    job::{JobState, JobView, LogLine},
+    job::{JobKind, JobState, JobView, LogLine},
 };
 use holdfast_repository::Meter;
 use holdfast_runtime::{Clock, Stop};
@@ -184,7 +184,7 @@ impl Desk {
             }
             Err(error) if error.kind() == Kind::Stopped => {
                 view.state = if shutdown { JobState::Interrupted } else { JobState::Cancelled };
-                let why = if shutdown { INTERRUPTED } else { "stopped on request; nothing was committed" };
+                let why = if shutdown { interrupted(view.kind) } else { "stopped on request" };
                 view.summary = Some(why.into());
             }
             Err(error) => {
@@ -225,7 +225,17 @@ impl Desk {
 }
 
 /// What the history says of a job that the end of the appliance cut short.
-pub const INTERRUPTED: &str = "the appliance ended while it ran; what it had committed stays, nothing else does";
+pub fn interrupted(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Restore => {
+            "the appliance ended while it ran; what stands on the host may be incomplete: restore it again"
+        }
+        JobKind::Recover => "the appliance ended while it ran; start the recovery again",
+        JobKind::Backup | JobKind::Check | JobKind::Prune => {
+            "the appliance ended while it ran; what it had committed stays, nothing else does"
+        }
+    }
+}
 
 impl Meter for Desk {
     fn moved(&self, bytes: u64) {

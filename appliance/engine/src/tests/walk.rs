@@ -1,7 +1,10 @@
 //! The whole way of an app: backup, restore, check, prune, schedule, recovery. On the fake engine always,
 //! on a real one with HOLDFAST_REAL_DOCKER=1 (static busybox needed).
 
-use super::world::{World, ended, start_of_time, until};
+use super::{
+    trouble,
+    world::{World, ended, start_of_time, until},
+};
 use crate::{Appliance, scheduler};
 use futures::{StreamExt, stream};
 use holdfast_docker::{
@@ -21,23 +24,23 @@ use holdfast_runtime::{Clock, Stop};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
-const APP: &str = "engineroom";
+pub const APP: &str = "engineroom";
 const OTHER: &str = "engineroom-restore";
 const IMAGE: &str = "engineroom/busy:1";
 const BUCKET: &str = "file:///bucket";
 
 /// An appliance beside a host with one small project on it.
-struct Walk {
-    engine: Arc<dyn Engine>,
-    world: World,
-    place: tempfile::TempDir,
-    clock: Clock,
-    stop: Stop,
-    appliance: Appliance,
+pub struct Walk {
+    pub engine: Arc<dyn Engine>,
+    pub world: World,
+    pub place: tempfile::TempDir,
+    pub clock: Clock,
+    pub stop: Stop,
+    pub appliance: Appliance,
 }
 
 impl Walk {
-    async fn begin(engine: Arc<dyn Engine>) -> Walk {
+    pub async fn begin(engine: Arc<dyn Engine>) -> Walk {
         let (world, place, stop) = (World::default(), tempfile::tempdir().unwrap(), Stop::new());
         world.put_engine("unix:///docker", engine.clone());
         let clock = Clock::manual(start_of_time());
@@ -47,13 +50,13 @@ impl Walk {
         Walk { engine, world, place, clock, stop, appliance }
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.stop.cancel();
         self.appliance.finished().await;
         clear(self.engine.as_ref()).await;
     }
 
-    async fn backup(&self) -> SnapshotView {
+    pub async fn backup(&self) -> SnapshotView {
         let request = BackupRequest { apps: vec![APP.into()], consistency: None };
         let job = self.appliance.backup(request).await.unwrap().remove(0);
         let job = ended(&self.appliance, &job).await;
@@ -64,7 +67,7 @@ impl Walk {
         self.appliance.snapshot(&id).await.unwrap().snapshot
     }
 
-    async fn in_cloud(&self, id: &str) {
+    pub async fn in_cloud(&self, id: &str) {
         until("the snapshot is in the cloud", async || {
             self.appliance.snapshot(id).await.unwrap().snapshot.state.cloud == CloudState::Present
         })
@@ -72,7 +75,7 @@ impl Walk {
     }
 }
 
-async fn build(engine: &dyn Engine) {
+pub async fn build(engine: &dyn Engine) {
     let busybox = std::fs::read("/bin/busybox").unwrap_or_else(|_| vec![7; 100_000]);
     let layer = tar(&[Entry::directory("bin"), Entry::file("bin/busybox", busybox).mode(0o755)]);
     let config = json!({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/busybox", "sleep", "1000"]}});
@@ -81,14 +84,14 @@ async fn build(engine: &dyn Engine) {
     let labels = json!({"com.docker.compose.project": APP});
     engine.volume_create(&json!({"Name": "engineroom_data", "Labels": labels})).await.unwrap();
     engine.network_create(&json!({"Name": "engineroom_net", "Labels": labels})).await.unwrap();
-    let body = json!({"Image": IMAGE, "Cmd": ["/bin/busybox", "sleep", "1000"],
+    let body = json!({"Image": IMAGE, "Cmd": ["/bin/busybox", "sleep", "1000"], "StopSignal": "SIGKILL",
         "Labels": {"com.docker.compose.project": APP, "com.docker.compose.service": "db"},
         "HostConfig": {"Binds": ["engineroom_data:/data"], "NetworkMode": "engineroom_net"}});
     let id = engine.container_create("engineroom-db-1", &body).await.unwrap();
     engine.container_start(&id).await.unwrap();
 }
 
-async fn clear(engine: &dyn Engine) {
+pub async fn clear(engine: &dyn Engine) {
     for found in engine.container_list().await.unwrap() {
         let project = found["Labels"]["com.docker.compose.project"].as_str().unwrap_or_default();
         if project == APP || project == OTHER {
@@ -237,5 +240,7 @@ async fn on_a_real_engine() {
     let Some(engine) = real().await else { return };
     backups_and_restores(engine.clone()).await;
     upkeep(engine.clone()).await;
-    everything_is_lost(engine).await;
+    everything_is_lost(engine.clone()).await;
+    trouble::holds_of_a_crash_are_undone(engine.clone()).await;
+    trouble::host_and_bucket_go_away(engine).await;
 }
