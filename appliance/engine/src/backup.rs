@@ -114,7 +114,11 @@ pub async fn take(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapsh
         Ok(snapshot) => remember(house, desk, wish, snapshot),
         // A person's wish to stop is no failure of the app.
         Err(error) if error.kind() == Kind::Stopped => {}
-        Err(error) => house.memory.failed(&wish.app, house.now(), error.chain()),
+        Err(error) => {
+            house.memory.failed(&wish.app, house.now(), error.chain());
+            // Perhaps the host went away: its watcher finds out now instead of in half a minute.
+            house.hosts.nudge();
+        }
     }
     house.events.apps();
     taken

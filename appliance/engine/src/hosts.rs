@@ -71,8 +71,9 @@ impl Hosts {
         }
         self.changed.notify_waiters();
     }
-    /// Takes all out.
+    /// Takes all out, as if the appliance had just started.
     pub fn clear(&self) {
+        lock(&self.swept).clear();
         let slots = std::mem::take(&mut *lock(&self.slots));
         slots.values().for_each(|slot| slot.stop.cancel());
         self.changed.notify_waiters();

@@ -203,9 +203,14 @@ impl Jobs {
         if let Err(error) = &outcome {
             tracing::warn!(job = %waiting.id, error = ?error, "job failed");
         }
-        desk.end(outcome, self.0.stop.is_cancelled());
-        lock(&self.0.state).running.retain(|(id, _)| *id != waiting.id);
+        {
+            // In one step: who sees the end may ask for the same thing again at once.
+            let mut state = lock(&self.0.state);
+            state.running.retain(|(id, _)| *id != waiting.id);
+            desk.end(outcome, self.0.stop.is_cancelled());
+        }
         self.publish(&desk);
+        self.0.events.apps();
         self.trim();
         self.start_ready();
     }

@@ -18,7 +18,10 @@ use holdfast_model::{
 use holdfast_repository::{Parts, Repository, Unlock};
 use holdfast_runtime::{Clock, Stop};
 use holdfast_storage::DirStore;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// Longest wait for the local host when nothing else can be done.
+const FREE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What it takes to start.
 pub struct Start {
@@ -43,7 +46,13 @@ pub async fn start(start: Start, stop: Stop) -> Result<Arc<House>> {
     let catalog = Arc::new(catalog);
     let cache = Arc::new(DirStore::open(folder.cache())?);
     let parts = || Parts { cache: cache.clone(), catalog: catalog.clone(), clock: start.clock.clone() };
-    let repository = open_or_create(parts, folder.device_key()).await?;
+    let repository = match open_or_create(parts, folder.device_key()).await {
+        Ok(repository) => repository,
+        Err(error) => {
+            free_local(&journal, &start).await;
+            return Err(error);
+        }
+    };
     let settings = settings(&repository, &start).await?;
     let house = Arc::new(House::build(Bricks {
         folder,
@@ -88,6 +97,22 @@ async fn open_or_create(parts: impl Fn() -> Parts, device_key: [u8; 32]) -> Resu
             Repository::create(parts(), device_key).await
         }
         opened => opened,
+    }
+}
+
+/// A repository that does not open must not leave people's containers standing still (law L6): those of
+/// the local host can be let go without it.
+async fn free_local(journal: &Journal, start: &Start) {
+    for held in journal.left_over().into_iter().filter(|held| held.host == start.local_host.name) {
+        let work = async {
+            let engine = start.outside.host(&start.local_host).await?;
+            journal.undo(engine.as_ref(), &held).await
+        };
+        match tokio::time::timeout(FREE_LIMIT, work).await {
+            Ok(Ok(())) => tracing::warn!(app = held.app, "members held since a crash run again"),
+            Ok(Err(error)) => tracing::error!(app = held.app, error = ?error, "members are still held"),
+            Err(_) => tracing::error!(app = held.app, "members are still held: the host does not answer"),
+        }
     }
 }
 

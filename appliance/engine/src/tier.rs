@@ -98,13 +98,10 @@ impl Tier {
     /// How it does.
     pub fn health(&self) -> Health {
         let state = lock(&self.state);
-        let ship = state.shipping.as_ref().map(|shipping| shipping.status()).unwrap_or_default();
-        Health {
-            attached: state.attached,
-            error: ship.error.clone().or_else(|| state.error.clone()),
-            failing_since: state.failing_since,
-            ship,
-        }
+        let ship = state.shipping.as_ref().map(|shipping| shipping.status());
+        // A shipper at work knows best; before it began, the last attempt to attach does.
+        let error = ship.as_ref().map_or_else(|| state.error.clone(), |ship| ship.error.clone());
+        Health { attached: state.attached, error, failing_since: state.failing_since, ship: ship.unwrap_or_default() }
     }
 }
 

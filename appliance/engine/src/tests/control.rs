@@ -1,6 +1,7 @@
 //! Start, settings, hosts, bucket, people, recovery: everything that needs no running app.
 
-use super::world::{Empty, World, ended, start_of_time, until};
+use super::world::{World, ended, start_of_time, until};
+use holdfast_docker::fake::FakeDocker;
 use holdfast_model::{
     Kind, Secret,
     job::JobState,
@@ -14,7 +15,7 @@ const BUCKET: &str = "file:///bucket";
 
 fn world() -> World {
     let world = World::default();
-    world.put_engine("unix:///docker", Arc::new(Empty { id: "engine-1".into() }));
+    world.put_engine("unix:///docker", Arc::new(FakeDocker::new()));
     world
 }
 
@@ -87,7 +88,9 @@ async fn settings_are_written_only_when_they_change() {
 #[tokio::test]
 async fn hosts_come_and_go() {
     let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
-    world.put_engine("tcp://attic:2376", Arc::new(Empty { id: "engine-1".into() }));
+    let one: Arc<FakeDocker> = Arc::new(FakeDocker::new());
+    world.put_engine("unix:///docker", one.clone());
+    world.put_engine("tcp://attic:2376", one);
     let appliance = world.start(place.path(), None, clock(), &stop).await.unwrap();
     let error = appliance.host_add(host("local", "unix:///other")).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Conflict, "host.exists"));

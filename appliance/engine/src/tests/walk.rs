@@ -10,6 +10,7 @@ use futures::{StreamExt, stream};
 use holdfast_docker::{
     Engine,
     archive::{Entry, image, tar},
+    fake::FakeDocker,
 };
 use holdfast_model::{
     Kind,
@@ -226,6 +227,21 @@ async fn everything_is_lost(engine: Arc<dyn Engine>) {
     appliance.finished().await;
     drop(walk.place);
     clear(engine.as_ref()).await;
+}
+
+#[tokio::test]
+async fn backups_and_restores_on_the_fake() {
+    backups_and_restores(Arc::new(FakeDocker::new())).await;
+}
+
+#[tokio::test]
+async fn upkeep_on_the_fake() {
+    upkeep(Arc::new(FakeDocker::new())).await;
+}
+
+#[tokio::test]
+async fn everything_is_lost_on_the_fake() {
+    everything_is_lost(Arc::new(FakeDocker::new())).await;
 }
 
 async fn real() -> Option<Arc<dyn Engine>> {

@@ -2,21 +2,18 @@
 
 use crate::{Appliance, Outside, ShipStatus, Shipping, Start, words::lock};
 use async_trait::async_trait;
-use futures::stream::BoxStream;
-use holdfast_docker::{ByteStream, Engine};
+use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Kind, Moment, Result,
     bucket::BucketUrl,
     bundle::{Enrolment, SignedBundle},
     job::JobView,
     settings::{BucketSettings, Host},
-    snapshot::EngineInfo,
     view::Capabilities,
 };
 use holdfast_repository::Repository;
 use holdfast_runtime::{Clock, Stop};
 use holdfast_storage::{MemStore, PutMode, Store};
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -161,105 +158,4 @@ pub async fn ended(appliance: &Appliance, job: &JobView) -> JobView {
     let id = job.id.clone();
     until("the job ends", async || appliance.job(&id).await.unwrap().state.is_final()).await;
     appliance.job(&job.id).await.unwrap()
-}
-
-/// A Docker host on which nothing runs.
-#[derive(Clone)]
-pub struct Empty {
-    pub id: String,
-}
-
-fn not_here<T>() -> Result<T> {
-    Err(Error::not_found("test.none", "there is nothing on this host"))
-}
-
-#[async_trait]
-impl Engine for Empty {
-    async fn info(&self) -> Result<EngineInfo> {
-        Ok(EngineInfo { product: "docker".into(), id: self.id.clone(), ..EngineInfo::default() })
-    }
-    async fn container_list(&self) -> Result<Vec<Value>> {
-        Ok(vec![])
-    }
-    async fn container_inspect(&self, _id: &str) -> Result<String> {
-        not_here()
-    }
-    async fn container_changes(&self, _id: &str) -> Result<Vec<(String, u8)>> {
-        not_here()
-    }
-    async fn container_create(&self, _name: &str, _body: &Value) -> Result<String> {
-        not_here()
-    }
-    async fn container_start(&self, _id: &str) -> Result<()> {
-        not_here()
-    }
-    async fn container_stop(&self, _id: &str, _seconds: u32) -> Result<()> {
-        not_here()
-    }
-    async fn container_pause(&self, _id: &str) -> Result<()> {
-        not_here()
-    }
-    async fn container_unpause(&self, _id: &str) -> Result<()> {
-        not_here()
-    }
-    async fn container_rename(&self, _id: &str, _name: &str) -> Result<()> {
-        not_here()
-    }
-    async fn container_remove(&self, _id: &str, _volumes: bool) -> Result<()> {
-        Ok(())
-    }
-    async fn archive_get(&self, _id: &str, _path: &str) -> Result<ByteStream> {
-        not_here()
-    }
-    async fn archive_put(&self, _id: &str, _path: &str, _tar: ByteStream) -> Result<()> {
-        not_here()
-    }
-    async fn image_list(&self) -> Result<Vec<Value>> {
-        Ok(vec![])
-    }
-    async fn image_inspect(&self, _name: &str) -> Result<String> {
-        not_here()
-    }
-    async fn image_save(&self, _name: &str) -> Result<ByteStream> {
-        not_here()
-    }
-    async fn image_load(&self, _tar: ByteStream) -> Result<()> {
-        not_here()
-    }
-    async fn image_tag(&self, _name: &str, _repo: &str, _tag: &str) -> Result<()> {
-        not_here()
-    }
-    async fn image_remove(&self, _name: &str) -> Result<()> {
-        Ok(())
-    }
-    async fn volume_list(&self) -> Result<Vec<Value>> {
-        Ok(vec![])
-    }
-    async fn volume_inspect(&self, _name: &str) -> Result<String> {
-        not_here()
-    }
-    async fn volume_create(&self, _body: &Value) -> Result<String> {
-        not_here()
-    }
-    async fn volume_remove(&self, _name: &str) -> Result<()> {
-        Ok(())
-    }
-    async fn network_list(&self) -> Result<Vec<Value>> {
-        Ok(vec![])
-    }
-    async fn network_inspect(&self, _id: &str) -> Result<String> {
-        not_here()
-    }
-    async fn network_create(&self, _body: &Value) -> Result<String> {
-        not_here()
-    }
-    async fn network_connect(&self, _network: &str, _container: &str, _endpoint: &Value) -> Result<()> {
-        not_here()
-    }
-    async fn network_remove(&self, _id: &str) -> Result<()> {
-        Ok(())
-    }
-    async fn events(&self) -> Result<BoxStream<'static, Result<Value>>> {
-        Ok(Box::pin(futures::stream::pending()))
-    }
 }
