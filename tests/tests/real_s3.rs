@@ -7,7 +7,8 @@ use holdfast_model::{
     bucket::{BucketUrl, Credentials, S3Place},
     settings::BucketSettings,
 };
-use holdfast_runtime::random;
+use holdfast_provider::{Driver, IamDriver, Provider, TenantRequest, bundle};
+use holdfast_runtime::{Clock, random};
 use holdfast_s3::{Admin, Reach, S3Store, probe};
 use holdfast_storage::conformance;
 use std::sync::Arc;
@@ -109,4 +110,43 @@ async fn ceph_keeps_the_promises_of_stores() {
 async fn ceph_is_probed() {
     let Some(reach) = server("CEPH") else { return };
     is_probed(&reach).await;
+}
+
+#[tokio::test]
+async fn seaweedfs_walls_tenants_in() {
+    let Some(reach) = server("SEAWEED") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let provider = Provider::open(home.path()).unwrap();
+    let driver = || {
+        Driver::Iam(IamDriver {
+            endpoint: reach.endpoint.clone(),
+            region: reach.region.clone(),
+            access_key: reach.credentials.access_key.clone(),
+            secret_key: reach.credentials.secret_key.clone(),
+            ca: None,
+            iam_endpoint: None,
+        })
+    };
+    for (name, append_only, lock) in [("plain", false, false), ("append", true, false), ("lock", true, true)] {
+        let name = unique(name);
+        let request = TenantRequest {
+            name: name.clone(),
+            provider: "Norddaten".into(),
+            quota_bytes: Some(5_000_000_000),
+            valid_for_seconds: 3600,
+            lock,
+            append_only,
+        };
+        let made = provider.tenant_create(driver(), request).await.unwrap();
+        for line in &made.proof {
+            eprintln!("{name}: {}: {}", line.test, line.detail);
+        }
+        let enrolment = bundle::open(&made.bundle, Clock::system().now(), Some(&provider.public_key())).unwrap();
+        let own = BucketSettings { url: enrolment.bucket, credentials: Some(enrolment.credentials), ca: enrolment.ca };
+        let caps = probe(&own).await.unwrap();
+        eprintln!("{name}: {caps:?}");
+        assert_eq!(caps.can_delete, !append_only);
+        assert_eq!(caps.versioning, append_only);
+        assert_eq!(caps.object_lock, lock);
+    }
 }

@@ -293,6 +293,19 @@ async fn the_probe_sees_a_key_that_may_not_delete() {
 }
 
 #[tokio::test]
+async fn a_lock_is_not_believed_because_deletion_is_refused_anyway() {
+    let rights = ["s3:ListBucket", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"];
+    for (ignores_lock, locks) in [(true, false), (false, true)] {
+        let server = S3Mem::start(Quirks { ignores_lock, ..Quirks::default() }).await;
+        server.make_bucket("mine", true);
+        let key = server.user("t", "mine", &rights);
+        let caps = probe(&server.settings_as("mine", (&key.0, &key.1))).await.unwrap();
+        assert!(caps.versioning && !caps.can_delete);
+        assert_eq!(caps.object_lock, locks, "{caps:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_probe_of_an_unreachable_bucket_is_an_error() {
     let (server, _) = server(Quirks::default()).await;
     is(&probe(&server.settings("nowhere")).await.unwrap_err(), "bucket.missing", Kind::NotFound);

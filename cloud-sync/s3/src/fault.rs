@@ -208,6 +208,7 @@ fn by_code(place: &str, said: &Refusal) -> Option<Error> {
             Error::new(Kind::Conflict, "bucket.exists", format!("{place} exists already"))
         }
         "NotImplemented" | "MethodNotAllowed" | "InvalidAction" | "UnknownOperationException" => not_supported(place),
+        "BucketNotEmpty" => Error::new(Kind::Conflict, "bucket.not_empty", format!("{place} still holds objects")),
         "NoSuchEntity" => Error::not_found("bucket.no_entity", format!("what was asked for is not known at {place}")),
         _ => return None,
     })

@@ -91,6 +91,13 @@ impl Iam {
         Ok(AccessKey { id: self.need(&xml, "AccessKeyId")?, secret: Secret::new(self.need(&xml, "SecretAccessKey")?) })
     }
 
+    /// Ids of a user's keys.
+    pub async fn list_access_keys(&self, user: &str) -> Result<Vec<String>> {
+        let xml = self.act("ListAccessKeys", &[("UserName", user)]).await?;
+        let pieces = xml.split("<AccessKeyId>").skip(1).filter_map(|piece| piece.split_once("</AccessKeyId>"));
+        Ok(pieces.map(|(id, _)| id.trim().to_owned()).collect())
+    }
+
     /// Removes a key pair.
     pub async fn delete_access_key(&self, user: &str, id: &str) -> Result<()> {
         self.act("DeleteAccessKey", &[("UserName", user), ("AccessKeyId", id)]).await.map(drop)

@@ -252,11 +252,19 @@ impl Probe {
         let kept = delete.set_version_id(version.clone()).send().await.is_err();
         let get = self.store.client.get_object().bucket(&self.store.bucket).key(&name);
         let there = get.set_version_id(version).send().await.is_ok();
-        if kept && !self.may_delete_versions().await {
-            self.note("object lock: the refusal may come from our key's rights, which allow no deletion at all");
-        }
-        self.caps.object_lock = kept && there;
+        self.caps.object_lock = kept && there && (self.may_delete_versions().await || self.lock_is_shown(&name).await);
         Ok(())
+    }
+
+    /// What remains when our key may delete nothing, so that a refusal says nothing about the lock.
+    async fn lock_is_shown(&mut self, name: &str) -> bool {
+        self.note("object lock: as the store shows it; a deletion cannot be tried with a key that may not delete");
+        let head = self.store.client.head_object().bucket(&self.store.bucket).key(name).send().await;
+        let now = Clock::system().now().seconds() + self.caps.clock_skew_seconds;
+        head.is_ok_and(|head| {
+            head.object_lock_mode() == Some(&ObjectLockMode::Compliance)
+                && head.object_lock_retain_until_date().is_some_and(|until| until.secs() > now)
+        })
     }
 
     /// Whether a version that is not locked can be deleted with our key.

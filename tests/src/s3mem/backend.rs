@@ -170,7 +170,10 @@ impl S3 for Backend {
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = request.input;
         let version = self.find(&self.0.state(), &input.bucket, &input.key, input.version_id.as_deref())?;
+        let until = version.locked_until.and_then(|until| time::OffsetDateTime::from_unix_timestamp(until).ok());
         Ok(S3Response::new(HeadObjectOutput {
+            object_lock_mode: until.map(|_| ObjectLockMode::from_static(ObjectLockMode::COMPLIANCE)),
+            object_lock_retain_until_date: until.map(Timestamp::from),
             content_length: Some(version.body.len() as i64),
             e_tag: Some(etag(&version)),
             ..Default::default()

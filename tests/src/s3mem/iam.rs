@@ -12,8 +12,12 @@ pub(super) fn act(shared: &Shared, access_key: &str, form: &[u8]) -> Answer {
     let form = fields(&String::from_utf8_lossy(form));
     let field = |name: &str| form.get(name).cloned().unwrap_or_default();
     let mut state = shared.state();
-    let admin = state.keys.get(access_key).is_some_and(|key| key.user.is_none());
-    if !admin && !shared.quirks.open_doors {
+    let owner = state.keys.get(access_key).cloned();
+    let admin = owner.as_ref().is_some_and(|key| key.user.is_none());
+    let for_itself = shared.quirks.own_keys
+        && field("Action") == "CreateAccessKey"
+        && owner.is_some_and(|key| key.user == Some(field("UserName")));
+    if !admin && !for_itself && !shared.quirks.open_doors {
         return refusal(403, "AccessDenied");
     }
     let (user, policy, document) = (field("UserName"), field("PolicyName"), field("PolicyDocument"));
@@ -39,6 +43,10 @@ pub(super) fn act(shared: &Shared, access_key: &str, form: &[u8]) -> Answer {
             done(&format!(
                 "<AccessKey><AccessKeyId>{id}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey></AccessKey>"
             ))
+        }
+        "ListAccessKeys" => {
+            let own = state.keys.iter().filter(|(_, key)| key.user.as_ref() == Some(&user));
+            done(&own.map(|(id, _)| format!("<member><AccessKeyId>{id}</AccessKeyId></member>")).collect::<String>())
         }
         "DeleteAccessKey" => done_if(state.keys.remove(&field("AccessKeyId")).is_some()),
         "DeleteUser" if state.keys.values().any(|key| key.user.as_ref() == Some(&user)) => {

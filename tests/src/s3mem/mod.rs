@@ -58,6 +58,8 @@ pub struct Quirks {
     pub quota_bytes: Option<u64>,
     /// Policies of users are kept and not enforced.
     pub open_doors: bool,
+    /// Users may make keys for themselves (SeaweedFS).
+    pub own_keys: bool,
     /// Managed policies are not known, only those written into a user (Ceph accounts).
     pub inline_policies_only: bool,
 }
@@ -189,6 +191,11 @@ impl S3Mem {
     /// Names of the users.
     pub fn users(&self) -> Vec<String> {
         self.shared.state().users.keys().cloned().collect()
+    }
+
+    /// How many access keys there are, the administrator's included.
+    pub fn access_keys(&self) -> usize {
+        self.shared.state().keys.len()
     }
 
     /// Keys of the objects in a bucket.
