@@ -14,8 +14,9 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures::FutureExt;
 use holdfast_model::{Error, Kind, Result};
-use std::net::IpAddr;
+use std::{net::IpAddr, panic::AssertUnwindSafe};
 
 /// Sent with every answer. Style tags are needed by the UI's components; scripts come from files only.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
@@ -45,7 +46,7 @@ pub(crate) async fn doorway(
 ) -> Response {
     let admitted = if peer == Peer::Local { Ok(()) } else { admit(&app, &request) };
     let mut response = match admitted {
-        Ok(()) => next.run(request).await,
+        Ok(()) => answered(next.run(request)).await,
         Err(error) => Fault::from(error).into_response(),
     };
     for (name, value) in HEADERS {
@@ -68,6 +69,14 @@ pub(crate) async fn login(
         }
         Err(error) => Fault::from(error).into_response(),
     }
+}
+
+/// A handler that panics is our mistake; the client hears so instead of a broken connection.
+async fn answered(answering: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(answering)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Fault::from(Error::bug("the appliance stumbled while answering this")).into_response())
 }
 
 fn admit(app: &App, request: &Request) -> Result<()> {
@@ -135,6 +144,12 @@ pub(crate) fn answers_to(listen: IpAddr, allowed: &[String], host: &str) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        let answer = answered(async { panic!("a test panics") }).await;
+        assert_eq!(answer.status(), 500);
+    }
 
     #[test]
     fn rebound_names_are_refused() {

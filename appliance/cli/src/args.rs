@@ -398,18 +398,19 @@ pub struct TenantArgs {
     /// PEM file of the endpoint's own CA.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// The provider's access key, in a file; else HOLDFAST_PROVIDER_ACCESS_KEY.
+    /// File with the provider's access key and secret key, one per line; else they come from
+    /// HOLDFAST_PROVIDER_ACCESS_KEY and HOLDFAST_PROVIDER_SECRET_KEY.
     #[arg(long, value_name = "FILE")]
     pub access_key_file: Option<PathBuf>,
-    /// The provider's secret key, in a file; else HOLDFAST_PROVIDER_SECRET_KEY.
-    #[arg(long, value_name = "FILE")]
-    pub secret_key_file: Option<PathBuf>,
     /// Where the tenant's bucket is (by hand): s3://…; its keys come from HOLDFAST_S3_ACCESS_KEY and …SECRET_KEY.
     #[arg(long, value_name = "URL")]
     pub bucket: Option<String>,
-    /// The tenant's key may not delete.
+    /// The tenant's key may not delete; its appliance cannot prune the bucket itself then.
     #[arg(long)]
     pub append_only: bool,
+    /// Make the bucket with object lock.
+    #[arg(long)]
+    pub lock: bool,
     /// The provider's name, as the tenant sees it.
     #[arg(long, default_value = "provider", value_name = "NAME")]
     pub provider: String,

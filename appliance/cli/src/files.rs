@@ -92,6 +92,10 @@ pub fn bucket(from: Lookup<'_>, url: &str) -> Result<BucketSettings> {
 /// The same as a request to the appliance.
 pub fn bucket_request(from: Lookup<'_>, url: &str) -> Result<BucketRequest> {
     let bucket = bucket(from, url)?;
+    if matches!(bucket.url, BucketUrl::S3(_)) && bucket.credentials.is_none() {
+        return Err(Error::invalid("credentials.missing", format!("there are no keys for {}", bucket.url))
+            .advice("Set HOLDFAST_S3_ACCESS_KEY and HOLDFAST_S3_SECRET_KEY, or name files with them in …_FILE."));
+    }
     let (access_key, secret_key) = match bucket.credentials {
         Some(keys) => (Some(keys.access_key), Some(keys.secret_key.reveal().to_owned())),
         None => (None, None),
@@ -149,5 +153,6 @@ mod tests {
         let directory = bucket_request(&from(&[("HOLDFAST_S3_ACCESS_KEY", "a")]), "file:///srv/b").unwrap();
         assert_eq!((directory.url.as_str(), directory.access_key), ("file:///srv/b", None));
         assert!(bucket(&from(&[]), "s3://acme?ca=/does/not/exist").is_err());
+        assert_eq!(bucket_request(&from(&[]), "s3://acme").unwrap_err().code(), "credentials.missing");
     }
 }

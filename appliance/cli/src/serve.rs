@@ -54,7 +54,10 @@ pub async fn run(desk: &Desk, args: ServeArgs) -> Outcome {
     let served = serve(desk, args, listener, &appliance, &stop).await;
     stop.cancel();
     tokio::select! {
-        () = appliance.finished() => served,
+        () = appliance.finished() => {
+            tracing::info!("stopped");
+            served
+        }
         () = asked_to_stop() => {
             tracing::warn!("stopped at once; what was not committed is undone at the next start");
             Ok(STOPPED)

@@ -156,6 +156,9 @@ fn describe(job: &JobView) -> String {
 }
 
 fn describe_progress(progress: &Progress) -> String {
+    if progress.phase.is_empty() {
+        return "begins".into();
+    }
     let mut words = vec![format!("{} ({}/{})", progress.phase, progress.phase_number, progress.phases)];
     if !progress.item.is_empty() {
         words.push(progress.item.clone());

@@ -5,7 +5,7 @@ use holdfast_cloud_sync::Shipper;
 use holdfast_docker::Engine;
 use holdfast_engine::{Outside, ShipStatus, Shipping};
 use holdfast_model::{
-    Error, Kind, Result,
+    Result,
     bucket::BucketUrl,
     bundle::{Enrolment, SignedBundle},
     settings::{BucketSettings, Host},
@@ -39,8 +39,8 @@ impl Outside for World {
         holdfast_s3::probe(bucket).await
     }
 
-    fn open_bundle(&self, _bundle: &SignedBundle, _clock: &Clock) -> Result<Enrolment> {
-        Err(Error::new(Kind::Refused, "enrol.absent", "this build cannot open enrolment bundles"))
+    fn open_bundle(&self, bundle: &SignedBundle, clock: &Clock) -> Result<Enrolment> {
+        holdfast_provider::bundle::open(bundle, clock.now(), None)
     }
 
     fn ship(&self, repository: Repository, bucket: Arc<dyn Store>, stop: Stop) -> Arc<dyn Shipping> {

@@ -8,6 +8,7 @@ use holdfast_model::{
         AppView, BucketView, CheckView, DoctorLine, HostView, PlanView, PolicyView, PruneView, SnapshotView, StatusView,
     },
 };
+use holdfast_provider::TenantView;
 
 /// The first page in lines.
 pub fn status(view: &StatusView) -> String {
@@ -236,6 +237,22 @@ pub fn doctor(views: &[DoctorLine]) -> String {
         vec![if line.ok { "ok" } else { "FAILS" }.to_owned(), line.test.clone(), line.detail.clone()]
     };
     table(&["", "TEST", "FOUND"], &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Tenants as a table.
+pub fn tenants(views: &[TenantView]) -> String {
+    let row = |tenant: &TenantView| {
+        vec![
+            tenant.name.clone(),
+            tenant.state.clone(),
+            tenant.driver.clone(),
+            tenant.bucket.clone(),
+            tenant.quota_bytes.map_or("-".into(), bytes),
+            tenant.created.chars().take(10).collect(),
+        ]
+    };
+    let titles = ["TENANT", "STATE", "DRIVER", "BUCKET", ">QUOTA", "MADE"];
+    table(&titles, &views.iter().map(row).collect::<Vec<_>>())
 }
 
 fn problems(all: &[Problem]) -> impl Iterator<Item = String> {

@@ -6,10 +6,8 @@ use crate::{
     outcome::{DONE, Outcome},
     words,
 };
-use holdfast_model::{
-    bundle::SignedBundle,
-    view::{BucketView, EnrolmentView},
-};
+use holdfast_model::view::{BucketView, EnrolmentView};
+use holdfast_provider::bundle;
 use serde_json::json;
 use std::path::Path;
 
@@ -36,9 +34,12 @@ pub async fn show(desk: &Desk) -> Outcome {
 }
 
 /// `enrol BUNDLE`.
-pub async fn enrol(desk: &Desk, bundle: &Path) -> Outcome {
-    let bundle = SignedBundle::parse(&files::read(bundle)?)?;
+pub async fn enrol(desk: &Desk, file: &Path) -> Outcome {
+    let bundle = bundle::parse(&files::read(file)?)?;
     let view: EnrolmentView = desk.client.post("/enrol", &bundle).await?;
-    desk.output.show(&view, |view| format!("enrolled with {} as {}", view.provider, view.tenant));
+    let key = bundle::fingerprint(&bundle.key);
+    desk.output.show(&view, |view| {
+        format!("enrolled with {} as {}\ncompare by telephone; the provider's key is {key}", view.provider, view.tenant)
+    });
     Ok(DONE)
 }

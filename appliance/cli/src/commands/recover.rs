@@ -5,7 +5,7 @@ use crate::{
     args::RecoverArgs,
     files::{self, environment},
     logs,
-    outcome::{self, DONE, Failure, Outcome},
+    outcome::{self, Failure, Outcome},
     serve,
     watch::{Reach, until_one_ended},
     words,
@@ -30,12 +30,13 @@ pub async fn recover(desk: &Desk, args: RecoverArgs) -> Outcome {
         return Err(not_done(&job));
     }
     desk.output.show(&job, |job| words::ended_jobs(std::slice::from_ref(job)));
-    Ok(outcome::of_job(&job).max(DONE))
+    Ok(outcome::of_job(&job))
 }
 
 /// Starts an appliance on the empty folder for as long as recovery takes.
 async fn inside(desk: &Desk, docker: &str, request: RecoverRequest) -> Result<JobView, Failure> {
-    logs::begin("warn");
+    // How it went is the command's answer; the log would say it twice.
+    logs::begin("error");
     let stop = Stop::new();
     let appliance = serve::start(&desk.data, docker, None, &stop).await?;
     let ended = match appliance.recover(request).await {
