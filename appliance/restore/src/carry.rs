@@ -161,8 +161,12 @@ impl Work<'_> {
             self.hand.engine.container_stop(&old.id, STOP_SECONDS).await?;
         }
         if old.aside != old.name {
-            self.hand.engine.container_rename(&old.id, &old.aside).await?;
-            self.undo.push(Done::Aside(old.clone()));
+            match self.hand.engine.container_rename(&old.id, &old.aside).await {
+                Ok(()) => self.undo.push(Done::Aside(old.clone())),
+                // One that removes itself when it ends has made way.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -305,7 +309,10 @@ impl Work<'_> {
         let was_touched = !self.undo.is_empty();
         let left = self.undo.roll_back(self.hand.engine.as_ref()).await;
         let mut words = match (self.undo.has_replaced, self.deed.way) {
-            (true, _) => format!("{} was not restored, and data that was there is replaced in part", plan.name),
+            (true, _) if self.undo.is_replacing => {
+                format!("{} was not restored, and data that was there is replaced in part", plan.name)
+            }
+            (true, _) => format!("{} was not restored, but its data is the snapshot's already", plan.name),
             (false, Way::InPlace) if was_touched => {
                 format!("{} was not restored; what was there is back as it was", plan.name)
             }

@@ -227,7 +227,8 @@ pub(crate) async fn make(
             .await
             .map_err(|error| error.while_doing(format!("container {} could not join network {network}", deed.name)))?;
     }
-    for part in &section.layer {
+    // Backwards: the attributes of a changed folder come before what lies in it, and writing into it moves its time.
+    for part in section.layer.iter().rev() {
         if let Some(problem) = layer(hand, &deed.name, &id, part).await? {
             problems.push(problem);
         }

@@ -62,9 +62,11 @@ pub(crate) async fn restore_path(hand: &Hand, path: &PathDeed) -> Result<Option<
     helper.remove().await;
     let compared = done.map_err(|error| error.while_doing(format!("{} could not be restored", path.source)))?;
     Ok((compared.extra > 0).then(|| {
-        let count = compared.extra;
-        let message = format!("{count} entries under {} are not in the snapshot and stay", path.source);
-        Problem::note("bind.extra", &path.source, message)
+        let what = match compared.extra {
+            1 => "one file or folder is there that the snapshot does not have, and stays".to_owned(),
+            count => format!("{count} files and folders are there that the snapshot does not have, and stay"),
+        };
+        Problem::note("bind.extra", &path.source, format!("under {} {what}", path.source))
     }))
 }
 

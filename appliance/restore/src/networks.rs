@@ -104,7 +104,7 @@ fn beside(draft: &mut Draft, old: &str, inspect: &Value, fixed: &[(String, Strin
         free_choice(&mut body);
         if let Some((container, address)) = fixed.first() {
             let message = format!(
-                "fixed addresses on network {old} are taken by the original ({container} has {address}); the copy's are new"
+                "fixed addresses on network {old} are in use on this host ({container} had {address}); the copy's are new"
             );
             draft.notes.push(Problem::note("address.dropped", old, message));
         }

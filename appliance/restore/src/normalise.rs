@@ -11,8 +11,8 @@
 //! - how an anonymous volume is attached (by name after a restore) and `nocopy`, which keeps an empty
 //!   volume empty; the marker label of newer engines on anonymous volumes is not part of a container.
 //!
-//! Order where Docker gives none (mounts, aliases, binds, links, labels) is made equal; null,
-//! `[]` and `{}` are the same as absent.
+//! Order where Docker gives none (mounts, aliases, binds, links, labels) is made equal; null, `""`,
+//! `[]`, `{}` and the default runtime `runc` are the same as absent.
 
 use crate::{
     json::{child, is_blank, is_long_id, list, members, object, text, texts, truth},
@@ -22,6 +22,9 @@ use serde_json::{Map, Value, json};
 
 /// Depth at which comparing stops: Docker's descriptions are far flatter (law L8).
 const DEPTH_LIMIT: usize = 32;
+
+/// What engines fill in where no runtime was asked for.
+const DEFAULT_RUNTIME: &str = "runc";
 
 /// Reduces an inspect answer (of a container or a network) to what a restore keeps.
 pub fn normalise(inspect: &Value) -> Value {
@@ -64,6 +67,9 @@ fn config(inspect: &Value, short: &str) -> Value {
 fn host_config(inspect: &Value) -> Value {
     let mut host = inspect.get("HostConfig").cloned().unwrap_or_default();
     object(&mut host).shift_remove("ContainerIDFile");
+    if text(&host, "/Runtime") == DEFAULT_RUNTIME {
+        object(&mut host).shift_remove("Runtime");
+    }
     for mode in ["NetworkMode", "PidMode", "IpcMode", "UTSMode"] {
         let said = text(&host, &format!("/{mode}")).to_owned();
         if said.starts_with("container:") {
@@ -175,7 +181,7 @@ fn tidy(value: &mut Value, depth: usize) {
         Value::Array(items) => items.iter_mut().for_each(|item| tidy(item, depth + 1)),
         Value::Object(map) => {
             map.values_mut().for_each(|item| tidy(item, depth + 1));
-            map.retain(|_, item| !is_blank(item));
+            map.retain(|_, item| !is_blank(item) && item != "");
             map.sort_keys();
         }
         _ => {}

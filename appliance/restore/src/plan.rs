@@ -95,7 +95,8 @@ impl Draft {
         let paths = self.deed.paths.iter().map(|path| path.stream.clone());
         self.deed.prove = volumes.chain(paths).collect();
         let bytes: u64 = self.deed.prove.iter().map(|stream| stream.length).sum();
-        let at = self.steps.iter().take_while(|step| step.contains(" image ")).count();
+        let changes_nothing = |step: &&String| step.contains(" image ") || step.contains("safety snapshot");
+        let at = self.steps.iter().take_while(changes_nothing).count();
         self.steps.insert(at, format!("Read {} once to prove that the snapshot is whole", size(bytes)));
     }
 }
@@ -181,8 +182,13 @@ fn check_platform(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) {
 
 fn check_space(draft: &mut Draft, survey: &Survey) {
     let Some(free) = survey.info.free_bytes else { return };
-    if draft.bytes > free {
-        let message = format!("the restore writes {}, and the host has {} free", size(draft.bytes), size(free));
+    // What is replaced makes room first, and host paths may lie on other disks.
+    let refilled = draft.deed.volumes.iter().filter(|volume| volume.action == VolumeAction::Refill);
+    let refilled: u64 = refilled.filter_map(|volume| Some(volume.stream.as_ref()?.length)).sum();
+    let paths: u64 = draft.deed.paths.iter().map(|path| path.stream.length).sum();
+    let needed = draft.bytes.saturating_sub(refilled + paths);
+    if needed > free {
+        let message = format!("the restore needs {}, and the host has {} free", size(needed), size(free));
         let problem = Problem::error("space.short", &survey.info.name, message);
         draft.conflicts.push(problem.advice("Free space under the Docker engine's data directory, then plan again."));
     }

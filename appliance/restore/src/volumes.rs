@@ -69,22 +69,37 @@ pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, s
         None => VolumeAction::Create,
         Some(present) => existing(draft, section, name, &inspect, present, survey),
     };
-    let bytes = section.stream.as_ref().map_or(0, |stream| stream.length);
-    let label = if is_long_id(name) { format!("{} (unnamed)", &name[..12]) } else { name.to_owned() };
-    draft.steps.push(match (action, &section.stream) {
+    let in_memory = is_in_memory(&inspect);
+    let stream = section.stream.clone().filter(|_| !in_memory);
+    let bytes = stream.as_ref().map_or(0, |stream| stream.length);
+    let label = called(name);
+    draft.steps.push(match (action, &stream) {
         (VolumeAction::Create, Some(_)) => format!("Create volume {label} and write {}", size(bytes)),
         (VolumeAction::Create, None) => format!("Create volume {label}, empty"),
         (VolumeAction::Refill, _) => format!("Replace the content of volume {label} by {}", size(bytes)),
         (VolumeAction::Keep, _) => format!("Leave volume {label} as it is"),
     });
-    if section.stream.is_none() {
+    if in_memory {
+        let message = format!("volume {} lives in memory and starts empty, as after every start", section.name);
+        draft.notes.push(Problem::note("volume.in_memory", &section.name, message));
+    } else if stream.is_none() {
         let left = if action == VolumeAction::Keep { "stays as it is" } else { "is restored empty" };
         let message = format!("the content of volume {} was not captured; it {left}", section.name);
         draft.notes.push(Problem::warning("volume.not_captured", &section.name, message));
     }
-    draft.reads(section.stream.as_ref());
-    draft.deed.volumes.push(VolumeDeed { name: name.to_owned(), body, action, stream: section.stream.clone() });
+    draft.reads(stream.as_ref());
+    draft.deed.volumes.push(VolumeDeed { name: name.to_owned(), body, action, stream });
     Ok(())
+}
+
+/// Whether the engine gives every first user of the volume an empty one.
+fn is_in_memory(inspect: &Value) -> bool {
+    text(inspect, "/Options/type") == "tmpfs"
+}
+
+/// What people call a volume: nobody reads 64 digits.
+fn called(name: &str) -> String {
+    if is_long_id(name) { format!("{} (unnamed)", &name[..12]) } else { name.to_owned() }
 }
 
 /// What happens to a volume whose name is there already.
@@ -101,7 +116,7 @@ fn existing(
         draft.conflicts.push(problem.advice("Choose another name, or restore in place, which replaces its content."));
         return VolumeAction::Create;
     }
-    if section.stream.is_none() {
+    if section.stream.is_none() || is_in_memory(inspect) {
         return VolumeAction::Keep;
     }
     let options = |value: &Value| value.get("Options").filter(|options| !is_blank(options)).cloned();
@@ -124,9 +139,8 @@ fn existing(
 fn body_of(draft: &Draft, name: &str, inspect: &Value) -> (Value, bool) {
     let options = inspect.get("Options").filter(|options| !is_blank(options)).cloned();
     let driver = text(inspect, "/Driver");
-    let in_memory = options.as_ref().is_some_and(|options| text(options, "/type") == "tmpfs");
-    let simplify =
-        draft.names.new_app().is_some() && (driver != "local" && !driver.is_empty() || options.is_some() && !in_memory);
+    let simplify = draft.names.new_app().is_some()
+        && ((driver != "local" && !driver.is_empty()) || options.is_some() && !is_in_memory(inspect));
     let mut body = json!({"Name": name, "Labels": inspect.get("Labels").filter(|labels| !is_blank(labels))});
     let fields = object(&mut body);
     if simplify {
@@ -226,7 +240,7 @@ pub(crate) async fn fill(hand: &Hand, volume: &VolumeDeed) -> Result<()> {
     };
     let done = done.await;
     helper.remove().await;
-    done.map(drop).map_err(|error| error.while_doing(format!("volume {} could not be restored", volume.name)))
+    done.map(drop).map_err(|error| error.while_doing(format!("volume {} could not be restored", called(&volume.name))))
 }
 
 /// Takes everything out of a volume that is there, and proves that it is empty.
@@ -254,6 +268,6 @@ pub(crate) async fn empty(hand: &Hand, volume: &str) -> Result<()> {
     Err(Error::new(
         Kind::Conflict,
         "volume.not_emptied",
-        format!("the old content of volume {volume} could not be taken out"),
+        format!("the old content of volume {} could not be taken out", called(volume)),
     ))
 }

@@ -4,7 +4,7 @@
 use super::{Body, Context};
 use crate::{
     deed::{FileDeed, Way},
-    json::{child, list, object, text, texts, truth},
+    json::{child, list, members, object, text, texts, truth},
 };
 use holdfast_model::{Problem, snapshot::StreamRef};
 use serde_json::{Value, json};
@@ -142,10 +142,15 @@ fn rewritten(name: &str, mut mount: Value, inspect: &Value, context: &Context<'_
 
 /// Volumes that only the engine named, attached by name.
 fn anonymous(inspect: &Value, covered: &[String], context: &Context<'_>) -> Vec<String> {
+    // Those of another container come through `VolumesFrom`; its own are declared.
+    let borrows = !list(inspect, "/HostConfig/VolumesFrom").is_empty();
+    let is_declared = |at: &str| members(inspect, "/Config/Volumes").any(|(declared, _)| declared == at);
+    let is_own = |at: &str| !borrows || is_declared(at);
     let is_covered = |at: &str| covered.iter().any(|known| known.trim_end_matches('/') == at.trim_end_matches('/'));
     let mut found: Vec<String> = list(inspect, "/Mounts")
         .iter()
-        .filter(|mount| text(mount, "/Type") == "volume" && !is_covered(text(mount, "/Destination")))
+        .filter(|mount| text(mount, "/Type") == "volume")
+        .filter(|mount| is_own(text(mount, "/Destination")) && !is_covered(text(mount, "/Destination")))
         .filter_map(|mount| {
             let volume = context.volumes.get(text(mount, "/Name"))?;
             let read_only = mount.get("RW").and_then(Value::as_bool) == Some(false);
