@@ -11,6 +11,7 @@ use serde_json::json;
 
 pub(super) async fn run(bench: &Bench) -> Result<()> {
     volumes(bench).await?;
+    clearing(bench).await?;
     layer(bench).await
 }
 
@@ -57,6 +58,23 @@ async fn volumes(bench: &Bench) -> Result<()> {
     let missing = bench.create("m", mount("/no/such/holdfast/path", "bind", true)).await;
     refused(missing, Kind::Invalid, "host.refused", "binding a host path that is not there")?;
     engine.volume_remove(&volume).await?;
+    engine.volume_remove(&volume).await
+}
+
+/// A file sent to where a volume is mounted empties the volume and is refused: restores in place rely on it.
+async fn clearing(bench: &Bench) -> Result<()> {
+    let engine = &bench.engine;
+    let volume = bench.name("cleared");
+    engine.volume_create(&json!({ "Name": volume })).await?;
+    let mount = json!({ "HostConfig": { "NetworkMode": "none", "Binds": [format!("{volume}:/v")] } });
+    let helper = bench.create("c", mount).await?;
+    let sent = [Entry::directory("v").owner(999, 999).mode(0o700), Entry::file("v/a", "x"), Entry::file("v/b/c", "y")];
+    engine.archive_put(&helper, "/", flow(tar(&sent))).await?;
+    let outcome = engine.archive_put(&helper, "/", flow(tar(&[Entry::file("v", "")]))).await;
+    refused(outcome, Kind::Unavailable, "host.failed", "a file in the place of a mount")?;
+    let left = tree_of(&collect(engine.archive_get(&helper, "/v").await?).await?)?;
+    ensure!(left.len() == 1 && left[0].what == What::Directory, "a cleared volume still holds {left:?}");
+    engine.container_remove(&helper, false).await?;
     engine.volume_remove(&volume).await
 }
 

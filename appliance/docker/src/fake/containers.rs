@@ -309,6 +309,23 @@ impl Machine {
         })
     }
 
+    /// A file where a mount is: engines remove what is in the directory to make way, then fail at the mount.
+    fn clear_mount(&mut self, what: Option<&Mounted>) -> Error {
+        let files = match what {
+            Some(Mounted::Volume(volume)) => self.volumes.get_mut(volume).map(|volume| &mut volume.files),
+            Some(Mounted::HostPath(path)) => self.host_paths.get_mut(path),
+            _ => None,
+        };
+        if let Some(files) = files.filter(|files| files.get("").is_some_and(|root| root.what == What::Directory)) {
+            files.clear();
+        }
+        Error::new(
+            Kind::Unavailable,
+            "host.failed",
+            "host fake refused the archive: unlinkat: device or resource busy (status 500)",
+        )
+    }
+
     /// `PUT …/archive`: entries go where the container's mounts say.
     pub(crate) fn unpack(&mut self, name: &str, path: &str, entries: Vec<Entry>) -> Result<()> {
         let id = self.container_id(name)?;
@@ -325,6 +342,9 @@ impl Machine {
                 return Err(Error::new(Kind::Denied, "host.denied", text));
             }
             let entry = Entry { path: rest, ..entry };
+            if what.is_some() && entry.path.is_empty() && entry.what != What::Directory {
+                return Err(self.clear_mount(what.as_ref()));
+            }
             match what {
                 None => self.container(name)?.files.put(entry),
                 Some(Mounted::Volume(volume)) => self.volume(&volume)?.files.put(entry),

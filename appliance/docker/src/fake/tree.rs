@@ -38,6 +38,11 @@ impl Tree {
         self.0.retain(|key, _| key != path && !is_below(key, path));
     }
 
+    /// Removes all but the root itself.
+    pub(crate) fn clear(&mut self) {
+        self.0.retain(|key, _| key.is_empty());
+    }
+
     pub(crate) fn get(&self, path: &str) -> Option<&Entry> {
         self.0.get(path)
     }
