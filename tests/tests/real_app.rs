@@ -96,8 +96,10 @@ fn bucket_and_kit_alone_bring_everything_back_on_another_engine() {
     let demo = Demo::start("hfmove", scale(), "172.31.83", ENGINE);
     let setup = Setup::new(&binary, &home.path().join("data")).bucket(&bucket).keys(&access, &secret);
     let appliance = setup.start();
-    appliance.cli(&["policy", "assign", "hfmove", "silver"]).expect(0);
     let snapshot = appliance.backup("hfmove");
+    appliance.cli(&["policy", "assign", "hfmove", "silver"]).expect(0);
+    let settings = appliance.cli(&["bucket", "show"]).expect(0).json();
+    assert_eq!(settings["health"], "ok", "{settings}");
     appliance.wait_cloud(&snapshot, 300);
     let kit = home.path().join("kit.txt");
     appliance.cli(&["key", "kit", "--output", kit.to_str().expect("a text path")]).expect(0);
