@@ -100,11 +100,15 @@ fn parse_key(text: &str, repository: &RepositoryId) -> Result<Zeroizing<[u8; 32]
     let mut values = Zeroizing::new(Vec::with_capacity(SYMBOLS));
     let mut lines = text.lines().skip_while(|line| {
         let name = line.split(':').next().unwrap_or_default();
-        !(line.contains(':') && name.split_whitespace().collect::<Vec<_>>().join(" ").eq_ignore_ascii_case("recovery key"))
+        !(line.contains(':')
+            && name.split_whitespace().collect::<Vec<_>>().join(" ").eq_ignore_ascii_case("recovery key"))
     });
     let first = lines.next().ok_or_else(|| malformed("the line “Recovery key:” is missing"))?;
     let first = first.split_once(':').map_or("", |(_, rest)| rest);
     for part in std::iter::once(first).chain(lines) {
+        if part.trim().is_empty() && !values.is_empty() {
+            break;
+        }
         for symbol in part.chars().filter(|c| !c.is_whitespace() && *c != '-') {
             if values.len() == SYMBOLS {
                 break;

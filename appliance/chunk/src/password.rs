@@ -15,7 +15,8 @@ const PASSES_MAX: u32 = 16;
 
 /// Hashes a password with a random salt. The answer is text in PHC form.
 pub fn hash(password: &Secret) -> Result<String> {
-    let params = Params::new(MEMORY_KIB, PASSES, 1, None).map_err(|_| Error::bug("the password costs are impossible"))?;
+    let params =
+        Params::new(MEMORY_KIB, PASSES, 1, None).map_err(|_| Error::bug("the password costs are impossible"))?;
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password(password.reveal().as_bytes())
         .map(|hash| hash.to_string())

@@ -44,15 +44,14 @@ impl Sealer {
         plain: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<usize> {
-        self.seal_with(keys, kind, id, plain, random(), out)
+        self.seal_with(keys, (kind, id), plain, random(), out)
     }
 
     /// Sealing with a given nonce; public to this crate for golden vectors only.
     pub(crate) fn seal_with(
         &mut self,
         keys: &Keys,
-        kind: ChunkKind,
-        id: &ChunkId,
+        (kind, id): (ChunkKind, &ChunkId),
         plain: &[u8],
         nonce: [u8; NONCE],
         out: &mut Vec<u8>,
@@ -94,14 +93,7 @@ impl Opener {
 
     /// Opens a sealed chunk that must have `id` and `length` plaintext bytes.
     /// `Corrupt` (`chunk.corrupt`) if anything differs.
-    pub fn open(
-        &mut self,
-        keys: &Keys,
-        kind: ChunkKind,
-        id: &ChunkId,
-        length: u32,
-        sealed: &[u8],
-    ) -> Result<Vec<u8>> {
+    pub fn open(&mut self, keys: &Keys, kind: ChunkKind, id: &ChunkId, length: u32, sealed: &[u8]) -> Result<Vec<u8>> {
         let length = length as usize;
         if sealed.len() < OVERHEAD || length > CHUNK_MAX {
             return Err(corrupt(id, "its size is impossible"));

@@ -45,8 +45,10 @@ pub(crate) async fn recover(
     let format = Format::decode(&bytes)?;
     let id = format.repository;
     let root = opening::unlock_root(&*bucket, id, Unlock::Recovery(key)).await.map_err(|error| match error.kind() {
-        Kind::Denied => Error::new(Kind::Denied, "kit.wrong", "this recovery kit does not open the bucket's repository")
-            .advice("use the kit that belongs to this bucket"),
+        Kind::Denied => {
+            Error::new(Kind::Denied, "kit.wrong", "this recovery kit does not open the bucket's repository")
+                .advice("use the kit that belongs to this bucket")
+        }
         _ => error,
     })?;
     format.verify(&Keys::derive(&root))?;
@@ -132,7 +134,7 @@ impl Inner {
             .advice("give another bucket or prefix, or recover that repository with its own kit"))
     }
 
-    async fn not_fenced(&self, bucket: &dyn Store) -> Result<()> {
+    pub(crate) async fn not_fenced(&self, bucket: &dyn Store) -> Result<()> {
         let theirs = newest_fence(bucket, self.envelope()).await?.unwrap_or_default();
         let ours = self.keys_of(layout::FENCES).into_iter().filter(|key| self.is_ours(key)).max().unwrap_or_default();
         if theirs <= ours {
@@ -205,7 +207,9 @@ impl Inner {
         for class in [layout::SLOTS, layout::TOMBSTONES, layout::SEGMENTS, layout::REACHES, layout::SNAPSHOTS] {
             let wanted = listed.iter().map(|object| &object.key).filter(|key| {
                 let dead = layout::snapshot_of(key).is_some_and(|id| buried.contains(&id));
-                key.starts_with(class) && layout::travels(key) && !self.is_ours(key)
+                key.starts_with(class)
+                    && layout::travels(key)
+                    && !self.is_ours(key)
                     && (!dead || class == layout::TOMBSTONES)
             });
             let at_once = if class == layout::SEGMENTS { SEGMENTS_AT_ONCE } else { AT_ONCE };

@@ -3,14 +3,7 @@
 //! Invariants: nothing is called good that was not looked at; what is mended is told as a note, what
 //! is lost as an error that names the snapshots; a mended object is verified before it is written.
 
-use crate::{
-    Meter,
-    fetch::verify,
-    inner::Inner,
-    layout,
-    prune::unreadable_snapshots,
-    state::PackNo,
-};
+use crate::{Meter, fetch::verify, inner::Inner, layout, prune::unreadable_snapshots, state::PackNo};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use holdfast_chunk::ObjectKind;
@@ -34,6 +27,8 @@ enum Copy {
 
 struct Report {
     view: Mutex<CheckView>,
+    /// The bucket, if it answered.
+    bucket: Option<Arc<dyn Store>>,
 }
 
 impl Report {
@@ -59,8 +54,9 @@ impl Inner {
         stop: &Stop,
     ) -> Result<CheckView> {
         let _no_prune = self.gate.read().await;
-        let report = Report { view: Mutex::default() };
-        self.compare_listings(&report).await?;
+        let mut report = Report { view: Mutex::default(), bucket: self.bucket() };
+        let in_bucket = self.list_bucket(&mut report).await?;
+        self.compare_listings(in_bucket.as_ref(), &report).await?;
         self.check_small(&report).await?;
         if read_data {
             let packs: Vec<PackNo> =
@@ -82,13 +78,23 @@ impl Inner {
         Ok(view)
     }
 
+    /// A bucket that does not answer is named, and the cache is checked alone.
+    async fn list_bucket(&self, report: &mut Report) -> Result<Option<HashMap<String, u64>>> {
+        let Some(bucket) = report.bucket.clone() else { return Ok(None) };
+        match sizes(&*bucket).await {
+            Ok(sizes) => Ok(Some(sizes)),
+            Err(error) => {
+                report.bucket = None;
+                let error = error.while_doing("the bucket was not checked");
+                report.problem(Problem::from_error(bucket.place(), &error));
+                Ok(None)
+            }
+        }
+    }
+
     /// Presence and sizes, in both tiers.
-    async fn compare_listings(self: &Arc<Self>, report: &Report) -> Result<()> {
+    async fn compare_listings(self: &Arc<Self>, bucket: Option<&HashMap<String, u64>>, report: &Report) -> Result<()> {
         let cache = sizes(&*self.cache).await?;
-        let bucket = match self.bucket() {
-            Some(bucket) => Some(sizes(&*bucket).await?),
-            None => None,
-        };
         let packs: Vec<(PackNo, crate::state::PackInfo)> =
             self.read().index.packs().map(|(number, info)| (number, info.clone())).collect();
         for (number, info) in packs {
@@ -99,7 +105,7 @@ impl Inner {
                     self.lost_in_cache(number, report).await?;
                 }
             }
-            let Some(bucket) = bucket.as_ref().filter(|_| info.acked) else { continue };
+            let Some(bucket) = bucket.filter(|_| info.acked) else { continue };
             report.with(|view| view.packs_bucket += 1);
             if bucket.get(&key) != Some(&info.name.size) {
                 self.forget_ack(&key);
@@ -121,7 +127,7 @@ impl Inner {
     async fn lost_in_cache(self: &Arc<Self>, pack: PackNo, report: &Report) -> Result<()> {
         let info = self.read().index.pack(pack).clone();
         self.write().index.pack_mut(pack).cached = false;
-        if !info.acked || self.bucket().is_none() {
+        if !info.acked || report.bucket.is_none() {
             // Named with its snapshots at the end.
             return Ok(());
         }
@@ -160,7 +166,7 @@ impl Inner {
     }
 
     async fn mend_bucket(&self, pack: PackNo, bytes: Bytes, code: &str, report: &Report) -> Result<()> {
-        let Some(bucket) = self.bucket() else { return Ok(()) };
+        let Some(bucket) = report.bucket.clone() else { return Ok(()) };
         let (key, size) = (self.read().index.pack(pack).key(), bytes.len() as u64);
         match bucket.put(&key, bytes, PutMode::Replace).await {
             Ok(()) => {
@@ -174,8 +180,12 @@ impl Inner {
     }
 
     async fn resend(&self, key: &str, size: u64, report: &Report) -> Result<()> {
-        let (Some(bucket), Ok(bytes)) = (self.bucket(), self.cache.get(key).await) else {
-            report.problem(Problem::error("object.missing", key, "the bucket lost this object and the cache has no copy"));
+        let (Some(bucket), Ok(bytes)) = (report.bucket.clone(), self.cache.get(key).await) else {
+            report.problem(Problem::error(
+                "object.missing",
+                key,
+                "the bucket lost this object and the cache has no copy",
+            ));
             return Ok(());
         };
         match bucket.put(key, bytes, PutMode::Replace).await {
@@ -193,15 +203,14 @@ impl Inner {
         let keys: Vec<(String, ObjectKind)> = {
             let state = self.read();
             let ids = state.snapshots.keys();
-            let both = |id| {
-                [(layout::snapshot_key(id), ObjectKind::Snapshot), (layout::reach_key(id), ObjectKind::Reach)]
-            };
+            let both =
+                |id| [(layout::snapshot_key(id), ObjectKind::Snapshot), (layout::reach_key(id), ObjectKind::Reach)];
             ids.flat_map(both).collect()
         };
         report.with(|view| view.snapshots = keys.len() as u64 / 2);
         for (key, kind) in keys {
             let cached = self.small_copy(&*self.cache, &key, kind).await?;
-            let in_bucket = match self.bucket().filter(|_| self.read().is_acked(&key)) {
+            let in_bucket = match report.bucket.clone().filter(|_| self.read().is_acked(&key)) {
                 Some(bucket) => self.small_copy(&*bucket, &key, kind).await?,
                 None => Copy::Absent,
             };
@@ -249,7 +258,7 @@ impl Inner {
             true => self.pack_copy(&*self.cache, pack, report, meter).await?,
             false => Copy::Absent,
         };
-        let in_bucket = match self.bucket().filter(|_| info.acked) {
+        let in_bucket = match report.bucket.clone().filter(|_| info.acked) {
             Some(bucket) => self.pack_copy(&*bucket, pack, report, meter).await?,
             None => Copy::Absent,
         };
@@ -260,6 +269,14 @@ impl Inner {
             }
             (Copy::Bad, Copy::Good(bytes)) => self.mend_cache(pack, bytes, "pack.corrupt", report).await,
             (Copy::Good(_), _) | (Copy::Absent, Copy::Good(_)) => Ok(()),
+            // The bucket could not be asked: nothing is known to be lost.
+            (Copy::Absent, Copy::Absent) => Ok(()),
+            (Copy::Bad, Copy::Absent) if info.acked && report.bucket.is_none() => {
+                self.write().index.pack_mut(pack).cached = false;
+                let text = "a pack of the cache is damaged; the bucket, which could mend it, was not asked";
+                report.problem(Problem::warning("pack.corrupt", &key, text));
+                Ok(())
+            }
             (Copy::Bad | Copy::Absent, _) => {
                 self.write().index.pack_mut(pack).cached = false;
                 self.forget_ack(&key);

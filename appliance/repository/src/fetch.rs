@@ -208,14 +208,16 @@ impl Inner {
     async fn keep(&self, pack: PackNo, key: &str, bytes: Bytes) {
         match self.cache.put(key, bytes, PutMode::Replace).await {
             Ok(()) => self.write().index.pack_mut(pack).cached = true,
-            Err(error) => tracing::warn!(key, error = %error.chain(), "a pack from the bucket was not kept in the cache"),
+            Err(error) => {
+                tracing::warn!(key, error = %error.chain(), "a pack from the bucket was not kept in the cache")
+            }
         }
     }
 
     /// A pack from the bucket, verified by its name.
     pub(crate) async fn pack_from_bucket(&self, pack: PackNo) -> Result<Bytes> {
         let info = self.read().index.pack(pack).clone();
-        let bucket = self.bucket().ok_or_else(|| self.missing(&info.name.id, From::Bucket))?;
+        let bucket = self.bucket().ok_or_else(|| detached(&info.name.id))?;
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
             let error = match bucket.get(&info.key()).await {
@@ -287,7 +289,8 @@ impl Inner {
             From::Auto => "neither cache nor bucket holds",
         };
         let text = format!("{place} pack {}{}", id.short(), needed_by(&needers));
-        Error::new(Kind::Corrupt, "pack.missing", text).advice("run a check; it names what is lost and mends what it can")
+        Error::new(Kind::Corrupt, "pack.missing", text)
+            .advice("run a check; it names what is lost and mends what it can")
     }
 }
 
@@ -309,6 +312,11 @@ pub(crate) async fn verify(id: PackId, bytes: Bytes) -> Result<Bytes> {
         }
     })
     .await
+}
+
+fn detached(id: &PackId) -> Error {
+    let text = format!("pack {} lies in the bucket, and no bucket is attached", id.short());
+    Error::new(Kind::Unavailable, "bucket.detached", text).advice("attach the bucket and try again")
 }
 
 fn cut_off() -> Error {

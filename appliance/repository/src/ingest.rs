@@ -59,8 +59,7 @@ pub(crate) async fn store(
         }
     }
     drop(sender);
-    let result =
-        splitter.await.unwrap_or_else(|error| Err(Error::bug("storing a stream broke off").caused_by(error)));
+    let result = splitter.await.unwrap_or_else(|error| Err(Error::bug("storing a stream broke off").caused_by(error)));
     let cut_short = failed.is_some();
     match (failed, result) {
         (Some(error), Ok(stream)) => {

@@ -59,10 +59,12 @@ impl Inner {
         Some(ChunkRef { id: *id, length, pack: place.pack, offset: place.offset, sealed: place.sealed })
     }
 
-    /// Seals an object under its own key as name and puts it into the cache.
-    pub(crate) async fn put_sealed(&self, kind: ObjectKind, key: &str, body: &[u8], mode: PutMode) -> Result<()> {
+    /// Seals an object under its own key as name and puts it into the cache. The answer is its size in bytes.
+    pub(crate) async fn put_sealed(&self, kind: ObjectKind, key: &str, body: &[u8], mode: PutMode) -> Result<u64> {
         let sealed = Bytes::from(self.envelope().seal(kind, key, body)?);
-        self.put_small(key, sealed, mode).await
+        let size = sealed.len() as u64;
+        self.put_small(key, sealed, mode).await?;
+        Ok(size)
     }
 
     /// Puts a small object into the cache.
@@ -76,16 +78,16 @@ impl Inner {
         Ok(())
     }
 
-    /// Puts an index segment into the cache under the name of its bytes.
-    pub(crate) async fn put_segment(&self, segment: &Segment) -> Result<SegmentId> {
+    /// Puts an index segment into the cache under the name of its bytes. The answer is that name and the size.
+    pub(crate) async fn put_segment(&self, segment: &Segment) -> Result<(SegmentId, u64)> {
         let sealed = Bytes::from(self.envelope().seal(ObjectKind::Segment, "", &segment.encode())?);
         let id = SegmentId(holdfast_chunk::sha256(&sealed));
-        let key = layout::segment_key(&id);
+        let (key, size) = (layout::segment_key(&id), sealed.len() as u64);
         self.put_small(&key, sealed, PutMode::Once).await?;
         let mut state = self.write();
         let packs = segment.packs.iter().map(|pack| state.index.enter(pack.name)).collect();
         state.segments.insert(key, packs);
-        Ok(id)
+        Ok((id, size))
     }
 
     /// Reads a small object from the cache, else from the bucket.

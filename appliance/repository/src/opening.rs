@@ -210,7 +210,9 @@ impl Inner {
                 }
                 Err(error) if error.kind() == Kind::Unavailable => return Err(error),
                 // Not acknowledged data of a cut-off backup; a check names it if a snapshot needs it.
-                Err(error) => tracing::warn!(key, error = %error.chain(), "a pack without readable footer is left aside"),
+                Err(error) => {
+                    tracing::warn!(key, error = %error.chain(), "a pack without readable footer is left aside")
+                }
             }
         }
         Ok(())

@@ -53,7 +53,11 @@ impl Builder {
         bytes.extend_from_slice(&[VERSION, kind as u8, 0, 0]);
         Builder { kind, bytes, rows: Vec::new() }
     }
-    pub(crate) fn push(&mut self, row: Row, sealed: &[u8]) {
+    /// `full` is the size at which the pack will be closed: room is made once, not by doubling.
+    pub(crate) fn push(&mut self, row: Row, sealed: &[u8], full: usize) {
+        if self.rows.is_empty() {
+            self.bytes.reserve(full + full / 8);
+        }
         self.bytes.extend_from_slice(sealed);
         self.rows.push(row);
     }

@@ -210,12 +210,12 @@ impl Bench {
         let kind = pack_kind(job.kind);
         let length = u32::try_from(job.plain.len()).expect("chunks are at most 16 MiB");
         let size = u32::try_from(sealed.len()).expect("chunks are at most 16 MiB");
-        self.builder(kind).push(Row { kind: job.kind, id: job.id, length, sealed: size }, sealed);
-        job.tally.stored(u64::from(size));
         let full = match kind {
             PackKind::Data => DATA_PACK,
             PackKind::Meta => META_PACK,
         };
+        self.builder(kind).push(Row { kind: job.kind, id: job.id, length, sealed: size }, sealed, full);
+        job.tally.stored(u64::from(size));
         if let Some((ticket, full)) = self.take(kind, full) {
             self.store(full);
             self.close(ticket);

@@ -21,6 +21,9 @@ use std::{
     sync::Arc,
 };
 
+/// Dead bytes in staying packs are counted up to this many chunks (about 200 MB of memory), else not at all.
+const COUNTED_MAX: usize = 3_000_000;
+
 /// The work of one prune.
 struct Work {
     /// The bucket, while it obeys.
@@ -112,11 +115,8 @@ impl Inner {
     /// Tombstone first: from then on the snapshot is gone whatever happens.
     async fn bury(self: &Arc<Self>, id: &SnapshotId, work: &mut Work) -> Result<()> {
         let key = layout::tombstone_key(id);
-        let sealed = Bytes::from(self.envelope().seal(
-            ObjectKind::Tombstone,
-            &key,
-            self.clock.now().to_string().as_bytes(),
-        )?);
+        let sealed =
+            Bytes::from(self.envelope().seal(ObjectKind::Tombstone, &key, self.clock.now().to_string().as_bytes())?);
         self.put_small(&key, sealed.clone(), PutMode::Replace).await?;
         if let Some(bucket) = &work.bucket {
             match bucket.put(&key, sealed.clone(), PutMode::Replace).await {
@@ -187,7 +187,7 @@ impl Inner {
         let mut replaced_in_bucket = true;
         if affected.values().any(|survivors| *survivors) {
             let segment = self.without(&dead, affected.keys()).await?;
-            let id = self.put_segment(&segment).await?;
+            let (id, _) = self.put_segment(&segment).await?;
             replaced_in_bucket = self.ship_segment(&layout::segment_key(&id), work).await;
         }
         for key in affected.keys() {
@@ -226,8 +226,12 @@ impl Inner {
             let old = self.read_segment(key).await?;
             segment.supersedes.extend(key[layout::SEGMENTS.len()..].parse::<SegmentId>().ok());
             let state = self.read();
-            let survives =
-                |id: &PackId| state.index.number(id).is_some_and(|number| !dead.contains(&number) && state.index.pack(number).present());
+            let survives = |id: &PackId| {
+                state
+                    .index
+                    .number(id)
+                    .is_some_and(|number| !dead.contains(&number) && state.index.pack(number).present())
+            };
             segment.packs.extend(old.packs.into_iter().filter(|pack| survives(&pack.name.id)));
         }
         Ok(segment)
@@ -309,6 +313,9 @@ impl Inner {
         for chunk in kept.iter().flat_map(|snapshot| snapshot.streams()).flat_map(|stream| &stream.recipe) {
             if !recipes.insert(chunk.id) {
                 continue;
+            }
+            if chunks.len() > COUNTED_MAX {
+                return 0;
             }
             *used.entry(chunk.pack).or_default() += u64::from(chunk.sealed);
             let Ok(recipe) = self.open_recipe(chunk, holdfast_model::view::From::Cache).await else { return 0 };

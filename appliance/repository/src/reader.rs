@@ -79,12 +79,7 @@ async fn feed_all(inner: &Arc<Inner>, recipe: &[ChunkRef], from: From, feed: &mp
     }
 }
 
-async fn try_feed_all(
-    inner: &Arc<Inner>,
-    recipe: &[ChunkRef],
-    from: From,
-    feed: &mpsc::Sender<Feed>,
-) -> Result<()> {
+async fn try_feed_all(inner: &Arc<Inner>, recipe: &[ChunkRef], from: From, feed: &mpsc::Sender<Feed>) -> Result<()> {
     for chunk in recipe {
         let recipe = inner.open_recipe(chunk, from).await?;
         let batches = plan(&recipe);
@@ -273,13 +268,8 @@ static ZEROS: [u8; PIECE] = [0; PIECE];
 impl Inner {
     /// Opens a recipe segment.
     pub(crate) async fn open_recipe(self: &Arc<Self>, chunk: &ChunkRef, from: From) -> Result<Recipe> {
-        let placed = Placed {
-            id: chunk.id,
-            length: chunk.length,
-            pack: chunk.pack,
-            offset: chunk.offset,
-            sealed: chunk.sealed,
-        };
+        let placed =
+            Placed { id: chunk.id, length: chunk.length, pack: chunk.pack, offset: chunk.offset, sealed: chunk.sealed };
         let opened = self.open_chunks(ChunkKind::Recipe, &[placed], from).await?;
         let body = opened.into_iter().next().ok_or_else(|| Error::bug("a recipe gave no bytes"))?;
         blocking(move || Recipe::decode(&body)).await
@@ -320,7 +310,8 @@ impl Inner {
             }
         }
         let state = self.read();
-        let fetched = packs.iter().map(|pack| state.index.pack(*pack)).filter(|info| from == From::Bucket || !info.cached);
+        let fetched =
+            packs.iter().map(|pack| state.index.pack(*pack)).filter(|info| from == From::Bucket || !info.cached);
         for info in fetched {
             cost.bucket_bytes += info.name.size;
             cost.requests += 1;

@@ -67,7 +67,9 @@ impl Ops {
             (Some(Op::Take(before, a)), Op::Take(now, b)) if before == now => Some(Op::Take(now, a + b)),
             (Some(Op::Zeros(a)), Op::Zeros(b)) => Some(Op::Zeros(a + b)),
             (before, _) => {
-                before.map(|before| put_op(&mut self.done, before));
+                if let Some(before) = before {
+                    put_op(&mut self.done, before);
+                }
                 Some(op)
             }
         };
@@ -86,7 +88,9 @@ impl Ops {
     }
     fn finished(&self) -> Vec<u8> {
         let mut out = self.done.clone();
-        self.last.map(|last| put_op(&mut out, last));
+        if let Some(last) = self.last {
+            put_op(&mut out, last);
+        }
         out
     }
 }

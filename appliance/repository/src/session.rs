@@ -90,8 +90,7 @@ impl Session {
     pub(crate) fn begin(inner: Arc<Inner>) -> Session {
         let guard = Arc::clone(&inner.gate).try_read_owned().ok();
         let failures = inner.press.failures();
-        let desk =
-            Desk { inner, counts: Arc::default(), drafts: Mutex::default(), done: Mutex::default(), failures };
+        let desk = Desk { inner, counts: Arc::default(), drafts: Mutex::default(), done: Mutex::default(), failures };
         Session { desk: Arc::new(desk), guard: tokio::sync::Mutex::new(guard) }
     }
 
@@ -124,8 +123,9 @@ impl Session {
         blocking(move || desk.finish_drafts()).await?;
         let reach = self.resolve(&mut snapshot).await?;
         snapshot.repository = inner.id;
-        inner.list_packs().await?;
+        let listed = inner.list_packs().await?;
         self.fill_in(&mut snapshot);
+        snapshot.stats.bytes_new += listed;
         self.write(snapshot, reach).await
     }
 
@@ -173,14 +173,16 @@ impl Session {
         }
     }
 
-    async fn write(&self, snapshot: Snapshot, reach: BTreeSet<PackNo>) -> Result<Snapshot> {
+    async fn write(&self, mut snapshot: Snapshot, reach: BTreeSet<PackNo>) -> Result<Snapshot> {
         let inner = &self.desk.inner;
         let reach: Vec<PackNo> = reach.into_iter().collect();
         let body = encode_reach(&inner.read().names(&reach));
-        inner.put_sealed(ObjectKind::Reach, &layout::reach_key(&snapshot.id), &body, PutMode::Once).await?;
-        let body = serde_json::to_vec(&snapshot)
-            .map_err(|error| Error::bug("a snapshot could not be written").caused_by(error))?;
-        inner.put_sealed(ObjectKind::Snapshot, &layout::snapshot_key(&snapshot.id), &body, PutMode::Once).await?;
+        let size = inner.put_sealed(ObjectKind::Reach, &layout::reach_key(&snapshot.id), &body, PutMode::Once).await?;
+        let key = layout::snapshot_key(&snapshot.id);
+        // The manifest counts too; sealed once to weigh it, it names its own weight to a few bytes.
+        let weighed = inner.envelope().seal(ObjectKind::Snapshot, &key, &manifest(&snapshot)?)?;
+        snapshot.stats.bytes_new += size + weighed.len() as u64;
+        inner.put_sealed(ObjectKind::Snapshot, &key, &manifest(&snapshot)?, PutMode::Once).await?;
         let mut state = inner.write();
         state.sequence = snapshot.sequence;
         let held = Held { snapshot: Arc::new(snapshot.clone()), reach };
@@ -251,21 +253,25 @@ impl Desk {
 }
 
 impl Inner {
-    /// Writes an index segment for all packs that no segment names yet.
-    pub(crate) async fn list_packs(&self) -> Result<()> {
+    /// Writes an index segment for all packs that no segment names yet. The answer is its size in bytes.
+    pub(crate) async fn list_packs(&self) -> Result<u64> {
         let packs: Vec<PackRows> = self.read().unlisted.clone();
         if packs.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let listed: BTreeSet<PackId> = packs.iter().map(|pack| pack.name.id).collect();
-        self.put_segment(&Segment { supersedes: Vec::new(), packs }).await?;
+        let (_, size) = self.put_segment(&Segment { supersedes: Vec::new(), packs }).await?;
         self.write().unlisted.retain(|pack| !listed.contains(&pack.name.id));
-        Ok(())
+        Ok(size)
     }
 
     pub(crate) fn unlisted_chunks(&self) -> usize {
         self.read().unlisted.iter().map(|pack: &PackRows| <[Row]>::len(&pack.rows)).sum()
     }
+}
+
+fn manifest(snapshot: &Snapshot) -> Result<Vec<u8>> {
+    serde_json::to_vec(snapshot).map_err(|error| Error::bug("a snapshot could not be written").caused_by(error))
 }
 
 /// Runs blocking work off the async threads.

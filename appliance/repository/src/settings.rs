@@ -32,8 +32,12 @@ impl Inner {
         let key = layout::settings_key(settings.generation);
         let newest = self.keys_of(layout::SETTINGS).pop();
         if newest.is_some_and(|newest| newest >= key) {
-            return Err(Error::new(Kind::Conflict, "settings.stale", "somebody else has changed the settings meanwhile")
-                .advice("read them again and repeat the change"));
+            return Err(Error::new(
+                Kind::Conflict,
+                "settings.stale",
+                "somebody else has changed the settings meanwhile",
+            )
+            .advice("read them again and repeat the change"));
         }
         let body = serde_json::to_vec(settings)
             .map_err(|error| Error::bug("the settings could not be written").caused_by(error))?;

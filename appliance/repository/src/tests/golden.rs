@@ -1,0 +1,94 @@
+//! Golden vectors: bytes that every later release must read and, while version 1 is written, write.
+
+use crate::{
+    codec::put_varint,
+    layout::{PackKind, pack_key},
+    pack,
+    recipe::{Draft, Op, Placed, Recipe, Row},
+    segment::{PackName, PackRows, Segment, decode_reach, encode_reach},
+};
+use holdfast_chunk::{ChunkKind, Envelope, Keys, RootKey};
+use holdfast_model::{ChunkId, PackId, RepositoryId, SegmentId};
+
+fn place(id: &ChunkId) -> holdfast_model::Result<Placed> {
+    Ok(Placed { id: *id, length: 0, pack: PackId([id.as_bytes()[0] % 2; 32]), offset: 8, sealed: 300 })
+}
+
+fn draft() -> Draft {
+    let mut draft = Draft::default();
+    draft.chunks[0].push((ChunkId([2; 32]), 512));
+    draft.chunks[2].push((ChunkId([3; 32]), 1000));
+    draft.ops.push(Op::Take(Row::Meta, 500));
+    draft.ops.push(Op::Take(Row::Meta, 12));
+    draft.ops.push(Op::Take(Row::Large, 1000));
+    draft.ops.push(Op::Zeros(65536));
+    draft
+}
+
+#[test]
+fn recipes_keep_their_bytes() {
+    let bytes = Recipe::encode(&draft(), place).unwrap();
+    let two = |byte: &str| byte.repeat(32);
+    let chunk = |id: &str, length: &str, pack: &str| format!("{}{length}{pack}08000000ac02", two(id));
+    let expected = format!(
+        "0102{}{}01{}0001{}8010a21f838010",
+        two("00"),
+        two("01"),
+        chunk("02", "8004", "00"),
+        chunk("03", "e807", "01"),
+    );
+    assert_eq!(hex::encode(&bytes), expected);
+    let recipe = Recipe::decode(&bytes).unwrap();
+    assert_eq!(recipe.ops, [Op::Take(Row::Meta, 512), Op::Take(Row::Large, 1000), Op::Zeros(65536)]);
+    for end in 0..bytes.len() {
+        assert!(Recipe::decode(&bytes[..end]).is_err() || end == bytes.len() - 3, "{end}");
+    }
+}
+
+#[test]
+fn hostile_recipes_are_refused() {
+    let bytes = Recipe::encode(&draft(), place).unwrap();
+    let mut more = bytes.clone();
+    put_varint(&mut more, 1 << 2);
+    assert!(Recipe::decode(&more).is_err(), "more than the rows hold");
+    let mut huge = bytes;
+    put_varint(&mut huge, (u64::MAX >> 2) << 2 | 3);
+    assert!(Recipe::decode(&huge).is_err(), "endless zeros");
+    assert!(Recipe::decode(&[1, 0xff, 0xff, 0xff, 0xff, 0x0f]).is_err(), "counts beyond the input");
+    assert!(Recipe::decode(&[2]).is_err(), "another version");
+}
+
+#[test]
+fn segments_and_reach_lists_keep_their_bytes() {
+    let name = PackName { kind: PackKind::Data, id: PackId([0xaa; 32]), size: 300 };
+    let row = pack::Row { kind: ChunkKind::Meta, id: ChunkId([0xbb; 32]), length: 128, sealed: 60 };
+    let segment = Segment { supersedes: vec![SegmentId([0xcc; 32])], packs: vec![PackRows { name, rows: vec![row] }] };
+    let bytes = segment.encode();
+    let expected = format!("0101{}0101{}ac020102{}80013c", "cc".repeat(32), "aa".repeat(32), "bb".repeat(32));
+    assert_eq!(hex::encode(&bytes), expected);
+    assert_eq!(Segment::decode(&bytes).unwrap(), segment);
+    let reach = encode_reach(&[name]);
+    assert_eq!(hex::encode(&reach), format!("010101{}ac02", "aa".repeat(32)));
+    assert_eq!(decode_reach(&reach).unwrap(), [name]);
+    for end in 0..bytes.len() {
+        assert!(Segment::decode(&bytes[..end]).is_err());
+    }
+}
+
+#[test]
+fn packs_keep_their_shape() {
+    let keys = Keys::derive(&RootKey::from_bytes([1; 32]));
+    let envelope = Envelope::new(&keys, RepositoryId([2; 16]));
+    let row = pack::Row { kind: ChunkKind::Data, id: ChunkId([3; 32]), length: 9, sealed: 5 };
+    let mut builder = pack::Builder::new(PackKind::Data);
+    builder.push(row, b"bytes", 100);
+    let pack = builder.finish(envelope).unwrap();
+    assert_eq!(&pack.bytes[..13], b"HFPK\x01\x01\0\0bytes");
+    assert_eq!(pack_key(pack.kind, &pack.id), format!("p/{}/{}", &pack.id.to_hex()[..2], pack.id));
+    assert_eq!(*pack.id.as_bytes(), holdfast_chunk::sha256(&pack.bytes));
+    let size = pack.bytes.len();
+    let length = pack::footer_length(&pack.bytes[size - 8..], size as u64).unwrap() as usize;
+    let footer = &pack.bytes[size - 8 - length..size - 8];
+    assert_eq!(pack::open_footer(envelope, footer).unwrap(), [row]);
+    assert!(pack::footer_length(b"\xff\xff\xff\x7fHFPE", size as u64).is_err());
+}
