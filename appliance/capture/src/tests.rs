@@ -1,4 +1,7 @@
 //! The capture against the fake engine, and against a real one when HOLDFAST_REAL_DOCKER is set.
 
+mod bench;
+mod content;
+mod holding;
 mod real;
 mod sink;

@@ -66,6 +66,8 @@ impl Bench {
 
     async fn member(&self, service: &str, depends_on: &str, mut body: Value) {
         body["Image"] = IMAGE.into();
+        // A shell's sleep ignores the polite signal.
+        body["StopTimeout"] = 1.into();
         body["Labels"] = json!({"com.docker.compose.project": PROJECT, "com.docker.compose.service": service,
             "com.docker.compose.depends_on": depends_on});
         let id = self.engine.container_create(&format!("{PROJECT}-{service}-1"), &body).await.unwrap();

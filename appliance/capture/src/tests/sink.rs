@@ -27,7 +27,7 @@ pub(super) struct Recorder {
     pub(super) knows_blobs: bool,
     /// Waits this long within each store.
     pub(super) slow: Option<Duration>,
-    stored: AtomicU64,
+    pub(super) stored: AtomicU64,
 }
 
 impl Recorder {

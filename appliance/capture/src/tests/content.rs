@@ -1,0 +1,141 @@
+//! What is captured, and what is named when it is not.
+
+use super::bench::{Bench, IMAGE, codes};
+use crate::{StreamKind, discover};
+use futures::{StreamExt, stream};
+use holdfast_docker::{
+    Engine,
+    archive::{Entry, image, tar},
+};
+use holdfast_model::{Kind, Severity, policy::Consistency};
+use serde_json::json;
+
+#[tokio::test]
+async fn everything_of_the_app_is_there() {
+    let bench = Bench::new().await;
+    bench.docker.container_delete("shop-db", "old");
+    let captured = bench.capture(Consistency::Pause).await.unwrap();
+    let names: Vec<_> = captured.containers.iter().map(|container| container.name.as_str()).collect();
+    assert_eq!(names, ["shop-db", "shop-idle", "shop-web"]);
+    let volume = &captured.volumes[0];
+    assert_eq!((volume.name.as_str(), volume.anonymous), ("data", false));
+    assert_eq!(bench.sink.tar(volume.stream.as_ref().unwrap())["v/table"], vec![7; 50_000]);
+    let bind = &captured.binds[0];
+    assert!(bind.directory);
+    assert_eq!(bench.sink.tar(bind.stream.as_ref().unwrap())["v/index.html"], b"hello");
+    let db = &captured.containers[0];
+    assert_eq!(db.depends_on, Vec::<String>::new());
+    assert!(db.changes.iter().any(|change| (change.path.as_str(), change.kind) == ("/old", 2)));
+    let conf = db.layer.iter().find(|part| part.into == "/etc").unwrap();
+    assert_eq!(bench.sink.tar(&conf.stream)["conf"], b"changed");
+    assert_eq!(captured.networks.iter().map(|network| network.name.as_str()).collect::<Vec<_>>(), ["shop_net"]);
+    assert_eq!(captured.images[0].tags, [IMAGE]);
+    assert!(captured.bytes_logical > 50_000);
+    assert_eq!(codes(&captured), ["layer.deleted"]);
+    assert_eq!(bench.sink.phases.lock().unwrap().as_slice(), ["inspect", "images", "hold", "data"]);
+}
+
+#[tokio::test]
+async fn a_known_image_is_not_read_and_its_tags_are_fresh() {
+    let bench = Bench::new().await;
+    let first = bench.capture(Consistency::None).await.unwrap();
+    bench.sink.images.lock().unwrap().insert(first.images[0].id.clone(), first.images[0].clone());
+    bench.docker.image_tag(IMAGE, "shop/base", "2").await.unwrap();
+    bench.docker.forget_calls();
+    let second = bench.capture(Consistency::None).await.unwrap();
+    assert_eq!((bench.calls("image_save").len(), second.images_known), (0, 1));
+    assert_eq!((second.images[0].tags.len(), &second.images[0].parts), (2, &first.images[0].parts));
+}
+
+#[tokio::test]
+async fn an_archive_that_ends_early_fails_the_capture_after_a_second_try() {
+    let bench = Bench::new().await;
+    bench.docker.host_remove("/srv/site");
+    bench.docker.host_file("/srv/site", b"one file");
+    // Only the volume is longer than the cut.
+    bench.docker.cut("archive_get", 1, 20_000);
+    let captured = bench.capture(Consistency::Pause).await.unwrap();
+    assert!(captured.volumes[0].stream.is_some() && !captured.binds[0].directory);
+    let bench = Bench::new().await;
+    (1..9).for_each(|n| bench.docker.cut("archive_get", n, 20_000));
+    let error = bench.capture(Consistency::Pause).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Corrupt, "stream.short"));
+    assert!(error.chain().contains("volume data"), "{}", error.chain());
+    bench.assert_untouched().await;
+}
+
+#[tokio::test]
+async fn an_image_archive_that_ends_early_is_never_taken() {
+    for cut in [0, 700, 1024, 3000] {
+        let bench = Bench::new().await;
+        bench.docker.cut("image_save", 1, cut);
+        let error = bench.capture(Consistency::Pause).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (Kind::Corrupt, "image.cut"), "{cut}");
+        assert!(error.chain().contains(IMAGE));
+    }
+}
+
+#[tokio::test]
+async fn odd_layers_are_kept_as_plain_bytes() {
+    let bench = Bench::new().await;
+    let mut layer = tar(&[Entry::file("x", "y")]);
+    layer.truncate(layer.len() - 1024);
+    let bytes = image("odd:1", &json!({}), std::slice::from_ref(&layer));
+    bench.docker.image_load(stream::iter([Ok(bytes.into())]).boxed()).await.unwrap();
+    bench.docker.container_create("alone", &json!({ "Image": "odd:1" })).await.unwrap();
+    let captured = bench.capture_as(crate::Ask { app: "alone".into(), ..bench.ask(Consistency::Pause) }).await.unwrap();
+    let part = captured.images[0].parts.iter().find(|part| part.diff_id.is_some()).unwrap();
+    assert_eq!(bench.sink.bytes(&part.stream), layer);
+    let labels = bench.sink.labels.lock().unwrap();
+    assert!(labels.iter().any(|(label, kind)| label.ends_with("layer.tar") && *kind == StreamKind::Bytes));
+    assert!(!captured.project && codes(&captured).is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_captured_is_named() {
+    let bench = Bench::new().await;
+    bench.docker.volume_create(&json!({ "Name": "far", "Driver": "cloudstor" })).await.unwrap();
+    bench.docker.host_directory("/srv/later", &[]);
+    bench.docker.host_directory("/var/run/docker.sock", &[]);
+    let more = json!({ "HostConfig": { "Binds": ["/srv/later:/l", "/var/run/docker.sock:/s", "far:/far"],
+        "Mounts": [{ "Type": "tmpfs", "Target": "/tmp" }] } });
+    bench.member("more", "", more).await;
+    bench.docker.host_remove("/srv/later");
+    // The empty image is there after a first capture; then the second helper is the one for `far`.
+    bench.capture(Consistency::None).await.unwrap();
+    bench.docker.fail("container_create", 2, Kind::Unavailable, "host.failed");
+    let captured = bench.capture(Consistency::None).await.unwrap();
+    let codes = codes(&captured);
+    for code in ["bind.missing", "bind.not_captured", "tmpfs.not_captured", "volume.not_captured"] {
+        assert!(codes.contains(&code), "{codes:?}");
+    }
+    let far = captured.volumes.iter().find(|volume| volume.name == "far").unwrap();
+    assert!(far.stream.is_none());
+    let problem = captured.problems.iter().find(|problem| problem.code == "volume.not_captured").unwrap();
+    assert_eq!(problem.severity, Severity::Error);
+    bench.assert_untouched().await;
+}
+
+#[tokio::test]
+async fn a_removed_image_is_named_and_a_removed_volume_fails() {
+    let bench = Bench::new().await;
+    bench.docker.fail("image_inspect", 1, Kind::NotFound, "image.not_found");
+    let captured = bench.capture(Consistency::None).await.unwrap();
+    assert_eq!((codes(&captured)[0], captured.images.len()), ("image.gone", 0));
+    bench.docker.fail("volume_inspect", 1, Kind::NotFound, "volume.not_found");
+    let error = bench.capture(Consistency::None).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::NotFound, "volume.gone"));
+    let mut ask = bench.ask(Consistency::None);
+    ask.app = "nobody".into();
+    assert_eq!(bench.capture_as(ask).await.unwrap_err().code(), "app.gone");
+}
+
+#[tokio::test]
+async fn apps_are_discovered() {
+    let bench = Bench::new().await;
+    bench.docker.container_create("alone", &json!({ "Image": IMAGE })).await.unwrap();
+    let apps = discover(&bench.docker).await.unwrap();
+    let names: Vec<_> = apps.iter().map(|app| (app.name.as_str(), app.project)).collect();
+    assert_eq!(names, [("alone", false), ("shop", true)]);
+    assert_eq!((&apps[1].volumes[..], &apps[1].binds[..]), (&["data".to_owned()][..], &["/srv/site".to_owned()][..]));
+}
