@@ -124,13 +124,22 @@ impl Jobs {
         let desks: Vec<_> = lock(&self.0.state).all.values().rev().cloned().collect();
         desks.iter().map(|desk| desk.view()).collect()
     }
-    /// The newest restore to each place, if the end of the appliance cut it short.
+    /// Restores that the end of the appliance cut short and that nothing has healed since: neither another
+    /// restore to the same place nor a backup of what stands there.
     pub fn cut_restores(&self) -> Vec<JobView> {
-        let mut newest: BTreeMap<String, JobView> = BTreeMap::new();
-        for job in self.list().into_iter().rev().filter(|job| job.kind == JobKind::Restore) {
-            newest.insert(job.subject.clone(), job);
+        let desks: Vec<_> = lock(&self.0.state).all.values().cloned().collect();
+        let mut cut: BTreeMap<String, Arc<Desk>> = BTreeMap::new();
+        for desk in desks {
+            let (kind, state, subject) = desk.peek(|view| (view.kind, view.state, view.subject.clone()));
+            match (kind, state) {
+                (JobKind::Restore, JobState::Interrupted) => drop(cut.insert(subject, desk)),
+                (JobKind::Restore | JobKind::Backup, JobState::Done | JobState::DoneWithProblems) => {
+                    drop(cut.remove(&subject));
+                }
+                _ => {}
+            }
         }
-        newest.into_values().filter(|job| job.state == JobState::Interrupted).collect()
+        cut.values().map(|desk| desk.view()).collect()
     }
     /// Those that wait or run, newest first.
     pub fn active(&self) -> Vec<JobView> {
@@ -181,6 +190,7 @@ impl Jobs {
     async fn run(&self, waiting: Waiting, desk: Arc<Desk>) {
         desk.begin();
         self.publish(&desk);
+        self.remember().await;
         // A task of its own: a panic in the work ends the work, not the queue.
         let mut work = tokio::spawn((waiting.work)(desk.clone()));
         let mut tick = tokio::time::interval(TICK);
@@ -210,6 +220,7 @@ impl Jobs {
             desk.end(outcome, self.0.stop.is_cancelled());
         }
         self.publish(&desk);
+        self.remember().await;
         self.0.events.apps();
         self.trim();
         self.start_ready();
@@ -221,11 +232,20 @@ impl Jobs {
         self.0.events.job(view);
     }
 
+    /// Brings the history to disk, so that a job that began is not forgotten by a crash right after.
+    async fn remember(&self) {
+        let catalog = self.0.catalog.clone();
+        let written = tokio::task::spawn_blocking(move || catalog.flush()).await;
+        if !matches!(written, Ok(Ok(()))) {
+            tracing::warn!("the history of jobs could not be written to disk");
+        }
+    }
+
     fn trim(&self) {
         let gone: Vec<JobId> = {
             let mut state = lock(&self.0.state);
             let too_many = state.all.len().saturating_sub(HISTORY_MAX);
-            let is_final = |desk: &Arc<Desk>| desk.view().state.is_final();
+            let is_final = |desk: &Arc<Desk>| desk.peek(|view| view.state.is_final());
             let gone: Vec<JobId> =
                 state.all.iter().filter(|(_, desk)| is_final(desk)).take(too_many).map(|(id, _)| id.clone()).collect();
             gone.iter().for_each(|id| drop(state.all.remove(id)));

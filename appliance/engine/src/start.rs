@@ -123,9 +123,7 @@ async fn settings(repository: &Repository, start: &Start) -> Result<Settings> {
     if found.is_none() {
         settings.hosts.insert(start.local_host.name.clone(), start.local_host.clone());
     }
-    if settings.bucket.is_none() {
-        settings.bucket = start.bucket.clone();
-    }
+    settings.bucket = bucket(settings.bucket, start.bucket.as_ref());
     if found.as_ref() != Some(&settings) {
         settings.generation += 1;
         repository.save_settings(&settings).await?;
@@ -133,7 +131,45 @@ async fn settings(repository: &Repository, start: &Start) -> Result<Settings> {
     Ok(settings)
 }
 
+/// The bucket that people decided on stays; keys given for the same place are newer than the stored ones.
+fn bucket(stored: Option<BucketSettings>, given: Option<&BucketSettings>) -> Option<BucketSettings> {
+    match (stored, given) {
+        (None, given) => given.cloned(),
+        (Some(mut stored), Some(given)) if stored.url == given.url => {
+            stored.credentials = given.credentials.clone().or(stored.credentials);
+            stored.ca = given.ca.clone().or(stored.ca);
+            Some(stored)
+        }
+        (Some(stored), Some(given)) => {
+            tracing::warn!(attached = %stored.url, given = %given.url, "another bucket is set; the given one is not used");
+            Some(stored)
+        }
+        (Some(stored), None) => Some(stored),
+    }
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| Error::bug("opening the data folder ended in a panic"))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_model::{Secret, bucket::BucketUrl, bucket::Credentials};
+
+    fn at(url: &str, key: Option<&str>) -> BucketSettings {
+        let keys =
+            |key: &str| Credentials { access_key: "k".into(), secret_key: Secret::new(key), session_token: None };
+        BucketSettings { url: BucketUrl::parse(url).unwrap(), credentials: key.map(keys), ca: None }
+    }
+
+    #[test]
+    fn the_stored_bucket_stays_and_new_keys_win() {
+        let (old, new) = (at("s3://a", Some("old")), at("s3://a", Some("new")));
+        assert_eq!(bucket(None, Some(&new)), Some(new.clone()));
+        assert_eq!(bucket(Some(old.clone()), Some(&new)), Some(new));
+        assert_eq!(bucket(Some(old.clone()), Some(&at("s3://a", None))), Some(old.clone()));
+        assert_eq!(bucket(Some(old.clone()), Some(&at("s3://b", Some("x")))), Some(old));
+    }
 }

@@ -102,6 +102,8 @@ fn check_summary(report: &CheckView) -> String {
 
 async fn run_prune(house: &House, desk: &Arc<Desk>) -> Result<String> {
     desk.phase("decide", 1, 2);
+    // Noted at the beginning: a prune that fails is told and tried again tomorrow, not every few seconds.
+    house.memory.pruned(house.now());
     let (view, ids) = judge_all(&Facts::gather(house));
     for line in &view.forget {
         desk.log(&format!("forgets {} of {}, {}: {}", line.id, line.app, line.time, line.reason));
@@ -109,7 +111,6 @@ async fn run_prune(house: &House, desk: &Arc<Desk>) -> Result<String> {
     let plan = house.repository().prune_plan(ids).await?;
     desk.phase("free", 2, 2);
     let outcome = house.repository().prune(plan, desk.stop()).await?;
-    house.memory.pruned(house.now());
     Ok(finish(house, desk, outcome))
 }
 

@@ -132,6 +132,10 @@ impl Desk {
         }
         view
     }
+    /// Looks at the job without copying its log.
+    pub fn peek<T>(&self, look: impl FnOnce(&JobView) -> T) -> T {
+        look(&lock(&self.view))
+    }
     /// Why it failed, as an error for one who waited.
     pub fn failure(&self) -> Option<Error> {
         lock(&self.failure).as_ref().map(|(kind, code, words)| Error::new(*kind, code.clone(), words.clone()))
