@@ -24,6 +24,7 @@ export async function launch() {
 /** A page that remembers console errors, failed loads and requests to other hosts. */
 export async function openPage(context, base, { width, scheme }) {
   const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
   const faults = [];
   page.on('console', (message) => message.type() === 'error' && faults.push(`console: ${message.text()}`));
   page.on('pageerror', (error) => faults.push(`error: ${error.message}`));

@@ -13,7 +13,7 @@ const SECONDS = { backup: 10, restore: 8, check: 6, prune: 5, recover: 6 };
 
 export function simulate(state, tell) {
   if (!state.fresh) {
-    state.jobs.unshift(running('backup', 'edge-01/shop', 184e9, 0.79, 900), running('restore', 'edge-01/gitea', 96e9, 0.3, 900));
+    state.jobs.unshift(running('backup', 'edge-01/shop', 184e9, 0.79, 7200), running('restore', 'edge-01/gitea', 96e9, 0.3, 7200));
   }
   const timer = setInterval(() => {
     for (const each of state.jobs) step(state, each, tell);

@@ -58,7 +58,7 @@ export const en = {
   noPoints: 'No restore point yet',
   noPointsHint: 'The first backup makes one. It reads through the Docker API, nothing is installed.',
   tabs: { points: 'Restore points', contents: 'Contents', policy: 'Policy', jobs: 'Jobs' },
-  kind: { container: 'Containers', image: 'Images', volume: 'Volumes', bind: 'Bind mounts', network: 'Networks' },
+  kind: { container: 'Container', image: 'Image', volume: 'Volume', bind: 'Bind mount', network: 'Network' },
   captured: 'In the backup',
   notCaptured: 'Not captured',
   contentsAt: (time: string) => `As captured ${time}`,
@@ -81,6 +81,8 @@ export const en = {
   colHow: 'How',
   colTiers: 'Where',
   backOf: (n: string) => `${n} members running`,
+  allPoints: 'All restore points',
+  showMore: 'Show more',
   gone: 'This app is unknown',
 };
 export const de: typeof en = {
@@ -139,7 +141,7 @@ export const de: typeof en = {
   noPoints: 'Noch kein Wiederherstellungspunkt',
   noPointsHint: 'Die erste Sicherung legt einen an. Sie liest über die Docker-API, installiert wird nichts.',
   tabs: { points: 'Wiederherstellungspunkte', contents: 'Inhalt', policy: 'Richtlinie', jobs: 'Aufträge' },
-  kind: { container: 'Container', image: 'Images', volume: 'Volumes', bind: 'Bind-Mounts', network: 'Netzwerke' },
+  kind: { container: 'Container', image: 'Image', volume: 'Volume', bind: 'Bind-Mount', network: 'Netzwerk' },
   captured: 'In der Sicherung',
   notCaptured: 'Nicht erfasst',
   contentsAt: (time) => `Erfasst ${time}`,
@@ -162,5 +164,7 @@ export const de: typeof en = {
   colHow: 'Wie',
   colTiers: 'Wo',
   backOf: (n) => `${n} Mitglieder laufen`,
+  allPoints: 'Alle Wiederherstellungspunkte',
+  showMore: 'Mehr zeigen',
   gone: 'Diese App ist unbekannt',
 };

@@ -13,15 +13,19 @@ interface Props {
   wish: Wish;
   opened: boolean;
   onClose: () => void;
+  /** It is off the screen. */
+  onGone: () => void;
 }
 
 /** From what, what, where to, what will happen: one look, one button. */
-export function RestoreDrawer({ wish, opened, onClose }: Props) {
+export function RestoreDrawer({ wish, opened, onClose, onGone }: Props) {
   const { t } = useWords();
   return (
     <Drawer
       opened={opened}
       onClose={onClose}
+      onExitTransitionEnd={onGone}
+      returnFocus={false}
       title={t.restore.title(wish.app.name)}
       closeButtonProps={{ 'aria-label': t.common.close }}
     >

@@ -1,4 +1,4 @@
-import { createContext, lazy, Suspense, useCallback, useContext, useMemo, useState, type ReactNode } from 'react';
+import { createContext, lazy, Suspense, useCallback, useContext, useMemo, useRef, useState, type ReactNode } from 'react';
 import type { AppView } from '~/api/types';
 
 /** What somebody wants back: the newest point unless one is named. */
@@ -17,7 +17,10 @@ const RestoreDrawer = lazy(() => import('./RestoreDrawer').then((module) => ({ d
 export function RestoreProvider({ children }: { children: ReactNode }) {
   const [wish, setWish] = useState<Wish | null>(null);
   const [opened, setOpened] = useState(false);
+  // The drawer arrives late the first time: it cannot know by itself where the focus was.
+  const cameFrom = useRef<Element | null>(null);
   const open = useCallback((next: Wish) => {
+    cameFrom.current = document.activeElement;
     setWish(next);
     setOpened(true);
   }, []);
@@ -26,7 +29,14 @@ export function RestoreProvider({ children }: { children: ReactNode }) {
     <RestoreContext value={restore}>
       {children}
       <Suspense>
-        {wish && <RestoreDrawer wish={wish} opened={opened} onClose={() => setOpened(false)} />}
+        {wish && (
+          <RestoreDrawer
+            wish={wish}
+            opened={opened}
+            onClose={() => setOpened(false)}
+            onGone={() => cameFrom.current instanceof HTMLElement && cameFrom.current.focus()}
+          />
+        )}
       </Suspense>
     </RestoreContext>
   );

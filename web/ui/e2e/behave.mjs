@@ -1,0 +1,161 @@
+// How the pages behave: keyboard, lost link, dialogs that ask, German. On invented data.
+import { join } from 'node:path';
+import { axe, openPage } from './browser.mjs';
+import { expect, test } from './report.mjs';
+
+export async function behave(context, mock, shots) {
+  const base = mock.url;
+  const { page } = await openPage(context, base, { width: 1440, scheme: 'dark' });
+  await test('search by keyboard opens an app', () => search(page, base));
+  await test('restore by keyboard alone', () => keyboardRestore(page, base));
+  await test('arrows walk through restore points', () => arrows(page, base));
+  await test('in place asks for the name of the app', () => inPlace(page, base));
+  await test('a taken name blocks the restore', () => takenName(page, base));
+  await test('deleting a restore point asks for the name', () => remove(page, base));
+  await test('a lost link is said and buttons wait', () => lostLink(page, base, mock, shots));
+  await test('a failing request speaks in its card', () => failing(page, base));
+  await test('progress moves without reloading', () => progress(page, base));
+  await test('a bad host is refused in words', () => badHost(page, base));
+  await test('the theme button changes and stays', () => theme(page, base));
+  await test('German is complete on the pages', () => german(page, base, shots));
+  await page.close();
+}
+
+async function search(page, base) {
+  await page.goto(base);
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  await page.keyboard.press('Control+k');
+  await page.getByRole('combobox').fill('gitea');
+  await page.getByRole('option', { name: /gitea/ }).waitFor();
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**/apps/edge-01/gitea');
+  await page.getByRole('heading', { level: 1, name: 'gitea' }).waitFor();
+}
+
+async function keyboardRestore(page, base) {
+  await page.goto(base);
+  await page.getByRole('button', { name: 'Restore grafana' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog').waitFor();
+  await page.locator('section[aria-label="What will happen"] ol li').first().waitFor();
+  for (let presses = 0; presses < 25; presses += 1) {
+    await page.keyboard.press('Tab');
+    if (await page.evaluate(() => document.activeElement?.textContent === 'Restore beside the original')) break;
+  }
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog').getByRole('progressbar').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'hidden' });
+  expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label') === 'Restore grafana'), 'the focus does not come back');
+}
+
+async function arrows(page, base) {
+  await page.goto(`${base}/apps/edge-02/nextcloud`);
+  const lanes = page.getByRole('listbox');
+  await lanes.focus();
+  const chosen = () => page.locator('[role=option][aria-selected=true]').getAttribute('id');
+  const before = await chosen();
+  await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('ArrowLeft');
+  expect((await chosen()) !== before, 'the choice does not move');
+  await page.keyboard.press('Home');
+  expect(await page.locator('[role=option]').first().getAttribute('aria-selected') === 'true', 'Home does not go to the first');
+}
+
+async function inPlace(page, base) {
+  await page.goto(base);
+  await page.getByRole('button', { name: 'Restore gitea' }).click();
+  await page.getByRole('radio', { name: /^In place/ }).check();
+  await page.getByText('Take a safety point of gitea').waitFor();
+  await page.getByRole('button', { name: 'Replace the app' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Replace gitea?' });
+  const act = dialog.getByRole('button', { name: 'Replace the app' });
+  expect(await act.isDisabled(), 'it may start without the name');
+  await dialog.getByRole('textbox').fill('gitea');
+  await act.click();
+  await page.getByRole('dialog').getByRole('progressbar').waitFor();
+}
+
+async function takenName(page, base) {
+  await page.goto(base);
+  await page.getByRole('button', { name: 'Restore shop' }).click();
+  await page.getByLabel('New name').fill('gitea');
+  await page.getByText('There is an app named gitea').waitFor();
+  expect(await page.getByRole('button', { name: 'Restore beside the original' }).isDisabled(), 'it may start into a conflict');
+}
+
+async function remove(page, base) {
+  await page.goto(`${base}/apps/edge-01/grafana`);
+  const rows = page.locator('tbody tr');
+  await rows.first().waitFor();
+  const before = await rows.count();
+  await page.getByRole('button', { name: /^Delete restore point:/ }).first().click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('textbox').fill('grafana');
+  await dialog.getByRole('button', { name: 'Delete restore point' }).click();
+  await page.waitForFunction((count) => document.querySelectorAll('tbody tr').length === count, before - 1);
+}
+
+async function lostLink(page, base, mock, shots) {
+  await page.goto(base);
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  mock.cut();
+  await page.getByText(/^Reconnecting, showing/).waitFor({ timeout: 15_000 });
+  expect(await page.getByRole('button', { name: 'Back up now' }).isDisabled(), 'buttons do not wait');
+  await page.screenshot({ path: join(shots, 'lost-link.png') });
+  const { lines } = await axe(page);
+  expect(lines.length === 0, lines.join('\n'));
+  mock.mend();
+  await page.getByText(/^Reconnecting, showing/).waitFor({ state: 'hidden', timeout: 15_000 });
+  expect(await page.getByRole('button', { name: 'Back up now' }).isEnabled(), 'buttons stay asleep');
+}
+
+async function failing(page, base) {
+  const problem = { status: 503, kind: 'unavailable', code: 'catalog.busy', title: 'the list of policies cannot be read', detail: 'the list of policies cannot be read', hint: 'Try again in a minute.' };
+  await page.route('**/api/v1/policies', (route) => route.fulfill({ status: 503, contentType: 'application/problem+json', json: problem }));
+  await page.goto(`${base}/policies`);
+  await page.getByText('the list of policies cannot be read').waitFor();
+  await page.getByText('catalog.busy').waitFor();
+  await page.unroute('**/api/v1/policies');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('heading', { name: 'gold' }).waitFor();
+}
+
+async function progress(page, base) {
+  await page.goto(`${base}/jobs`);
+  const bar = page.getByRole('progressbar').first();
+  const text = page.getByText(/ of 184/).first();
+  const before = await text.innerText();
+  await bar.waitFor();
+  await page.waitForFunction((old) => ![...document.querySelectorAll('div')].some((each) => each.textContent === old), before, { timeout: 8000 });
+}
+
+async function badHost(page, base) {
+  await page.goto(`${base}/hosts`);
+  await page.getByRole('button', { name: 'Add host' }).click();
+  await page.getByLabel('Name').fill('edge-09');
+  await page.getByLabel('Address').fill('tcp://nowhere:2376');
+  await page.getByRole('button', { name: 'Test and add' }).click();
+  await page.getByText('tcp://nowhere:2376 does not answer').waitFor();
+}
+
+async function theme(page, base) {
+  await page.goto(base);
+  await page.getByRole('button', { name: 'Use the light theme' }).click();
+  await page.reload();
+  await page.getByRole('button', { name: 'Use the dark theme' }).waitFor();
+  expect(await page.evaluate(() => document.documentElement.dataset.mantineColorScheme === 'light'), 'the theme is forgotten');
+  await page.evaluate(() => localStorage.removeItem('mantine-color-scheme-value'));
+}
+
+async function german(page, base, shots) {
+  await page.goto(`${base}/settings`);
+  await page.getByText('Deutsch').click();
+  await page.getByRole('heading', { level: 1, name: 'Einstellungen' }).waitFor();
+  expect(await page.evaluate(() => document.documentElement.lang === 'de'), 'the page says another language');
+  await page.goto(base);
+  await page.getByRole('heading', { level: 1, name: /Apps sind geschützt/ }).waitFor();
+  await page.waitForTimeout(500);
+  await page.screenshot({ path: join(shots, 'overview-german.png'), fullPage: true });
+  await page.evaluate(() => localStorage.removeItem('holdfast.language'));
+}

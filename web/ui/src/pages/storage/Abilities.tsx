@@ -1,0 +1,53 @@
+import type { Capabilities } from '~/api/types';
+import { useWords } from '~/i18n';
+import { useNow } from '~/lib/now';
+import { Pill } from '~/parts/Pill';
+import css from './Storage.module.css';
+
+const ABILITIES = [
+  'list_after_put',
+  'conditional_put',
+  'conditional_race',
+  'range',
+  'checksum',
+  'versioning',
+  'object_lock',
+  'can_delete',
+] as const;
+/** Clocks that differ by more are worth a line. */
+const SKEW_WORTH_TELLING = 5;
+
+/** What the probe saw, test by test. */
+export function Abilities({ capabilities }: { capabilities: Capabilities | null }) {
+  const { t, f } = useWords();
+  const now = useNow();
+  if (!capabilities) return <p className="dim small">{t.admin.neverProbed}</p>;
+  const skew = Math.abs(capabilities.clock_skew_seconds);
+  return (
+    <div>
+      <div className="spread" style={{ marginBottom: '0.6rem' }}>
+        <h3>{t.admin.ability}</h3>
+        <span className="dim small">
+          {capabilities.probed ? t.admin.probed(f.ago(capabilities.probed, now)) : t.admin.neverProbed}
+        </span>
+      </div>
+      <p className="dim small">{t.admin.abilityHint}</p>
+      <ul className={css.abilities}>
+        {ABILITIES.map((ability) => (
+          <li key={ability}>
+            <Pill tone={capabilities[ability] ? 'good' : 'calm'}>
+              {capabilities[ability] ? t.admin.able : t.admin.unable}
+            </Pill>
+            {t.admin.abilities[ability]}
+          </li>
+        ))}
+      </ul>
+      {skew > SKEW_WORTH_TELLING && <Pill tone="warn">{t.admin.skew(f.duration(skew))}</Pill>}
+      {capabilities.notes.map((note) => (
+        <p key={note} className="dim small">
+          {note}
+        </p>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,61 @@
+import { PasswordInput, Textarea, TextInput } from '@mantine/core';
+import type { BucketRequest } from '~/api/types';
+import { useWords } from '~/i18n';
+import { bucketUrl } from '~/lib/bucket';
+
+export interface BucketDraft {
+  endpoint: string;
+  bucket: string;
+  prefix: string;
+  region: string;
+  accessKey: string;
+  secretKey: string;
+  ca: string;
+}
+
+export const EMPTY_BUCKET: BucketDraft = {
+  endpoint: '',
+  bucket: '',
+  prefix: '',
+  region: '',
+  accessKey: '',
+  secretKey: '',
+  ca: '',
+};
+
+export const bucketRequest = (draft: BucketDraft): BucketRequest => ({
+  url: bucketUrl(draft),
+  access_key: draft.accessKey.trim() || null,
+  secret_key: draft.secretKey || null,
+  ca: draft.ca.trim() || null,
+});
+
+interface Props {
+  value: BucketDraft;
+  onChange: (draft: BucketDraft) => void;
+}
+
+/** Where an S3 bucket is and how to get in. */
+export function BucketFields({ value, onChange }: Props) {
+  const { t } = useWords();
+  const field = (name: keyof BucketDraft) => ({
+    value: value[name],
+    onChange: (event: { currentTarget: { value: string } }) => onChange({ ...value, [name]: event.currentTarget.value }),
+    autoComplete: 'off',
+    spellCheck: false,
+  });
+  return (
+    <>
+      <TextInput label={t.entry.endpoint} description={t.entry.endpointHint} inputMode="url" {...field('endpoint')} />
+      <TextInput label={t.entry.bucketName} required {...field('bucket')} />
+      <TextInput label={t.entry.region} {...field('region')} />
+      <TextInput label={t.entry.prefix} {...field('prefix')} />
+      <TextInput label={t.entry.accessKey} required {...field('accessKey')} />
+      <PasswordInput label={t.entry.secretKey} required {...field('secretKey')} autoComplete="new-password" />
+      <details>
+        <summary className="small dim">{t.entry.ca}</summary>
+        <Textarea aria-label={t.entry.ca} autosize minRows={3} maxRows={8} mt="xs" {...field('ca')} />
+      </details>
+    </>
+  );
+}

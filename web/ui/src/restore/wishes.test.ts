@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest';
+import type { SnapshotView } from '~/api/types';
+import { firstChoices, request } from './wishes';
+
+const first = firstChoices({ id: 'point' } as SnapshotView);
+
+describe('restore request', () => {
+  it('is safe by default: beside, from wherever is nearer, nothing agreed to', () => {
+    expect(request(first)).toEqual({
+      snapshot: 'point',
+      target: { kind: 'beside' },
+      name: null,
+      volume: null,
+      from: 'auto',
+      confirmed: false,
+    });
+  });
+
+  it('waits until volume and host are chosen', () => {
+    expect(request({ ...first, what: 'volume' })).toBeNull();
+    expect(request({ ...first, where: 'host' })).toBeNull();
+    expect(request({ ...first, where: 'host', host: 'edge-02' })?.target).toEqual({ kind: 'host', host: 'edge-02' });
+  });
+
+  it('sends a name only beside the original', () => {
+    expect(request({ ...first, name: ' copy ' })?.name).toBe('copy');
+    expect(request({ ...first, name: 'copy', where: 'in_place' })?.name).toBeNull();
+  });
+});
