@@ -207,3 +207,21 @@ async fn faces_are_told_at_most_five_times_a_second() {
     assert_eq!((states[0], states[1]), (JobState::Queued, JobState::Running));
     assert_eq!(states.last(), Some(&JobState::Done));
 }
+
+#[tokio::test]
+async fn a_cut_restore_is_told_until_something_heals_it() {
+    let catalog = Arc::new(Catalog::in_memory());
+    let first = jobs(&catalog);
+    let (_release, work) = held();
+    let restore = Order { kind: JobKind::Restore, subject: "local/a".into(), claim: Claim::Restore("local/a".into()) };
+    first.add(restore, work).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+
+    let second = jobs(&catalog);
+    assert_eq!(second.cut_restores().len(), 1);
+    assert!(second.cut_restores()[0].summary.as_ref().unwrap().contains("restore it again"));
+    second.add(order("local/b"), quick(Ok("fine".into()))).unwrap().done().cancelled().await;
+    assert_eq!(second.cut_restores().len(), 1, "another app heals nothing");
+    second.add(order("local/a"), quick(Ok("fine".into()))).unwrap().done().cancelled().await;
+    assert!(second.cut_restores().is_empty());
+}

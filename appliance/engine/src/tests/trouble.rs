@@ -219,3 +219,31 @@ async fn failures_wait_before_they_are_tried_again() {
     until("the second run succeeded", async || walk.appliance.app(APP).await.unwrap().snapshots == 1).await;
     walk.end().await;
 }
+
+/// Law L4: the catalog is a memory aid. Without it every snapshot is there, and so are settings.
+#[tokio::test]
+async fn a_lost_catalog_loses_nothing() {
+    let docker = Arc::new(FakeDocker::new());
+    let walk = Walk::begin(docker.clone()).await;
+    let taken = walk.backup().await;
+    walk.in_cloud(taken.id.as_str()).await;
+    walk.appliance.app_assign(APP, Some("gold")).await.unwrap();
+    walk.stop.cancel();
+    walk.appliance.finished().await;
+    let (data, stop) = (walk.place.path().to_owned(), Stop::new());
+    drop(walk.appliance);
+    std::fs::remove_dir_all(data.join("catalog")).unwrap();
+
+    let again = walk.world.start(&data, None, walk.clock.clone(), &stop).await.unwrap();
+    until("the app is found", async || again.app(APP).await.is_ok_and(|app| app.running == 1)).await;
+    let view = again.app(APP).await.unwrap();
+    assert_eq!((view.snapshots, view.policy.as_deref()), (1, Some("gold")));
+    until("the bucket is known again", async || {
+        again.snapshots(None).await.unwrap()[0].state.cloud == CloudState::Present
+    })
+    .await;
+    let job = ended(&again, &again.check(true).await.unwrap()).await;
+    assert_eq!(job.state, JobState::Done, "{job:#?}");
+    stop.cancel();
+    again.finished().await;
+}
