@@ -104,10 +104,14 @@ impl Work<'_> {
                             Some(known) => known,
                             none => none.insert(images::Layers::of(engine).await?),
                         };
+                        // It is not there, so whatever the load leaves behind under this id is ours to remove.
+                        self.undo.push(Done::Image(image.id.clone()));
                         let id = images::load(engine, image, known, &self.hand.source, &self.hand.stop)
                             .await
                             .map_err(|error| error.while_doing(format!("image {name} could not be restored")))?;
-                        self.undo.push(Done::Image(id.clone()));
+                        if id != image.id {
+                            self.undo.push(Done::Image(id.clone()));
+                        }
                         id
                     }
                 },

@@ -1,5 +1,7 @@
 //! Restores on a real Docker engine; runs with `HOLDFAST_REAL_DOCKER=1`, else passes without doing anything.
 
+#![allow(clippy::unwrap_used, reason = "tests fail loudly")]
+
 mod support;
 
 use holdfast_docker::Engine;

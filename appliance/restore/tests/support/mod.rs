@@ -1,12 +1,12 @@
 //! A small app on a real engine, a small capture of it into memory, and its removal.
 //!
 //! Everything is called `hfrestore-…` and removed when the test ends, also when it fails.
-#![allow(dead_code, reason = "each test uses a part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part, and fails loudly")]
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use holdfast_docker::{ByteStream, Engine, archive};
+use holdfast_docker::{ByteStream, Engine, archive, fake::FakeDocker};
 use holdfast_model::{
     Error, Kind, Moment, RepositoryId, Result, SnapshotId, policy::Consistency, settings::Host, snapshot::*,
 };
@@ -48,6 +48,10 @@ impl Memory {
             StreamRef { recipe: vec![], length: bytes.len() as u64, sha256: sha256.clone(), entries, unsplit: false };
         self.streams.lock().unwrap().insert(sha256, bytes);
         stream
+    }
+    /// Whether the stored tar begins with a directory.
+    fn is_directory(&self, stream: &StreamRef) -> bool {
+        self.streams.lock().unwrap()[&stream.sha256][156] == b'5'
     }
     pub fn break_off(&self, stream: &StreamRef) {
         *self.broken.lock().unwrap() = Some(stream.sha256.clone());
@@ -144,6 +148,27 @@ impl App {
         std::fs::write(self.folder.join("web.conf"), "conf=1").unwrap();
     }
 
+    /// The same app on an engine in memory, where nothing runs by itself.
+    pub async fn imagined(fake: &FakeDocker) -> App {
+        let engine: Arc<dyn Engine> = Arc::new(fake.clone());
+        let app = App { engine, name: "shop".into(), port: 8080, subnet: 9, folder: PathBuf::from("/srv") };
+        let base = archive::tar(&[archive::Entry::directory("etc"), archive::Entry::directory("srv")]);
+        let config = json!({"architecture": "amd64", "os": "linux", "created": "2024-01-01T00:00:00Z", "config": {}});
+        let image = archive::image("shop:1", &config, &[base, archive::tar(&[archive::Entry::file("etc/own", "x")])]);
+        app.engine.image_load(futures::stream::iter([Ok(image.into())]).boxed()).await.unwrap();
+        fake.host_directory("/srv/www", &[("index.html", b"hello"), ("sub/deep", b"deep")]);
+        fake.host_file("/srv/web.conf", b"conf=1");
+        app.network().await;
+        app.volume().await;
+        fake.volume_put("shop_data", archive::Entry::directory("").owner(999, 999).mode(0o700));
+        fake.volume_put("shop_data", archive::Entry::file("dir/two", "two").owner(999, 999));
+        app.create_db().await;
+        app.create_web().await;
+        fake.container_write("shop-web-1", "/etc/made", b"changed");
+        fake.container_write("shop-web-1", "/srv/new/sub/n", b"n");
+        app
+    }
+
     async fn network(&self) {
         let body = json!({"Name": format!("{}_default", self.name), "CheckDuplicate": true, "Driver": "bridge",
             "Labels": {"com.docker.compose.project": self.name, "com.docker.compose.network": "default"},
@@ -165,6 +190,11 @@ impl App {
     }
 
     async fn db(&self) {
+        self.create_db().await;
+        self.until("db", |state| state["State"]["Health"]["Status"] == "healthy").await;
+    }
+
+    async fn create_db(&self) {
         let script = "echo one >/data/one; mkdir -p /data/dir; echo two >/data/dir/two; chown -R 999:999 /data; \
             chmod 700 /data; echo anon >/anon/a; touch /data/ready; exec sleep 100000";
         let body = json!({"Image": format!("{}:1", self.name), "Cmd": ["/bin/sh", "-c", script], "Labels": self.labels("db"),
@@ -176,10 +206,14 @@ impl App {
                 "IPAMConfig": {"IPv4Address": format!("10.{}.0.77", self.subnet)}, "Aliases": ["db", "database"]}}}});
         let id = self.engine.container_create(&self.container("db"), &body).await.unwrap();
         self.engine.container_start(&id).await.unwrap();
-        self.until("db", |state| state["State"]["Health"]["Status"] == "healthy").await;
     }
 
     async fn web(&self) {
+        self.create_web().await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+
+    async fn create_web(&self) {
         let folder = self.folder.display();
         let script =
             "echo changed >/etc/made; mkdir -p /srv/new/sub; echo n >/srv/new/sub/n; exec /bin/httpd -f -p 80 -h /www";
@@ -191,7 +225,6 @@ impl App {
             "NetworkingConfig": {"EndpointsConfig": {format!("{}_default", self.name): {"Aliases": ["web"]}}}});
         let id = self.engine.container_create(&self.container("web"), &body).await.unwrap();
         self.engine.container_start(&id).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     }
 
     pub async fn until(&self, service: &str, holds: impl Fn(&Value) -> bool) {
@@ -322,8 +355,8 @@ impl App {
                 });
             } else {
                 let source = mount["Source"].as_str().unwrap().to_owned();
-                let directory = PathBuf::from(&source).is_dir();
                 let stream = Some(self.read(memory, &source).await);
+                let directory = memory.is_directory(stream.as_ref().unwrap());
                 snapshot.binds.push(BindSection { source, directory, stream, fidelity: Fidelity::Api });
             }
         }
@@ -380,7 +413,7 @@ pub async fn inspect(engine: &dyn Engine, name: &str) -> Option<Value> {
 }
 
 /// A two-layer image with a static busybox.
-async fn image(engine: &dyn Engine, tag: &str) {
+pub async fn image(engine: &dyn Engine, tag: &str) {
     let busybox = std::fs::read("/bin/busybox").or_else(|_| std::fs::read("/usr/bin/busybox")).expect("busybox-static");
     let mut base = Vec::new();
     let mut add = |header: Vec<u8>, content: &[u8]| {

@@ -1,0 +1,203 @@
+//! Restores on an engine in memory: every single call fails once, and nothing is left behind or lost.
+#![allow(clippy::unwrap_used, reason = "tests fail loudly")]
+
+mod support;
+
+use holdfast_docker::{Engine, fake::FakeDocker};
+use holdfast_model::{Kind, snapshot::Snapshot, view::Target};
+use holdfast_restore::{Ask, carry_out, differences, normalise, plan};
+use holdfast_runtime::Stop;
+use std::{collections::BTreeMap, sync::Arc};
+use support::{App, Memory, inspect};
+
+struct World {
+    fake: FakeDocker,
+    memory: Arc<Memory>,
+    snapshot: Snapshot,
+}
+
+impl World {
+    async fn new() -> World {
+        let fake = FakeDocker::new();
+        let app = App::imagined(&fake).await;
+        let memory = Arc::new(Memory::default());
+        let snapshot = app.capture(&memory, &["db", "web"]).await;
+        World { fake, memory, snapshot }
+    }
+
+    fn engine(&self) -> Arc<dyn Engine> {
+        Arc::new(self.fake.clone())
+    }
+
+    /// Plans, then lets the `n`th `call` of the deed fail.
+    async fn run(
+        &self,
+        target: Target,
+        fault: Option<(&str, u32)>,
+    ) -> holdfast_model::Result<holdfast_restore::Restored> {
+        let ask = Ask { target, name: None, volume: None, owner: "test".into() };
+        let plan = plan(self.engine().as_ref(), &self.snapshot, &ask).await.unwrap();
+        assert_eq!(plan.conflicts, []);
+        self.fake.forget_calls();
+        if let Some((call, n)) = fault {
+            self.fake.fail(call, n, Kind::Unavailable, "host.unreachable");
+        }
+        let (engine, memory) = (self.engine(), self.memory.clone());
+        let snapshot = self.snapshot.clone();
+        // On a task of its own, as the appliance does it.
+        tokio::spawn(async move { carry_out(engine, &snapshot, &plan, memory, &Stop::new()).await }).await.unwrap()
+    }
+
+    /// All that is on the host, with the state of containers.
+    async fn everything(&self) -> Vec<String> {
+        let engine = self.engine();
+        let mut all = Vec::new();
+        for item in engine.container_list().await.unwrap() {
+            all.push(format!("{} {} {}", item["Names"][0], item["Id"], item["State"]));
+        }
+        for item in engine.volume_list().await.unwrap().iter().chain(&engine.network_list().await.unwrap()) {
+            all.push(item["Name"].to_string());
+        }
+        for item in engine.image_list().await.unwrap() {
+            // The helpers' image may stay.
+            if !item["RepoTags"].to_string().contains("holdfast/empty") {
+                all.push(format!("{} {}", item["Id"], item["RepoTags"]));
+            }
+        }
+        all.sort();
+        all
+    }
+
+    /// A helper whose one removal failed is left to the sweep at the next start.
+    async fn without_helpers(&self) -> Vec<String> {
+        self.everything().await.into_iter().filter(|line| !line.contains("holdfast-restore-")).collect()
+    }
+
+    async fn remove_all(&self) {
+        for item in self.engine().container_list().await.unwrap() {
+            self.engine().container_remove(item["Id"].as_str().unwrap(), true).await.unwrap();
+        }
+        for volume in &self.snapshot.volumes {
+            self.engine().volume_remove(&volume.name).await.unwrap();
+        }
+        self.engine().network_remove("shop_default").await.unwrap();
+        self.engine().image_remove("shop:1").await.unwrap();
+    }
+}
+
+/// How often each call was made in a run without faults.
+fn counted(fake: &FakeDocker) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    for call in fake.calls() {
+        *counts.entry(call.split(' ').next().unwrap().to_owned()).or_insert(0) += 1;
+    }
+    counts
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_nothing_all_is_equal() {
+    let world = World::new().await;
+    let before: Vec<_> = ["shop-db-1", "shop-web-1"].map(|name| name.to_owned()).into();
+    let mut was = Vec::new();
+    for name in &before {
+        was.push(normalise(&inspect(world.engine().as_ref(), name).await.unwrap()));
+    }
+    world.remove_all().await;
+    world.fake.host_remove("/srv/www");
+    world.fake.host_remove("/srv/web.conf");
+    // The fake has no folder above a file; the engine makes it.
+    let done = world.run(Target::InPlace, None).await.unwrap();
+    assert_eq!((done.containers, done.volumes), (2, 2));
+    for (name, was) in before.iter().zip(&was) {
+        let is = normalise(&inspect(world.engine().as_ref(), name).await.unwrap());
+        assert_eq!(differences(was, &is), Vec::<String>::new());
+    }
+    assert_eq!(world.fake.volume_entry("shop_data", "").unwrap().uid, 999);
+    assert_eq!(world.fake.volume_paths("shop_data"), ["dir", "dir/two"]);
+    assert_eq!(world.fake.host_content("/srv/www", "sub/deep").unwrap(), b"deep");
+    assert!(world.fake.container_entry("shop-web-1", "/srv/new/sub/n").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_failure_beside_leaves_nothing_behind() {
+    let world = World::new().await;
+    world.run(Target::Beside, None).await.unwrap();
+    let counts = counted(&world.fake);
+    for (call, count) in counts {
+        for n in 1..=count {
+            let world = World::new().await;
+            let before = world.everything().await;
+            let outcome = world.run(Target::Beside, Some((&call, n))).await;
+            let Err(error) = outcome else { continue };
+            assert_eq!(world.without_helpers().await, before, "{call} {n}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_failure_on_another_host_leaves_nothing_behind() {
+    let mut world = World::new().await;
+    world.fake = FakeDocker::new();
+    let target = || Target::Host { host: "other".into() };
+    let done = world.run(target(), None).await.unwrap();
+    assert_eq!(done.problems, []);
+    for (call, count) in counted(&world.fake) {
+        for n in 1..=count {
+            world.fake = FakeDocker::new();
+            let before = world.everything().await;
+            let Err(error) = world.run(target(), Some((&call, n))).await else { continue };
+            assert_eq!(world.without_helpers().await, before, "{call} {n}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_failure_in_place_leaves_the_old_or_says_so() {
+    let world = World::new().await;
+    world.run(Target::InPlace, None).await.unwrap();
+    let counts = counted(&world.fake);
+    let mut told = 0;
+    for (call, count) in counts {
+        for n in 1..=count {
+            let world = World::new().await;
+            let before = world.everything().await;
+            let outcome = world.run(Target::InPlace, Some((&call, n))).await;
+            let Err(error) = outcome else { continue };
+            let after = world.without_helpers().await;
+            if error.advice_text().is_some_and(|advice| advice.contains("safety snapshot")) {
+                // Names are back, whatever became of the data.
+                let names = |all: &[String]| all.iter().filter(|line| line.contains("/shop-")).count();
+                assert_eq!(names(&after), 2, "{call} {n}: {error:?}");
+                told += 1;
+            } else {
+                assert_eq!(after, before, "{call} {n}: {error:?}");
+                assert_eq!(world.fake.volume_paths("shop_data"), ["dir", "dir/two"], "{call} {n}");
+            }
+        }
+    }
+    assert!(told > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_answer_is_no_proof() {
+    let world = World::new().await;
+    let before = world.everything().await;
+    // Read twice: the second reading finds out what is wrong with the first.
+    world.fake.cut("archive_get", 1, 600);
+    world.fake.cut("archive_get", 2, 600);
+    let error = world.run(Target::Beside, None).await.unwrap_err();
+    assert_eq!(error.code(), "tar.short", "{error:?}");
+    assert_eq!(world.everything().await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_stranger_on_the_volume_is_in_the_way() {
+    let world = World::new().await;
+    let body = serde_json::json!({"Image": "shop:1", "HostConfig": {"Binds": ["shop_data:/d"]}});
+    world.engine().container_create("stranger", &body).await.unwrap();
+    world.engine().container_start("stranger").await.unwrap();
+    let ask = Ask { target: Target::InPlace, ..Ask::default() };
+    let plan = plan(world.engine().as_ref(), &world.snapshot, &ask).await.unwrap();
+    assert_eq!(plan.conflicts.iter().map(|c| c.code.as_str()).collect::<Vec<_>>(), ["volume.in_use"]);
+    assert!(plan.conflicts[0].message.contains("stranger"));
+}
