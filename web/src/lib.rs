@@ -103,8 +103,12 @@ pub fn openapi() -> String {
 }
 
 impl WebSettings {
-    /// `host:port` for people: a listener on all addresses is reached under its first known name.
+    /// `host:port` for people: a proxy is reached under its own name and port, a listener on all addresses
+    /// under its first known name.
     fn reached_at(&self) -> String {
+        if let (true, Some(name)) = (self.tls, self.allow_hosts.first()) {
+            return name.clone();
+        }
         let mut place = self.listen;
         if place.ip().is_unspecified() {
             if let Some(name) = self.allow_hosts.first() {

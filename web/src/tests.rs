@@ -24,4 +24,20 @@ fn the_document_is_openapi_3_1_and_holds_the_events() {
     }
 }
 
+#[test]
+fn links_name_the_way_in() {
+    let settings = |listen: &str, tls, names: &[&str]| WebSettings {
+        data: PathBuf::new(),
+        listen: listen.parse().unwrap(),
+        allow_hosts: names.iter().map(|name| (*name).to_owned()).collect(),
+        tls,
+        clock: Clock::system(),
+    };
+    assert_eq!(settings("127.0.0.1:8440", false, &["b.example"]).reached_at(), "127.0.0.1:8440");
+    assert_eq!(settings("0.0.0.0:8440", false, &[]).reached_at(), "127.0.0.1:8440");
+    assert_eq!(settings("[::]:8440", false, &[]).reached_at(), "[::1]:8440");
+    assert_eq!(settings("0.0.0.0:8440", false, &["b.example"]).reached_at(), "b.example:8440");
+    assert_eq!(settings("127.0.0.1:8440", true, &["b.example"]).reached_at(), "b.example");
+}
+
 mod doors;

@@ -126,6 +126,9 @@ pub struct ServeArgs {
     /// A name under which browsers reach this appliance; may be given several times.
     #[arg(long, value_name = "NAME")]
     pub allow_host: Vec<String>,
+    /// A proxy in front speaks TLS with the browsers: cookies and links say so.
+    #[arg(long, requires = "allow_host")]
+    pub tls_proxy: bool,
     /// The Docker engine to register as host “local” in an empty data folder.
     #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_name = "URL")]
     pub docker: String,

@@ -26,7 +26,12 @@ fn main() -> ExitCode {
         Err(wrong) => return usage(&wrong),
     };
     let output = Output { json: cli.common.json };
-    let outcome = runtime(&cli.command).and_then(|runtime| runtime.block_on(commands::run(cli)));
+    let outcome = runtime(&cli.command).and_then(|runtime| {
+        let outcome = runtime.block_on(commands::run(cli));
+        // Whoever was told to stop at once must not wait for a disk or a lookup that hangs.
+        runtime.shutdown_background();
+        outcome
+    });
     let code = outcome.unwrap_or_else(|failure| {
         output.fail(&failure);
         failure.exit_code()

@@ -1,15 +1,13 @@
 //! How a command ends: the exit codes, in one place (design 6), and errors as people and scripts see them.
 
 use holdfast_model::{
-    Error, Kind,
+    Error, Kind, Severity,
     job::{JobState, JobView},
     view::ErrorView,
 };
 
 /// Done, nothing to tell.
 pub const DONE: i32 = 0;
-/// Not done.
-pub const FAILED: i32 = 1;
 /// Done, but something was left out.
 pub const PROBLEMS: i32 = 3;
 /// Somebody stopped it.
@@ -47,31 +45,40 @@ impl From<ErrorView> for Failure {
     }
 }
 
-/// The exit code of one ended job.
-pub fn of_job(job: &JobView) -> i32 {
-    match job.state {
-        JobState::Queued | JobState::Running | JobState::Done => DONE,
-        JobState::DoneWithProblems => PROBLEMS,
-        JobState::Failed => job.error_kind.as_deref().map_or(FAILED, |kind| Kind::from_name(kind).exit_code()),
-        JobState::Cancelled => STOPPED,
-        JobState::Interrupted => FAILED,
+/// How jobs that were shown end the command: the first failure as an error, else done or done with problems.
+/// Jobs that still run are taken on, which is all that was asked for.
+pub fn of_jobs(jobs: &[JobView]) -> Outcome {
+    for job in jobs {
+        if let JobState::Failed | JobState::Cancelled | JobState::Interrupted = job.state {
+            return Err(not_done(job));
+        }
+    }
+    let problems = jobs.iter().any(|job| job.state == JobState::DoneWithProblems);
+    Ok(if problems { PROBLEMS } else { DONE })
+}
+
+/// The error of a job that was not done.
+fn not_done(job: &JobView) -> Failure {
+    let kind = match job.state {
+        JobState::Cancelled => Kind::Stopped,
+        _ => job.error_kind.as_deref().map_or(Kind::Bug, Kind::from_name),
+    };
+    let cause = job.problems.iter().rev().find(|problem| problem.severity == Severity::Error);
+    let code = cause.map_or_else(|| format!("job.{}", kind.as_str()), |problem| problem.code.clone());
+    let what = job.summary.clone().unwrap_or_else(|| "the job did not end well".into());
+    let error = Error::new(kind, code, what);
+    match cause.and_then(|problem| problem.advice.clone()) {
+        Some(advice) => error.advice(advice).into(),
+        None => error.into(),
     }
 }
 
-/// The exit code of several jobs: the first failure counts most, then problems.
-pub fn of_jobs(jobs: &[JobView]) -> i32 {
-    let codes: Vec<i32> = jobs.iter().map(of_job).collect();
-    let failed = codes.iter().copied().find(|code| ![DONE, PROBLEMS].contains(code));
-    failed.unwrap_or_else(|| codes.into_iter().max().unwrap_or(DONE))
-}
-
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-    use holdfast_model::{JobId, Moment, job::JobKind, job::Progress};
+    use holdfast_model::{JobId, Moment, Problem, job::JobKind, job::Progress};
 
-    /// A job in some state.
-    pub fn job(state: JobState, error_kind: Option<&str>) -> JobView {
+    fn job(state: JobState, error_kind: Option<&str>) -> JobView {
         JobView {
             id: JobId::new(Moment::from_millis(1), [7; 10]),
             kind: JobKind::Backup,
@@ -107,9 +114,14 @@ pub mod tests {
         }
     }
 
+    fn code(jobs: &[JobView]) -> i32 {
+        of_jobs(jobs).unwrap_or_else(|failure| failure.exit_code())
+    }
+
     #[test]
     fn jobs_have_their_codes() {
-        for (state, kind, code) in [
+        for (state, kind, expected) in [
+            (JobState::Queued, None, 0),
             (JobState::Done, None, 0),
             (JobState::DoneWithProblems, None, 3),
             (JobState::Failed, Some("unavailable"), 6),
@@ -119,7 +131,7 @@ pub mod tests {
             (JobState::Cancelled, None, 130),
             (JobState::Interrupted, None, 1),
         ] {
-            assert_eq!(of_job(&job(state, kind)), code, "{state:?} {kind:?}");
+            assert_eq!(code(&[job(state, kind)]), expected, "{state:?} {kind:?}");
         }
     }
 
@@ -127,9 +139,20 @@ pub mod tests {
     fn a_failure_outweighs_problems() {
         let (done, problems) = (job(JobState::Done, None), job(JobState::DoneWithProblems, None));
         let failed = job(JobState::Failed, Some("unavailable"));
-        assert_eq!(of_jobs(&[done.clone(), problems.clone()]), 3);
-        assert_eq!(of_jobs(&[problems, failed, done]), 6);
-        assert_eq!(of_jobs(&[]), 0);
+        assert_eq!(code(&[done.clone(), problems.clone()]), 3);
+        assert_eq!(code(&[problems, failed, done]), 6);
+        assert_eq!(code(&[]), 0);
+    }
+
+    #[test]
+    fn a_failed_job_speaks_in_its_own_words() {
+        let mut failed = job(JobState::Failed, Some("full"));
+        failed.summary = Some("there is no space left".into());
+        failed.problems.push(Problem::error("disk.full", "cache", "words").advice("Make room."));
+        failed.problems.push(Problem::note("something.else", "x", "words"));
+        let Failure(view) = of_jobs(&[failed]).unwrap_err();
+        assert_eq!((view.code.as_str(), view.title.as_str()), ("disk.full", "there is no space left"));
+        assert_eq!(view.hint.as_deref(), Some("Make room."));
     }
 
     #[test]

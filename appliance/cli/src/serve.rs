@@ -88,7 +88,7 @@ async fn serve(desk: &Desk, args: ServeArgs, listener: TcpListener, appliance: &
         data: desk.data.clone(),
         listen,
         allow_hosts: args.allow_host,
-        tls: false,
+        tls: args.tls_proxy,
         clock: Clock::system(),
     };
     let web = Web::new(appliance.clone(), settings).await?;
@@ -98,7 +98,7 @@ async fn serve(desk: &Desk, args: ServeArgs, listener: TcpListener, appliance: &
     let (tcp_stop, unix_stop) = (stop.clone(), stop.clone());
     doors.spawn(async move { tcp.serve_tcp(listener, tcp_stop).await });
     doors.spawn(async move { unix.serve_unix(socket, unix_stop).await });
-    announce(desk, listen, web.setup_link().await);
+    announce(desk, listen, args.tls_proxy, web.setup_link().await);
     let ended = tokio::select! {
         () = asked_to_stop() => Ok(DONE),
         Some(door) = doors.join_next() => Err(broken(door)),
@@ -112,8 +112,8 @@ async fn serve(desk: &Desk, args: ServeArgs, listener: TcpListener, appliance: &
     ended.map_err(Into::into)
 }
 
-fn announce(desk: &Desk, listen: SocketAddr, link: Option<String>) {
-    if !listen.ip().is_loopback() {
+fn announce(desk: &Desk, listen: SocketAddr, tls: bool, link: Option<String>) {
+    if !listen.ip().is_loopback() && !tls {
         tracing::warn!(%listen, "passwords travel in clear text here; put a TLS proxy in front");
     }
     let (url, socket) = (format!("http://{listen}/"), desk.data.join(SOCKET));

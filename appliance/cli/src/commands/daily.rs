@@ -49,7 +49,7 @@ pub async fn backup(desk: &Desk, args: BackupArgs) -> Outcome {
     let shipped = if args.wait_cloud { waiting::until_in_bucket(desk, &jobs, timeout).await } else { Ok(()) };
     desk.output.show(&jobs, |jobs| words::ended_jobs(jobs));
     shipped?;
-    Ok(outcome::of_jobs(&jobs))
+    outcome::of_jobs(&jobs)
 }
 
 /// `jobs`.

@@ -1,6 +1,6 @@
 //! `recover`: asks the running appliance, or does it in this process where none runs.
 
-use super::{Desk, repository::not_done};
+use super::Desk;
 use crate::{
     args::RecoverArgs,
     files::{self, environment},
@@ -10,10 +10,7 @@ use crate::{
     watch::{Reach, until_one_ended},
     words,
 };
-use holdfast_model::{
-    job::{JobState, JobView},
-    view::RecoverRequest,
-};
+use holdfast_model::{job::JobView, view::RecoverRequest};
 use holdfast_runtime::Stop;
 
 /// `recover --bucket URL --kit FILE`.
@@ -26,11 +23,8 @@ pub async fn recover(desk: &Desk, args: RecoverArgs) -> Outcome {
     } else {
         inside(desk, &args.docker, request).await?
     };
-    if !matches!(job.state, JobState::Done | JobState::DoneWithProblems) {
-        return Err(not_done(&job));
-    }
     desk.output.show(&job, |job| words::ended_jobs(std::slice::from_ref(job)));
-    Ok(outcome::of_job(&job))
+    outcome::of_jobs(std::slice::from_ref(&job))
 }
 
 /// Starts an appliance on the empty folder for as long as recovery takes.

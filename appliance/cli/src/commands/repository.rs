@@ -3,13 +3,13 @@
 use super::Desk;
 use crate::{
     files,
-    outcome::{self, DONE, Failure, Outcome},
+    outcome::{self, DONE, Outcome},
     watch::{Reach, until_one_ended},
     words,
 };
 use holdfast_model::{
-    job::{JobState, JobView},
-    view::{CheckView, ErrorView, KitView, PruneView, StepUp},
+    job::JobView,
+    view::{CheckView, KitView, PruneView, StepUp},
 };
 use serde_json::json;
 use std::path::Path;
@@ -18,12 +18,10 @@ use std::path::Path;
 pub async fn check(desk: &Desk, read_data: bool) -> Outcome {
     let job: JobView = desk.client.post(&format!("/check?read_data={read_data}"), &json!({})).await?;
     let job = until_one_ended(&Reach::Socket(&desk.client), desk.output, job).await?;
-    if !matches!(job.state, JobState::Done | JobState::DoneWithProblems) {
-        return Err(not_done(&job));
-    }
+    let code = outcome::of_jobs(std::slice::from_ref(&job))?;
     let report: Option<CheckView> = desk.client.get("/check").await?;
     desk.output.show(&report.unwrap_or_default(), words::check);
-    Ok(outcome::of_job(&job))
+    Ok(code)
 }
 
 /// `prune [--dry-run]`.
@@ -36,7 +34,7 @@ pub async fn prune(desk: &Desk, dry_run: bool) -> Outcome {
     let job: JobView = desk.client.post("/prune", &json!({})).await?;
     let job = until_one_ended(&Reach::Socket(&desk.client), desk.output, job).await?;
     desk.output.show(&job, |job| words::ended_jobs(std::slice::from_ref(job)));
-    Ok(outcome::of_job(&job))
+    outcome::of_jobs(std::slice::from_ref(&job))
 }
 
 /// `key kit --output FILE`.
@@ -61,35 +59,4 @@ pub async fn kit_confirm(desk: &Desk) -> Outcome {
     let () = desk.client.post("/kit/confirm", &json!({})).await?;
     desk.output.show(&json!({ "confirmed": true }), |_| "noted: the recovery kit is stored in a safe place".into());
     Ok(DONE)
-}
-
-/// The error of a job that was not done.
-pub fn not_done(job: &JobView) -> Failure {
-    let kind = match job.state {
-        JobState::Cancelled => "stopped",
-        _ => job.error_kind.as_deref().unwrap_or("bug"),
-    };
-    let summary = job.summary.clone().unwrap_or_else(|| "the job did not end well".into());
-    let cause = job.problems.last();
-    Failure::from(ErrorView {
-        status: 500,
-        kind: kind.to_owned(),
-        code: cause.map_or_else(|| format!("job.{kind}"), |problem| problem.code.clone()),
-        title: summary.clone(),
-        detail: summary,
-        hint: cause.and_then(|problem| problem.advice.clone()),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::outcome::tests::job;
-
-    #[test]
-    fn a_job_that_failed_gives_its_error() {
-        assert_eq!(not_done(&job(JobState::Failed, Some("unavailable"))).exit_code(), 6);
-        assert_eq!(not_done(&job(JobState::Cancelled, None)).exit_code(), 130);
-        assert_eq!(not_done(&job(JobState::Interrupted, None)).exit_code(), 1);
-    }
 }

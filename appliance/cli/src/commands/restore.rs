@@ -40,14 +40,14 @@ pub async fn restore(desk: &Desk, args: RestoreArgs) -> Outcome {
         job = until_one_ended(&Reach::Socket(&desk.client), desk.output, job).await?;
     }
     desk.output.show(&job, |job| words::ended_jobs(std::slice::from_ref(job)));
-    Ok(outcome::of_job(&job))
+    outcome::of_jobs(std::slice::from_ref(&job))
 }
 
 /// `forget SNAPSHOT`.
 pub async fn forget(desk: &Desk, snapshot: &str, yes: bool) -> Outcome {
     if !yes && !desk.output.agrees(&format!("Forget snapshot {snapshot} for ever?")) {
         let what = format!("snapshot {snapshot} was not forgotten: nobody agreed");
-        return Err(Error::new(Kind::Refused, "confirm.needed", what).advice("Say --yes to agree.").into());
+        return Err(Error::new(Kind::Refused, "forget.unconfirmed", what).advice("Say --yes to agree.").into());
     }
     desk.client.delete(&format!("/snapshots/{}", part(snapshot))).await?;
     desk.output.show(&json!({ "forgotten": snapshot }), |_| format!("{snapshot} is forgotten"));
@@ -88,7 +88,7 @@ fn agreed(desk: &Desk, args: &RestoreArgs, plan: &PlanView) -> bool {
 }
 
 fn not_agreed() -> Error {
-    Error::new(Kind::Refused, "confirm.needed", "nothing was restored: the plan replaces things and nobody agreed")
+    Error::new(Kind::Refused, "restore.unconfirmed", "nothing was restored: the plan replaces things and nobody agreed")
         .advice("Read the plan, then say --yes to agree.")
 }
 

@@ -39,9 +39,7 @@ async fn is_in_bucket(desk: &Desk, snapshot: &SnapshotId) -> Result<bool, Failur
     match detail.snapshot.state.cloud {
         CloudState::Present => Ok(true),
         CloudState::Shipping => Ok(false),
-        CloudState::None => Err(Error::new(Kind::Refused, "bucket.none", "no bucket is set, so nothing is shipped")
-            .advice("Attach one with holdfast bucket set URL.")
-            .into()),
+        CloudState::None => has_bucket(desk).await.map(|()| false),
         CloudState::Damaged => {
             let what = format!("the bucket lost objects of snapshot {snapshot}");
             Err(Error::new(Kind::Corrupt, "snapshot.damaged", what)
@@ -49,6 +47,17 @@ async fn is_in_bucket(desk: &Desk, snapshot: &SnapshotId) -> Result<bool, Failur
                 .into())
         }
     }
+}
+
+/// Refuses to wait for a bucket that nobody has set. One that is set but does not answer is waited for.
+async fn has_bucket(desk: &Desk) -> Result<(), Failure> {
+    let bucket: BucketView = desk.client.get("/bucket").await?;
+    if bucket.url.is_some() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Refused, "bucket.none", "no bucket is set, so nothing is shipped")
+        .advice("Attach one with holdfast bucket set URL.")
+        .into())
 }
 
 async fn report(desk: &Desk, snapshot: &SnapshotId) -> Result<(), Failure> {
