@@ -54,3 +54,26 @@ async fn speed() {
     rate("restore from the cache", start);
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes seconds"]
+async fn speed_of_many_small_files() {
+    const FILES: u64 = 100_000;
+    let names: Vec<String> = (0..FILES).map(|n| format!("v/some/folder-{}/file-{n}", n / 100)).collect();
+    let files: Vec<(&str, Vec<u8>)> =
+        names.iter().zip(0..).map(|(name, n)| (name.as_str(), noise(n, 500 + (n * 37 % 3000) as usize))).collect();
+    let bytes = tar(&files);
+    let (repository, cache) = fresh().await;
+    for what in ["first", "unchanged"] {
+        let start = Instant::now();
+        let written = back_up(&repository, "small", &bytes).await.unwrap();
+        let rate = FILES as f64 / start.elapsed().as_secs_f64();
+        println!("{what}: {rate:.0} files/s, {} of {} bytes new", written.stats.bytes_new, bytes.len());
+        let start = Instant::now();
+        assert_eq!(read_all(&repository, volume(&written), From::Auto).await.unwrap().len(), bytes.len());
+        println!("restore: {:.0} MB/s", bytes.len() as f64 / 1e6 / start.elapsed().as_secs_f64());
+    }
+    let start = Instant::now();
+    reopen(&cache).await;
+    println!("opening: {:?}", start.elapsed());
+}
