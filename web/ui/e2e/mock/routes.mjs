@@ -96,10 +96,15 @@ export const routes = [
     app.every_seconds = body.policy ? state.policies[body.policy].every_seconds : null;
     app.state = body.policy ? (app.snapshots > 0 ? 'protected' : 'waiting') : 'not_protected';
     app.reason = null;
+    // As the real schedule does: what has no backup yet gets one at once.
+    if (body.policy && app.snapshots === 0) {
+      app.state = 'backing_up';
+      addJob({ state, tell }, 'backup', app.id);
+    }
     tell({ type: 'apps' });
     return ok(app);
   }],
-  ['POST', '/backups', (house) => accepted(house.body.apps.map((id) => { const app = appOf(house.state, id); app.state = 'backing_up'; house.tell({ type: 'apps' }); return addJob(house, 'backup', app.id); }))],
+  ['POST', '/backups', (house) => house.body.apps.some((id) => appOf(house.state, id).state === 'backing_up') ? no(409, 'conflict', 'backup.running', 'a backup is under way already') : accepted(house.body.apps.map((id) => { const app = appOf(house.state, id); app.state = 'backing_up'; house.tell({ type: 'apps' }); return addJob(house, 'backup', app.id); }))],
   ['GET', '/snapshots', ({ state, query }) => ok(state.snapshots.get(query.get('app')) ?? [])],
   ['GET', '/snapshots/:id', ({ state, params }) => { const snapshot = [...state.snapshots.values()].flat().find((each) => each.id === params.id); return snapshot ? ok({ snapshot, engine: state.hosts[0].engine, contents: CONTENTS }) : no(404, 'not_found', 'snapshot.unknown', 'this restore point is not known'); }],
   ['DELETE', '/snapshots/:id', ({ state, params, tell }) => { for (const [id, list] of state.snapshots) state.snapshots.set(id, list.filter((each) => each.id !== params.id)); tell({ type: 'snapshots' }); return done; }],
@@ -113,7 +118,7 @@ export const routes = [
   ['DELETE', '/hosts/:name', ({ state, params }) => { state.hosts = state.hosts.filter((host) => host.name !== params.name); return done; }],
   ['GET', '/policies', ({ state }) => ok(Object.values(state.policies).map((policy) => ({ policy, apps: state.apps.filter((app) => app.policy === policy.name).map((app) => app.id) })))],
   ['PUT', '/policies/:name', ({ state, body }) => { state.policies[body.name] = body; return ok({ policy: body, apps: [] }); }],
-  ['DELETE', '/policies/:name', ({ state, params }) => { delete state.policies[params.name]; return done; }],
+  ['DELETE', '/policies/:name', ({ state, params }) => { if (state.apps.some((app) => app.policy === params.name)) return no(409, 'conflict', 'policy.in_use', 'this policy still covers apps'); delete state.policies[params.name]; return done; }],
   ['POST', '/check', (house) => accepted(addJob(house, 'check', ''))],
   ['GET', '/check', ({ state }) => ok(state.check)],
   ['GET', '/prune', ({ state }) => { const all = [...state.snapshots.values()].flat(); const line = (reason) => (each) => ({ id: each.id, app: `${each.host}/${each.app}`, time: each.time, reason }); return ok({ keep: all.slice(40).map(line('newest of its day')), forget: all.slice(0, 6).map(line('no rule keeps it')), packs: 212, cache_bytes: 9.4e9, bucket_bytes: 22.1e9, held_bytes: 1.8e9, problems: [] }); }],

@@ -1,6 +1,6 @@
 /** What people can change. Each act refreshes what shows it; problems stay with the caller. */
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { http, need } from './client';
+import { asProblem, http, need } from './client';
 import { refresh, type Topic } from './queries';
 import type * as T from './types';
 
@@ -12,11 +12,32 @@ function useAct<Input, Output>(act: (input: Input) => Promise<Output>, ...topics
   });
 }
 
-export const useBackUp = () =>
+/** Several apps are asked for one by one: one that is being backed up already must not hold up the others. */
+async function backUp(apps: string[]): Promise<void> {
+  for (const app of apps) {
+    try {
+      await need(http.POST('/api/v1/backups', { body: { apps: [app], consistency: null } }));
+    } catch (error) {
+      if (apps.length === 1 || asProblem(error).code !== 'backup.running') throw error;
+    }
+  }
+}
+
+export const useBackUp = () => useAct(backUp, 'jobs', 'apps');
+
+/** Covers apps with a policy; the schedule takes their first backups at once. */
+export const useProtect = () =>
   useAct(
-    (apps: string[]) => need<T.JobView[]>(http.POST('/api/v1/backups', { body: { apps, consistency: null } }) as never),
+    async ({ apps, policy }: { apps: Pick<T.AppView, 'host' | 'name'>[]; policy: string }) => {
+      for (const { host, name: app } of apps) {
+        await need(
+          http.PUT('/api/v1/apps/{host}/{app}/policy', { params: { path: { host, app } }, body: { policy } }),
+        );
+      }
+    },
     'jobs',
     'apps',
+    'status',
   );
 
 export const useAssign = () =>

@@ -16,7 +16,7 @@ export function ProtectOffer({ apps }: { apps: AppView[] }) {
       tone="busy"
       title={t.overview.protectFound(f.number(open.length), open.length)}
       action={
-        <ChangeButton size="xs" variant="filled" loading={protect.isPending} onClick={() => protect.mutate(open)}>
+        <ChangeButton size="xs" variant="filled" loading={protect.isPending} onClick={() => protect.start(open)}>
           {t.overview.protectAll}
         </ChangeButton>
       }

@@ -37,7 +37,7 @@ function Found({ apps, onDone }: { apps: AppView[]; onDone: () => void }) {
           variant="filled"
           disabled={open.length === 0}
           loading={protect.isPending}
-          onClick={() => protect.mutate(open, { onSuccess: onDone })}
+          onClick={() => protect.start(open, onDone)}
         >
           {t.entry.protect}
         </ChangeButton>

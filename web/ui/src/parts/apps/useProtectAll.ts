@@ -1,5 +1,4 @@
-import { useMutation } from '@tanstack/react-query';
-import { useAssign, useBackUp } from '~/api/actions';
+import { useProtect } from '~/api/actions';
 import type { AppView } from '~/api/types';
 import { useWords } from '~/i18n';
 import { useToasts } from '~/parts/Toasts';
@@ -7,18 +6,23 @@ import { useToasts } from '~/parts/Toasts';
 /** The policy a new appliance offers: often enough for most, cheap enough for all. */
 const OFFERED = 'silver';
 
-/** Puts apps on the offered policy and takes their first backup at once. */
+/** One button: apps on the offered policy, their first backups under way. */
 export function useProtectAll() {
-  const assign = useAssign();
-  const backUp = useBackUp();
+  const protect = useProtect();
   const { done, failed } = useToasts();
   const { t } = useWords();
-  return useMutation<void, unknown, AppView[]>({
-    mutationFn: async (apps) => {
-      for (const app of apps) await assign.mutateAsync({ host: app.host, name: app.name, policy: OFFERED });
-      await backUp.mutateAsync(apps.map((app) => app.id));
-    },
-    onSuccess: () => done(t.apps.started),
-    onError: failed,
-  });
+  return {
+    isPending: protect.isPending,
+    start: (apps: AppView[], onDone?: () => void) =>
+      protect.mutate(
+        { apps, policy: OFFERED },
+        {
+          onSuccess: () => {
+            done(t.apps.started);
+            onDone?.();
+          },
+          onError: failed,
+        },
+      ),
+  };
 }
