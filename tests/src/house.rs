@@ -277,7 +277,7 @@ pub fn s3_make_bucket(endpoint: &str, access: &str, secret: &str, name: &str) {
 
 /// Keys in a bucket that begin with `prefix` (one page).
 pub fn s3_list(keys: (&str, &str), endpoint: &str, bucket: &str, prefix: &str) -> Vec<String> {
-    let (status, body) = s3_curl(keys, "GET", &format!("{endpoint}/{bucket}?list-type=2&prefix={prefix}"), None);
+    let (status, body) = s3_curl(keys, "GET", &format!("{endpoint}/{bucket}?list-type=2&prefix={}", prefix.replace('/', "%2F")), None);
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
     let text = String::from_utf8_lossy(&body).into_owned();
     text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next().map(str::to_owned)).collect()

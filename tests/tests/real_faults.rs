@@ -47,7 +47,7 @@ fn a_host_that_is_missing_or_forbidden_is_named() {
     assert!(status["hosts"][0]["error"].as_str().is_some_and(|text| text.contains("no.sock")), "{}", status["hosts"]);
     failed(&appliance, &["host", "add", "other", "unix:///nowhere.sock"], 6, "host.socket_missing");
     failed(&appliance, &["host", "add", "bad name", "unix:///x"], 2, "host.name");
-    failed(&appliance, &["restore", "01aaaaaa", "--dry-run"], 4, "snapshot.unknown");
+    failed(&appliance, &["restore", "01aaaaaa", "--dry-run"], 4, "snapshot.missing");
     let nobody = Setup::new(&binary, &home.path().join("nowhere"));
     assert_eq!(nobody.cli(&["status"]).code, 6);
 }
@@ -183,7 +183,7 @@ fn what_stands_in_the_way_of_a_restore_is_named() {
     let demo = Demo::start("hfblock", 1, "172.31.87", ENGINE);
     let appliance = Setup::new(&binary, &home.path().join("data")).start();
     let snapshot = appliance.backup("hfblock");
-    failed(&appliance, &["restore", &snapshot, "--in-place", "--wait"], 5, "restore.unconfirmed");
+    failed(&appliance, &["restore", &snapshot, "--in-place", "--wait"], 5, "confirm.needed");
     demo.docker("create --name hfname-db-1 --label holdfast.enable=false holdfast-demo/db:1");
     let words = failed(&appliance, &["restore", &snapshot, "--as", "hfname", "--wait"], 5, "name.taken");
     assert!(words.contains("hfname-db-1"), "{words}");

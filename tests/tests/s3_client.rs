@@ -120,6 +120,33 @@ async fn each_wrong_setting_has_its_own_error() {
 }
 
 #[tokio::test]
+async fn over_tls_only_the_given_ca_counts() {
+    let server = S3Mem::start_tls(Quirks::default()).await;
+    let with_ca = |ca: Option<&str>| BucketSettings { ca: ca.map(str::to_owned), ..server.settings("bucket") };
+    conformance::run(Arc::new(S3Store::open(&with_ca(Some(S3Mem::CA))).unwrap())).await;
+    let caps = probe(&with_ca(Some(S3Mem::CA))).await.unwrap();
+    assert!(caps.checksum && caps.conditional_race, "{caps:?}");
+    let store = S3Store::open_with(&with_ca(Some(S3Mem::OTHER_CA)), hasty()).unwrap();
+    is(&store.list("").await.unwrap_err(), "bucket.tls", Kind::Denied);
+    // The URL may name a file instead.
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("ca.pem");
+    std::fs::write(&path, S3Mem::CA).unwrap();
+    let named = with(&with_ca(None), |place| place.ca = Some(path.display().to_string()));
+    S3Store::open(&named).unwrap().list("").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_large_object_goes_up_and_comes_back() {
+    let (server, store) = server(Quirks::default()).await;
+    let body = Bytes::from((0..24u32 << 20).map(|place| (place ^ (place >> 11)) as u8).collect::<Vec<u8>>());
+    store.put("large", body.clone(), PutMode::Once).await.unwrap();
+    assert!(store.get("large").await.unwrap() == body);
+    assert!(store.get_range("large", 5_000_000..5_000_100).await.unwrap() == body.slice(5_000_000..5_000_100));
+    assert_eq!(server.requests().iter().filter(|request| request.starts_with("PUT")).count(), 1);
+}
+
+#[tokio::test]
 async fn a_wrong_clock_is_told_with_its_difference() {
     let (_server, store) = server(Quirks { clock_ahead_seconds: 2 * 3600 + 60, ..Quirks::default() }).await;
     let error = store.list("").await.unwrap_err();

@@ -43,6 +43,21 @@ pub(crate) struct Bind {
     users: String,
 }
 
+/// Something to read with the helper that mounts it, or with the reason why none could be made.
+pub(crate) struct Opened<T> {
+    what: T,
+    helper: Result<Helper>,
+}
+
+impl<T> Opened<T> {
+    /// Removes the helper; one that cannot be removed now is tried again in the background.
+    pub(crate) async fn close(self) {
+        if let Ok(helper) = self.helper {
+            let _ = helper.close().await;
+        }
+    }
+}
+
 /// Where reading happens.
 #[derive(Clone)]
 pub(crate) struct Reader {
@@ -111,22 +126,37 @@ async fn inspect(engine: &dyn Engine, name: &str) -> Result<Volume> {
 }
 
 impl Reader {
+    /// Makes helpers for volumes, before anything is held: making one takes longer than many a read.
+    pub(crate) async fn open_volumes(&self, volumes: Vec<Volume>) -> Vec<Opened<Volume>> {
+        self.open(volumes, |volume| Mounted::Volume(&volume.name)).await
+    }
+
+    /// Makes helpers for host paths.
+    pub(crate) async fn open_binds(&self, binds: Vec<Bind>) -> Vec<Opened<Bind>> {
+        self.open(binds, |bind| Mounted::HostPath(&bind.source)).await
+    }
+
+    async fn open<T: Send>(&self, all: Vec<T>, mounted: impl Fn(&T) -> Mounted<'_>) -> Vec<Opened<T>> {
+        let mut opened = Vec::new();
+        for what in all {
+            let helper = Helper::open(self.engine.clone(), &self.owner, mounted(&what)).await;
+            opened.push(Opened { what, helper });
+        }
+        opened
+    }
+
     /// Reads a volume. Fails loudly, unless the volume's bytes lie outside the host.
-    pub(crate) async fn volume(&self, volume: &Volume) -> Result<(VolumeSection, Vec<Problem>)> {
+    pub(crate) async fn volume(&self, opened: &Opened<Volume>) -> Result<(VolumeSection, Vec<Problem>)> {
+        let volume = &opened.what;
         self.sink.item(&format!("volume {}", volume.name));
-        let (stream, problems) = match self.volume_stream(volume).await {
+        let (stream, problems) = match self.volume_stream(opened).await {
             Ok(stream) => (Some(stream), Vec::new()),
             Err(error) if volume.external && is_the_volumes(&error) => {
-                let problem = Problem::error(
-                    "volume.not_captured",
-                    &volume.name,
-                    format!(
-                        "the content of volume {} lies outside the host and could not be read: {}",
-                        volume.name,
-                        error.chain()
-                    ),
-                )
-                .advice("Check the volume's driver and its storage, or back that storage up where it lives.");
+                let why = error.chain();
+                let text =
+                    format!("the content of volume {} lies outside the host and could not be read: {why}", volume.name);
+                let problem = Problem::error("volume.not_captured", &volume.name, text)
+                    .advice("Check the volume's driver and its storage, or back that storage up where it lives.");
                 (None, vec![problem])
             }
             Err(error) => return Err(error.while_doing(format!("read volume {}", volume.name))),
@@ -141,50 +171,40 @@ impl Reader {
         Ok((section, problems))
     }
 
-    async fn volume_stream(&self, volume: &Volume) -> Result<StreamRef> {
-        let helper = Helper::open(self.engine.clone(), &self.owner, Mounted::Volume(&volume.name)).await?;
-        let read = async {
-            // Mounting a name that vanished makes a new, empty volume: it must not pass for the app's.
-            let now: Value = RawJson(self.engine.volume_inspect(&volume.name).await?).parse()?;
-            if now["CreatedAt"].as_str().unwrap_or_default() != volume.created {
-                return Err(Error::not_found(
-                    "volume.gone",
-                    format!("volume {} was removed during the capture", volume.name),
-                ));
-            }
-            let (head, stream) = self.store(&helper, &format!("volume {}", volume.name)).await?;
-            match head {
-                Head::Directory => stream.ok_or_else(|| Error::bug("a directory was not stored")),
-                _ => Err(short(&format!("volume {} came without its root directory", volume.name))),
-            }
-        };
-        let outcome = read.await;
-        let closed = helper.close().await;
-        let stream = outcome?;
-        closed.map(|()| stream)
+    async fn volume_stream(&self, opened: &Opened<Volume>) -> Result<StreamRef> {
+        let (volume, helper) = (&opened.what, usable(&opened.helper)?);
+        // Mounting a name that vanished makes a new, empty volume: it must not pass for the app's.
+        let now: Value = RawJson(self.engine.volume_inspect(&volume.name).await?).parse()?;
+        if now["CreatedAt"].as_str().unwrap_or_default() != volume.created {
+            let text = format!("volume {} was removed during the capture", volume.name);
+            return Err(Error::not_found("volume.gone", text));
+        }
+        let (head, stream) = self.store(helper, &format!("volume {}", volume.name)).await?;
+        match head {
+            Head::Directory => stream.ok_or_else(|| Error::bug("a directory was not stored")),
+            _ => Err(short(&format!("volume {} came without its root directory", volume.name))),
+        }
     }
 
     /// Reads a host path; one that cannot be read becomes a problem, unless the host or the repository fails.
-    pub(crate) async fn bind(&self, bind: &Bind) -> Result<(BindSection, Vec<Problem>)> {
+    pub(crate) async fn bind(&self, opened: &Opened<Bind>) -> Result<(BindSection, Vec<Problem>)> {
+        let bind = &opened.what;
         self.sink.item(&format!("host path {}", bind.source));
         let section =
             |directory, stream| BindSection { source: bind.source.clone(), directory, stream, fidelity: Fidelity::Api };
-        match self.bind_stream(bind).await {
+        let read = async { self.store(usable(&opened.helper)?, &format!("host path {}", bind.source)).await };
+        match read.await {
             Ok((Head::Empty, _)) => {
                 let why = "it is a socket, which holds no data";
                 Ok((section(false, None), vec![not_captured(&bind.source, &bind.users, why)]))
             }
             Ok((head, stream)) => Ok((section(head == Head::Directory, stream), Vec::new())),
             Err(error) if error.code() == "bind.missing" => {
-                let problem = Problem::warning(
-                    "bind.missing",
-                    &bind.source,
-                    format!(
-                        "the host path {} of {} does not exist, so nothing of it was captured",
-                        bind.source, bind.users
-                    ),
+                let text = format!(
+                    "the host path {} of {} does not exist, so nothing of it was captured",
+                    bind.source, bind.users
                 );
-                Ok((section(true, None), vec![problem]))
+                Ok((section(true, None), vec![Problem::warning("bind.missing", &bind.source, text)]))
             }
             Err(error) if is_the_volumes(&error) => {
                 let doing = format!("the host path {} of {} was not captured", bind.source, bind.users);
@@ -192,14 +212,6 @@ impl Reader {
             }
             Err(error) => Err(error.while_doing(format!("read host path {}", bind.source))),
         }
-    }
-
-    async fn bind_stream(&self, bind: &Bind) -> Result<(Head, Option<StreamRef>)> {
-        let helper = Helper::open(self.engine.clone(), &self.owner, Mounted::HostPath(&bind.source)).await?;
-        let outcome = self.store(&helper, &format!("host path {}", bind.source)).await;
-        let closed = helper.close().await;
-        let found = outcome?;
-        closed.map(|()| found)
     }
 
     /// Stores what the helper mounts; an archive that was cut is read once more.
@@ -218,6 +230,17 @@ impl Reader {
             }
         }
     }
+}
+
+/// The helper, or a copy of the reason why there is none.
+fn usable(helper: &Result<Helper>) -> Result<&Helper> {
+    helper.as_ref().map_err(|error| {
+        let copy = Error::new(error.kind(), error.code().to_owned(), error.chain());
+        match error.advice_text() {
+            Some(advice) => copy.advice(advice),
+            None => copy,
+        }
+    })
 }
 
 /// Whether an error speaks of what was read, not of the host, the repository or a wish to stop.

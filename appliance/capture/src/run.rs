@@ -11,7 +11,10 @@ use crate::{
     member::{Member, inspect_all, unique},
     network,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, FuturesUnordered},
+};
 use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Kind, Moment, Problem, Result,
@@ -111,8 +114,8 @@ struct Work {
 struct Ready {
     captured: Captured,
     members: Vec<Member>,
-    volumes: Vec<data::Volume>,
-    binds: Vec<data::Bind>,
+    volumes: Vec<data::Opened<data::Volume>>,
+    binds: Vec<data::Opened<data::Bind>>,
 }
 
 /// One piece of reading, done.
@@ -146,6 +149,8 @@ impl Work {
                 images.push(taken.section);
             }
         }
+        let reader = self.reader();
+        let (volumes, binds) = (reader.open_volumes(volumes).await, reader.open_binds(binds).await);
         let captured = Captured {
             project: app.project,
             engine: info,
@@ -180,29 +185,56 @@ impl Work {
         Ok(app)
     }
 
-    async fn read(&self, ready: Ready, stop: &Stop) -> Result<Captured> {
+    async fn read(&self, mut ready: Ready, stop: &Stop) -> Result<Captured> {
+        let outcome = self.held(&mut ready, stop).await;
         let Ready { mut captured, members, volumes, binds } = ready;
+        volumes.into_iter().map(data::Opened::close).collect::<FuturesUnordered<_>>().collect::<()>().await;
+        binds.into_iter().map(data::Opened::close).collect::<FuturesUnordered<_>>().collect::<()>().await;
+        for piece in outcome? {
+            place(&mut captured, piece);
+        }
+        self.refresh(&mut members.clone()).await?;
+        captured.volumes.sort_by(|a, b| a.name.cmp(&b.name));
+        captured.binds.sort_by(|a, b| a.source.cmp(&b.source));
+        captured.bytes_logical = logical(&captured);
+        Ok(captured)
+    }
+
+    /// Holds the members, reads, lets them go.
+    async fn held(&self, ready: &mut Ready, stop: &Stop) -> Result<Vec<Piece>> {
         self.sink.phase("hold", 3, PHASES);
-        let holds = self.hold(&members, &mut captured.problems).await?;
+        // Reading images may have taken long: hold what runs now.
+        self.refresh(&mut ready.members).await?;
+        for (section, member) in ready.captured.containers.iter_mut().zip(&ready.members) {
+            section.state = member.state;
+        }
+        let holds = self.hold(&ready.members, &mut ready.captured.problems).await?;
         self.sink.phase("data", 4, PHASES);
-        let reading = self.pieces(&members, &volumes, &binds);
-        let outcome = until_stopped(stop, reading).await;
+        let outcome = until_stopped(stop, self.pieces(&ready.members, &ready.volumes, &ready.binds)).await;
         let expired_early = holds.iter().any(Hold::expired);
         let not_held: Vec<String> = holds.iter().flat_map(|hold| hold.not_held.clone()).collect();
         let mut endings = Vec::new();
         for hold in holds {
             endings.push(hold.end().await);
         }
-        let pieces = outcome?;
-        self.still_there(&members).await?;
-        for piece in pieces {
-            place(&mut captured, piece);
+        self.judge(&mut ready.captured, &endings, expired_early, &not_held);
+        outcome
+    }
+
+    /// Asks for the members' states again; one that is gone makes the whole capture doubtful.
+    async fn refresh(&self, members: &mut [Member]) -> Result<()> {
+        let apps = group(&self.engine.container_list().await?);
+        let found: Vec<_> = apps.into_iter().flat_map(|app| app.containers).collect();
+        for member in members {
+            let Some(now) = found.iter().find(|found| found.id == member.id) else {
+                let text = format!("container {} was removed while the app was being captured", member.name);
+                return Err(
+                    Error::not_found("container.gone", text).advice("Back the app up again when it has settled.")
+                );
+            };
+            member.state = now.state;
         }
-        self.judge(&mut captured, &endings, expired_early, &not_held);
-        captured.volumes.sort_by(|a, b| a.name.cmp(&b.name));
-        captured.binds.sort_by(|a, b| a.source.cmp(&b.source));
-        captured.bytes_logical = logical(&captured);
-        Ok(captured)
+        Ok(())
     }
 
     /// Members that run are held; those that somebody else paused stay as they are.
@@ -244,10 +276,18 @@ impl Work {
         Ok(holds)
     }
 
-    async fn pieces(&self, members: &[Member], volumes: &[data::Volume], binds: &[data::Bind]) -> Result<Vec<Piece>> {
-        let reader =
-            data::Reader { engine: self.engine.clone(), sink: self.sink.clone(), owner: self.ask.owner.clone() };
-        let reader = &reader;
+    fn reader(&self) -> data::Reader {
+        let (engine, sink) = (self.engine.clone(), self.sink.clone());
+        data::Reader { engine, sink, owner: self.ask.owner.clone() }
+    }
+
+    async fn pieces(
+        &self,
+        members: &[Member],
+        volumes: &[data::Opened<data::Volume>],
+        binds: &[data::Opened<data::Bind>],
+    ) -> Result<Vec<Piece>> {
+        let reader = &self.reader();
         let mut reads: Vec<futures::future::BoxFuture<'_, Result<Piece>>> = Vec::new();
         for volume in volumes {
             reads.push(Box::pin(async move {
@@ -265,20 +305,6 @@ impl Work {
             }));
         }
         stream::iter(reads).buffer_unordered(READS_AT_ONCE).try_collect().await
-    }
-
-    /// A member that was removed meanwhile makes the whole capture doubtful.
-    async fn still_there(&self, members: &[Member]) -> Result<()> {
-        let listing = self.engine.container_list().await?;
-        let gone = members.iter().find(|member| !listing.iter().any(|found| found["Id"] == member.id.as_str()));
-        match gone {
-            None => Ok(()),
-            Some(member) => Err(Error::not_found(
-                "container.gone",
-                format!("container {} was removed while the app was being captured", member.name),
-            )
-            .advice("Back the app up again when it has settled.")),
-        }
     }
 
     /// Says what was reached, and what became of the hold.

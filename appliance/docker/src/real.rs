@@ -7,6 +7,8 @@ mod body;
 mod lines;
 mod refusal;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod wire;
 

@@ -201,3 +201,17 @@ async fn a_running_stranger_on_the_volume_is_in_the_way() {
     assert_eq!(plan.conflicts.iter().map(|c| c.code.as_str()).collect::<Vec<_>>(), ["volume.in_use"]);
     assert!(plan.conflicts[0].message.contains("stranger"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_wants_every_layer_gets_every_layer() {
+    let mut world = World::new().await;
+    world.fake = FakeDocker::new();
+    // Another image with the same base: its layer need not be sent.
+    support::imagined_image(world.engine().as_ref(), "cousin:1", "y").await;
+    let ask = Ask { target: Target::Host { host: "other".into() }, ..Ask::default() };
+    let plan = plan(world.engine().as_ref(), &world.snapshot, &ask).await.unwrap();
+    assert!(plan.steps[0].contains("1 of 2 layers are there already"), "{:?}", plan.steps);
+    let done = world.run(ask.target, Some(("image_load", 1))).await.unwrap();
+    assert_eq!(done.problems, []);
+    assert!(world.memory.log.lock().unwrap()[0].contains("sending all of it"));
+}

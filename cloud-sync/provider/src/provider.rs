@@ -165,8 +165,8 @@ impl Provider {
         let admin = Admin::open(&driver.reach())?;
         admin.empty_bucket(&canary).await?;
         admin.delete_bucket(&canary).await?;
-        if let (true, BucketUrl::S3(place)) = (record.append_only, &record.bucket) {
-            // The proof's own object, which the tenant's key could not remove.
+        if let BucketUrl::S3(place) = &record.bucket {
+            // What the proof has left in the tenant's bucket: nobody else has written there yet.
             admin.empty_bucket(&place.bucket).await?;
         }
         if let Made::Iam { canary, .. } = &mut record.made {

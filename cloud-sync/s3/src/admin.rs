@@ -2,14 +2,15 @@
 //! attempts that a tenant's key must fail at.
 
 use crate::{
-    fault,
+    fault::{self, Refusal},
     wire::{Patience, Reach},
 };
 use aws_sdk_s3::{
     Client,
     types::{
         BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration,
-        ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, VersioningConfiguration,
+        Delete, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, ObjectIdentifier,
+        VersioningConfiguration,
     },
 };
 use holdfast_model::{Error, Result};
@@ -85,6 +86,34 @@ impl Admin {
             done.map_err(|error| explain(fault::explain(&self.at(bucket), &error)))?;
         }
         Ok(())
+    }
+
+    /// Copies an object inside the store, from one bucket to another.
+    pub async fn copy(&self, from: (&str, &str), to: (&str, &str)) -> Result<()> {
+        let copy = self.client.copy_object().copy_source(format!("{}/{}", from.0, from.1));
+        let done = copy.bucket(to.0).key(to.1).send().await;
+        done.map(drop).map_err(|error| fault::explain(&self.at(from.0), &error))
+    }
+
+    /// Deletes several objects in one call. The call as a whole succeeds at stores even if every single deletion
+    /// is refused, so the first refusal is the error here.
+    pub async fn delete_several(&self, bucket: &str, keys: &[&str]) -> Result<()> {
+        let invalid = |_| Error::bug("a list of deletions that cannot be written");
+        let one = |key: &&str| ObjectIdentifier::builder().key(*key).build().map_err(invalid);
+        let list = keys.iter().map(one).collect::<Result<Vec<_>>>()?;
+        let list = Delete::builder().set_objects(Some(list)).build().map_err(invalid)?;
+        let done = self.client.delete_objects().bucket(bucket).delete(list).send().await;
+        let done = done.map_err(|error| fault::explain(&self.at(bucket), &error))?;
+        let Some(refused) = done.errors().first() else { return Ok(()) };
+        Err(fault::of_refusal(
+            &self.at(bucket),
+            &Refusal {
+                status: 403,
+                code: refused.code().unwrap_or_default().to_owned(),
+                message: refused.message().unwrap_or_default().to_owned(),
+                ..Refusal::default()
+            },
+        ))
     }
 
     /// Names of the buckets this account sees.

@@ -16,6 +16,7 @@ mod probe;
 mod read;
 mod signed;
 mod store;
+mod upload;
 mod wire;
 
 pub use admin::Admin;

@@ -21,7 +21,11 @@ use aws_smithy_runtime_api::client::{
 };
 use bytes::Bytes;
 use holdfast_model::{Error, Result};
-use std::{fmt, time::SystemTime};
+use holdfast_runtime::Clock;
+use std::{
+    fmt,
+    time::{Duration, UNIX_EPOCH},
+};
 
 /// Signs and sends single requests; no retries.
 pub(crate) struct Caller {
@@ -100,12 +104,13 @@ impl Caller {
 
     fn signed(&self, call: Call<'_>) -> Result<HttpRequest> {
         let unusable = || Error::invalid("bucket.url", format!("no request can be made for {}", self.place));
+        let now = Duration::from_millis(u64::try_from(Clock::system().now().millis()).unwrap_or(0));
         let identity = self.credentials.clone().into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
             .name(call.service)
-            .time(SystemTime::now())
+            .time(UNIX_EPOCH + now)
             .settings(settings(call.service))
             .build()
             .map_err(|_| unusable())?

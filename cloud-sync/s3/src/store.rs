@@ -7,6 +7,7 @@
 use crate::{
     fault, name,
     read::{self, Broken, Window},
+    upload::{SignedHash, Upload},
     wire::{Patience, Reach},
 };
 use async_trait::async_trait;
@@ -21,7 +22,6 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
 use holdfast_model::{Error, Kind, Result, settings::BucketSettings};
 use holdfast_storage::{ObjectInfo, PutMode, Store, key, words};
-use sha2::{Digest, Sha256};
 use std::{
     collections::HashSet,
     fmt,
@@ -35,9 +35,6 @@ const TRIES: u32 = 3;
 const MOST_LISTED: usize = 4_000_000;
 /// Pages a listing may have; empty pages count too.
 const MOST_PAGES: usize = 50_000;
-/// Hashing more than this would hold up other tasks, so it moves to a thread of its own.
-const HASH_INLINE: usize = 256 * 1024;
-
 /// Objects in an S3 bucket, under the prefix of the bucket's URL.
 pub struct S3Store {
     pub(crate) client: Client,
@@ -94,10 +91,11 @@ impl S3Store {
             .put_object()
             .bucket(&self.bucket)
             .key(self.name(key))
-            .checksum_sha256(&upload.sha256)
+            .checksum_sha256(&upload.checksum)
             .set_if_none_match(once.then(|| "*".to_owned()))
             .body(ByteStream::from(upload.bytes.clone()))
             .customize()
+            .interceptor(SignedHash(upload.signed_hash.clone()))
             .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts));
         put.send().await.map(|_| self.saw_bucket())
     }
@@ -217,27 +215,6 @@ impl S3Store {
         let asked =
             self.client.list_objects_v2().bucket(&self.bucket).prefix(self.name("probe/")).max_keys(1).send().await;
         asked.err().map(|error| fault::explain(&self.place, &error))
-    }
-}
-
-struct Upload {
-    bytes: Bytes,
-    /// Base 64, as the checksum header has it.
-    sha256: String,
-}
-
-impl Upload {
-    async fn of(bytes: Bytes) -> Result<Upload> {
-        let hash = |bytes: &Bytes| aws_smithy_types::base64::encode(Sha256::digest(bytes));
-        let sha256 = if bytes.len() <= HASH_INLINE {
-            hash(&bytes)
-        } else {
-            let shared = bytes.clone();
-            tokio::task::spawn_blocking(move || hash(&shared))
-                .await
-                .map_err(|_| Error::bug("hashing an upload was broken off"))?
-        };
-        Ok(Upload { bytes, sha256 })
     }
 }
 

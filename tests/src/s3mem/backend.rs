@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use s3s::{
     Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
     access::{S3Access, S3AccessContext},
-    auth::{S3Auth, SecretKey},
+    auth::{Credentials, S3Auth, SecretKey},
     checksum::ChecksumHasher,
     dto::*,
     path::S3Path,
@@ -40,10 +40,14 @@ impl S3Access for Doorkeeper {
             S3Path::Bucket { bucket } => format!("arn:aws:s3:::{bucket}"),
             S3Path::Object { bucket, key } => format!("arn:aws:s3:::{bucket}/{key}"),
         };
+        if context.s3_op().name() == "DeleteObjects" {
+            return Ok(()); // decided for each object
+        }
         let old = context.uri().query().is_some_and(|query| query.contains("versionId="));
         let action = match context.s3_op().name() {
             "ListObjectsV2" | "ListObjects" | "HeadBucket" => "s3:ListBucket".to_owned(),
             "ListObjectVersions" => "s3:ListBucketVersions".to_owned(),
+            "CopyObject" => "s3:PutObject".to_owned(),
             "ListBuckets" => "s3:ListAllMyBuckets".to_owned(),
             "HeadObject" | "GetObject" if old => "s3:GetObjectVersion".to_owned(),
             "HeadObject" => "s3:GetObject".to_owned(),
@@ -90,6 +94,12 @@ impl Backend {
             None => versions.last(),
         };
         found.filter(|version| !version.marker).cloned().ok_or_else(missing)
+    }
+
+    fn may(&self, who: Option<&Credentials>, action: &str, bucket: &str, key: &str) -> bool {
+        let allowed =
+            |who: &Credentials| self.0.state().may(&who.access_key, action, &format!("arn:aws:s3:::{bucket}/{key}"));
+        self.0.quirks.open_doors || who.is_some_and(allowed)
     }
 
     /// What forbids a write, if anything does.
@@ -212,6 +222,38 @@ impl S3 for Backend {
             bucket.objects.retain(|_, versions| !versions.is_empty());
         }
         Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
+    }
+
+    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let input = request.input;
+        let CopySource::Bucket { bucket, key, .. } = &input.copy_source else { return Err(s3_error!(NotImplemented)) };
+        if !self.0.quirks.copies_anything && !self.may(request.credentials.as_ref(), "s3:GetObject", bucket, key) {
+            return Err(s3_error!(AccessDenied));
+        }
+        let mut state = self.0.state();
+        let mut version = self.find(&state, bucket, key, None)?;
+        version.locked_until = None;
+        state.buckets.get(&input.bucket).ok_or_else(no_bucket)?;
+        state.write(&input.bucket, &input.key, version);
+        Ok(S3Response::new(CopyObjectOutput::default()))
+    }
+
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let (input, mut errors) = (request.input, Vec::new());
+        for object in input.delete.objects {
+            if self.may(request.credentials.as_ref(), "s3:DeleteObject", &input.bucket, &object.key) {
+                if let Some(bucket) = self.0.state().buckets.get_mut(&input.bucket) {
+                    bucket.objects.remove(&object.key);
+                }
+            } else {
+                let code = Some("AccessDenied".to_owned());
+                errors.push(s3s::dto::Error { code, key: Some(object.key), ..Default::default() });
+            }
+        }
+        Ok(S3Response::new(DeleteObjectsOutput { errors: Some(errors), ..Default::default() }))
     }
 
     async fn list_objects_v2(

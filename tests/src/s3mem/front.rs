@@ -5,6 +5,7 @@ use super::{
     backend::{Backend, Doorkeeper, Keyring},
     iam,
     state::Version,
+    tls,
 };
 use bytes::Bytes;
 use futures::StreamExt;
@@ -21,18 +22,25 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinSet};
 
 /// Accepts connections until it is aborted; then the connections end with it.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn serve(listener: TcpListener, tls: Option<tls::Acceptor>, shared: Arc<Shared>) {
     let mut builder = S3ServiceBuilder::new(Backend(shared.clone()));
     builder.set_auth(Keyring(shared.clone()));
     builder.set_access(Doorkeeper(shared.clone()));
     let protocol = builder.build();
     let mut connections = JoinSet::new();
     while let Ok((socket, _)) = listener.accept().await {
-        let (shared, protocol) = (shared.clone(), protocol.clone());
+        let (shared, protocol, tls) = (shared.clone(), protocol.clone(), tls.clone());
         connections.spawn(async move {
             let service = service_fn(move |request| handle(shared.clone(), protocol.clone(), request));
+            let http = hyper::server::conn::http1::Builder::new();
             // A connection that a fault or the client breaks is no concern of the server.
-            drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await);
+            match tls {
+                None => drop(http.serve_connection(TokioIo::new(socket), service).await),
+                Some(tls) => {
+                    let Ok(socket) = tls.accept(socket).await else { return };
+                    drop(http.serve_connection(TokioIo::new(socket), service).await);
+                }
+            }
         });
         while connections.try_join_next().is_some() {}
     }

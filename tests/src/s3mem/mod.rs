@@ -8,6 +8,7 @@ mod backend;
 mod front;
 mod iam;
 mod state;
+mod tls;
 
 use bytes::Bytes;
 use holdfast_model::{
@@ -58,6 +59,8 @@ pub struct Quirks {
     pub quota_bytes: Option<u64>,
     /// Policies of users are kept and not enforced.
     pub open_doors: bool,
+    /// A copy inside the store asks for the right to write only, not for that to read.
+    pub copies_anything: bool,
     /// Users may make keys for themselves (SeaweedFS).
     pub own_keys: bool,
     /// Managed policies are not known, only those written into a user (Ceph accounts).
@@ -124,14 +127,29 @@ impl Shared {
 impl S3Mem {
     /// Starts a server on a free port, with a bucket `bucket` in it.
     pub async fn start(quirks: Quirks) -> S3Mem {
+        S3Mem::begin(quirks, None).await
+    }
+
+    /// The same with TLS, under a certificate of [`S3Mem::CA`].
+    pub async fn start_tls(quirks: Quirks) -> S3Mem {
+        S3Mem::begin(quirks, Some(tls::acceptor())).await
+    }
+
+    /// PEM of the CA of servers with TLS.
+    pub const CA: &str = include_str!("certificates/ca.pem");
+    /// PEM of a CA that no server has its certificate from.
+    pub const OTHER_CA: &str = include_str!("certificates/other-ca.pem");
+
+    async fn begin(quirks: Quirks, tls: Option<tls::Acceptor>) -> S3Mem {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port on loopback");
-        let url = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().expect("a bound socket has an address"));
         let (access_key, secret_key) = ("ADMINKEY".to_owned(), "admin-secret-admin-secret".to_owned());
         let mut state = State::new(&access_key, &secret_key);
         state.make_bucket("bucket", false).expect("the first bucket");
         let shared =
             Arc::new(Shared { quirks, state: Mutex::new(state), traps: Mutex::default(), log: Mutex::default() });
-        let task = tokio::spawn(front::serve(listener, shared.clone()));
+        let task = tokio::spawn(front::serve(listener, tls, shared.clone()));
         S3Mem { url, access_key, secret_key, shared, task }
     }
 

@@ -35,8 +35,12 @@ const NEWEST: u32 = 53;
 /// Largest JSON answer; 10 000 containers take about 40 MB.
 const JSON_LIMIT: usize = 64 << 20;
 
-/// An engine under heavy load answers lists and inspections within a minute.
-pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+/// An engine under heavy load answers inspections within a minute; telling the changes of a container
+/// with a large file system takes some.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(300);
+
+/// A sign of life needs no work: people wait for it.
+const PING_LIMIT: Duration = Duration::from_secs(20);
 
 /// Idle connections are let go before engines and proxies on the way drop them.
 const IDLE_LIMIT: Duration = Duration::from_secs(20);
@@ -77,7 +81,7 @@ impl Wire {
     /// Asks the engine what it speaks and settles on the newest version both know.
     pub(crate) async fn negotiate(&self) -> Result<Pong> {
         let about = About { what: "host", name: "" };
-        let response = self.raw(Method::GET, "/_ping", whole(""), about, ANSWER_LIMIT).await?;
+        let response = self.raw(Method::GET, "/_ping", whole(""), about, PING_LIMIT).await?;
         let text = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };

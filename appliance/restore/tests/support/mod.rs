@@ -152,10 +152,7 @@ impl App {
     pub async fn imagined(fake: &FakeDocker) -> App {
         let engine: Arc<dyn Engine> = Arc::new(fake.clone());
         let app = App { engine, name: "shop".into(), port: 8080, subnet: 9, folder: PathBuf::from("/srv") };
-        let base = archive::tar(&[archive::Entry::directory("etc"), archive::Entry::directory("srv")]);
-        let config = json!({"architecture": "amd64", "os": "linux", "created": "2024-01-01T00:00:00Z", "config": {}});
-        let image = archive::image("shop:1", &config, &[base, archive::tar(&[archive::Entry::file("etc/own", "x")])]);
-        app.engine.image_load(futures::stream::iter([Ok(image.into())]).boxed()).await.unwrap();
+        imagined_image(app.engine.as_ref(), "shop:1", "x").await;
         fake.host_directory("/srv/www", &[("index.html", b"hello"), ("sub/deep", b"deep")]);
         fake.host_file("/srv/web.conf", b"conf=1");
         app.network().await;
@@ -468,4 +465,13 @@ async fn image_section(engine: &dyn Engine, memory: &Memory, tag: &str) -> Image
         bytes: parts.iter().map(|part| part.stream.length).sum(),
         parts,
     }
+}
+
+/// An image for the engine in memory: a base that all of them share, and a layer of its own.
+pub async fn imagined_image(engine: &dyn Engine, tag: &str, own: &str) {
+    let base = archive::tar(&[archive::Entry::directory("etc"), archive::Entry::directory("srv")]);
+    let config = json!({"architecture": "amd64", "os": "linux", "created": "2024-01-01T00:00:00Z", "config": {}});
+    let own = archive::tar(&[archive::Entry::file("etc/own", own)]);
+    let image = archive::image(tag, &config, &[base, own]);
+    engine.image_load(futures::stream::iter([Ok(image.into())]).boxed()).await.unwrap();
 }
