@@ -187,13 +187,13 @@ impl Work {
 
     async fn read(&self, mut ready: Ready, stop: &Stop) -> Result<Captured> {
         let outcome = self.held(&mut ready, stop).await;
-        let Ready { mut captured, members, volumes, binds } = ready;
+        let Ready { mut captured, mut members, volumes, binds } = ready;
         volumes.into_iter().map(data::Opened::close).collect::<FuturesUnordered<_>>().collect::<()>().await;
         binds.into_iter().map(data::Opened::close).collect::<FuturesUnordered<_>>().collect::<()>().await;
         for piece in outcome? {
             place(&mut captured, piece);
         }
-        self.refresh(&mut members.clone()).await?;
+        self.refresh(&mut members).await?;
         captured.volumes.sort_by(|a, b| a.name.cmp(&b.name));
         captured.binds.sort_by(|a, b| a.source.cmp(&b.source));
         captured.bytes_logical = logical(&captured);
