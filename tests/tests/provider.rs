@@ -30,16 +30,16 @@ fn request(name: &str) -> TenantRequest {
 }
 
 fn state() -> (tempfile::TempDir, Provider) {
-    let home = tempfile::tempdir().unwrap();
-    let provider = Provider::open(home.path()).unwrap();
+    let home = tempfile::tempdir().expect("a folder");
+    let provider = Provider::open(home.path()).expect("a provider");
     (home, provider)
 }
 
 fn everything_in(home: &tempfile::TempDir) -> String {
     let mut text = String::new();
     for dir in [home.path().to_owned(), home.path().join("tenants")] {
-        for entry in std::fs::read_dir(dir).unwrap().flatten().filter(|entry| entry.path().is_file()) {
-            text.push_str(&std::fs::read_to_string(entry.path()).unwrap());
+        for entry in std::fs::read_dir(dir).expect("the folder").flatten().filter(|entry| entry.path().is_file()) {
+            text.push_str(&std::fs::read_to_string(entry.path()).expect("a file"));
         }
     }
     text

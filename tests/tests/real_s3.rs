@@ -43,10 +43,10 @@ fn unique(what: &str) -> String {
 }
 
 async fn keeps_promises(reach: &Reach) {
-    let admin = Admin::open(reach).unwrap();
+    let admin = Admin::open(reach).expect("the server does it");
     let bucket = unique("suite");
-    admin.create_bucket(&bucket, false).await.unwrap();
-    conformance::run(Arc::new(S3Store::open(&settings(reach, &bucket)).unwrap())).await;
+    admin.create_bucket(&bucket, false).await.expect("the server does it");
+    conformance::run(Arc::new(S3Store::open(&settings(reach, &bucket)).expect("the server does it"))).await;
     assert_eq!(
         admin.create_bucket(&bucket, false).await.err().map_or("", |error| match error.code() {
             "bucket.exists" => "",
@@ -54,36 +54,36 @@ async fn keeps_promises(reach: &Reach) {
         }),
         ""
     );
-    admin.empty_bucket(&bucket).await.unwrap();
-    admin.delete_bucket(&bucket).await.unwrap();
-    assert!(!admin.exists(&bucket).await.unwrap());
+    admin.empty_bucket(&bucket).await.expect("the server does it");
+    admin.delete_bucket(&bucket).await.expect("the server does it");
+    assert!(!admin.exists(&bucket).await.expect("the server does it"));
 }
 
 async fn errors_are_told(reach: &Reach) {
     let mut wrong = reach.clone();
     wrong.credentials.secret_key = Secret::new("wrong-wrong-wrong-wrong");
     let code = |reach: &Reach, bucket: &str| {
-        let store = S3Store::open(&settings(reach, bucket)).unwrap();
-        async move { holdfast_storage::Store::list(&store, "").await.unwrap_err().code().to_owned() }
+        let store = S3Store::open(&settings(reach, bucket)).expect("the server does it");
+        async move { holdfast_storage::Store::list(&store, "").await.expect_err("an error").code().to_owned() }
     };
     assert_eq!(code(reach, &unique("nowhere")).await, "bucket.missing");
     assert_eq!(code(&wrong, &unique("nowhere")).await, "bucket.denied");
 }
 
 async fn is_probed(reach: &Reach) {
-    let admin = Admin::open(reach).unwrap();
+    let admin = Admin::open(reach).expect("the server does it");
     let (plain, locking) = (unique("plain"), unique("locking"));
-    admin.create_bucket(&plain, false).await.unwrap();
-    admin.create_bucket(&locking, true).await.unwrap();
-    let caps = probe(&settings(reach, &plain)).await.unwrap();
+    admin.create_bucket(&plain, false).await.expect("the server does it");
+    admin.create_bucket(&locking, true).await.expect("the server does it");
+    let caps = probe(&settings(reach, &plain)).await.expect("the server does it");
     eprintln!("plain: {caps:?}");
     assert!(caps.list_after_put && caps.conditional_put && caps.conditional_race && caps.range && caps.checksum);
     assert!(caps.can_delete && !caps.versioning && !caps.object_lock && caps.clock_skew_seconds.abs() <= 2);
-    let caps = probe(&settings(reach, &locking)).await.unwrap();
+    let caps = probe(&settings(reach, &locking)).await.expect("the server does it");
     eprintln!("locking: {caps:?}");
     assert!(caps.versioning && caps.object_lock && caps.can_delete);
-    admin.empty_bucket(&plain).await.unwrap();
-    admin.delete_bucket(&plain).await.unwrap();
+    admin.empty_bucket(&plain).await.expect("the server does it");
+    admin.delete_bucket(&plain).await.expect("the server does it");
 }
 
 #[tokio::test]

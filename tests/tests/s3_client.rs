@@ -20,7 +20,7 @@ fn hasty() -> Patience {
 
 async fn server(quirks: Quirks) -> (S3Mem, S3Store) {
     let server = S3Mem::start(quirks).await;
-    let store = S3Store::open_with(&server.settings("bucket"), hasty()).unwrap();
+    let store = S3Store::open_with(&server.settings("bucket"), hasty()).expect("a store");
     (server, store)
 }
 
@@ -41,7 +41,7 @@ fn is(error: &Error, code: &str, kind: Kind) {
 const BODY: Bytes = Bytes::from_static(b"0123456789abcdef");
 
 async fn put(store: &S3Store, key: &str) {
-    store.put(key, BODY, PutMode::Once).await.unwrap();
+    store.put(key, BODY, PutMode::Once).await.expect("an object can be put");
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn an_error_with_status_200_is_an_error() {
 async fn probed(quirks: Quirks, versions: bool) -> holdfast_model::view::Capabilities {
     let server = S3Mem::start(quirks).await;
     server.make_bucket("mine", versions);
-    let caps = probe(&server.settings("mine")).await.unwrap();
+    let caps = probe(&server.settings("mine")).await.expect("a probe");
     if caps.can_delete {
         // The canary of the lock test is locked for a minute; the next probe takes it.
         let left: Vec<_> = server.keys("mine").into_iter().filter(|key| !key.ends_with("/lock")).collect();
