@@ -16,6 +16,8 @@ const GATHER_MS = 250;
 const RETRY_MS = 3000;
 /** Losses shorter than this are not worth a banner. */
 const GRACE_MS = 1500;
+/** A browser has six connections per host over HTTP/1.1: a tab that nobody looks at gives its own back. */
+const HIDDEN_MS = 60_000;
 
 export function listen(client: QueryClient, tell: (link: Link) => void): () => void {
   let source: EventSource;
@@ -37,6 +39,8 @@ export function listen(client: QueryClient, tell: (link: Link) => void): () => v
   const lost = () => {
     grace ??= setTimeout(() => tell({ up: false, heard }), GRACE_MS);
     if (source.readyState === EventSource.CLOSED) {
+      // Refused, perhaps for an ended session: any question tells, and leads to the log-in.
+      refresh(client, 'status');
       clearTimeout(retry);
       retry = setTimeout(connect, RETRY_MS);
     }
@@ -51,11 +55,31 @@ export function listen(client: QueryClient, tell: (link: Link) => void): () => v
     source.onerror = lost;
     for (const name of ['job', 'apps', 'snapshots', 'status', 'resync']) source.addEventListener(name, received);
   }
+  const away = whenAway(
+    () => source.close(),
+    () => source.readyState === EventSource.CLOSED && connect(),
+  );
   connect();
   return () => {
+    away();
     clearTimeout(retry);
     clearTimeout(grace);
     source.close();
+  };
+}
+
+/** Tells when the tab has been hidden for a while and when it is looked at again. */
+function whenAway(leave: () => void, back: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const changed = () => {
+    clearTimeout(timer);
+    if (document.hidden) timer = setTimeout(leave, HIDDEN_MS);
+    else back();
+  };
+  document.addEventListener('visibilitychange', changed);
+  return () => {
+    clearTimeout(timer);
+    document.removeEventListener('visibilitychange', changed);
   };
 }
 

@@ -9,6 +9,7 @@ import * as jobs from './jobs';
 import * as overview from './overview';
 import * as restore from './restore';
 import * as shell from './shell';
+import * as storage from './storage';
 
 const en = {
   admin: admin.en,
@@ -19,6 +20,7 @@ const en = {
   overview: overview.en,
   restore: restore.en,
   shell: shell.en,
+  storage: storage.en,
 };
 export type Catalogue = typeof en;
 const de: Catalogue = {
@@ -30,6 +32,7 @@ const de: Catalogue = {
   overview: overview.de,
   restore: restore.de,
   shell: shell.de,
+  storage: storage.de,
 };
 
 export type Language = 'en' | 'de';

@@ -36,7 +36,7 @@ describe('columns', () => {
     );
     expect(small?.height).toBeCloseTo(0.1);
     expect(large?.height).toBe(1);
-    expect([small?.newDay, large?.newDay]).toEqual([false, true]);
+    expect([small?.newDay, large?.newDay]).toEqual([true, true]);
   });
 
   it('flag what left something out, not what only has a note', () => {
@@ -64,8 +64,9 @@ describe('days', () => {
       ['21', '22', '23', '24'].map((date) => snapshot(`2026-11-${date}T00:00:00Z`)),
       day,
     );
-    expect(dayTicks(points, 1)).toEqual([1, 2, 3]);
+    expect(dayTicks(points, 1)).toEqual([0, 1, 2, 3]);
     expect(dayTicks(points, 2)).toEqual([1, 3]);
+    expect(dayTicks(points.slice(0, 1), 9)).toEqual([0]);
   });
 
   it('are counted from the first to the last', () => {

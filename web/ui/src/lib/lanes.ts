@@ -31,7 +31,7 @@ export function columns(snapshots: SnapshotView[], dayOf: (time: string) => stri
       local: localMark(snapshot),
       cloud: cloudMark(snapshot),
       problems: snapshot.problems.some((problem) => problem.severity !== 'note'),
-      newDay: before !== undefined && dayOf(before.time) !== dayOf(snapshot.time),
+      newDay: before === undefined || dayOf(before.time) !== dayOf(snapshot.time),
     };
   });
 }
@@ -53,13 +53,15 @@ function cloudMark({ state }: SnapshotView): Mark {
   }
 }
 
-/** Day labels that do not touch: at least `gap` columns apart. */
+/** Day labels that do not touch: at least `gap` columns apart. A short first day gives way to the next. */
 export function dayTicks(points: Column[], gap: number): number[] {
+  const days = points.flatMap((point, place) => (point.newDay ? [place] : []));
+  const second = days[1];
   let last = -Infinity;
-  return points.flatMap((point, place) => {
-    if (!point.newDay || place - last < gap) return [];
+  return days.slice(second !== undefined && second < gap ? 1 : 0).filter((place) => {
+    if (place - last < gap) return false;
     last = place;
-    return [place];
+    return true;
   });
 }
 

@@ -22,7 +22,7 @@ export function FromChoice({ snapshot, plan, value, onChange }: Props) {
     hint:
       snapshot.state.cloud === 'present'
         ? words(about(plan?.seconds_from_bucket), value === 'bucket' ? egress : null)
-        : t.restore.notThere,
+        : t.apps.cloud[snapshot.state.cloud],
     icon: <IconCloud size={19} color="var(--hf-cloud)" aria-hidden />,
     disabled: snapshot.state.cloud !== 'present',
   };

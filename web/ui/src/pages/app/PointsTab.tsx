@@ -1,9 +1,9 @@
-import { Button } from '@mantine/core';
 import { useState } from 'react';
 import { useSnapshots } from '~/api/queries';
 import type { AppView, SnapshotView } from '~/api/types';
 import { useWords } from '~/i18n';
 import { Await } from '~/parts/Await';
+import { useMore } from '~/parts/More';
 import { Panel } from '~/parts/Panel';
 import { PointsPanel } from '~/parts/points/PointsPanel';
 import { RemovePoint } from './RemovePoint';
@@ -16,7 +16,7 @@ const PAGE = 50;
 export function PointsTab({ app }: { app: AppView }) {
   const { t } = useWords();
   const snapshots = useSnapshots(app.id);
-  const [rows, setRows] = useState(PAGE);
+  const { shown, more } = useMore(snapshots.data?.toReversed() ?? [], PAGE);
   const [removing, setRemoving] = useState<SnapshotView | null>(null);
   if (snapshots.data?.length === 0) return <PointsPanel app={app} inside />;
   return (
@@ -24,14 +24,10 @@ export function PointsTab({ app }: { app: AppView }) {
       <PointsPanel app={app} inside />
       <Panel title={t.apps.allPoints} flush>
         <Await of={snapshots} skeleton={5}>
-          {(all) => (
+          {() => (
             <>
-              <PointsList app={app} snapshots={all.toReversed().slice(0, rows)} onRemove={setRemoving} />
-              {all.length > rows && (
-                <div style={{ padding: '0.75rem 1.25rem' }}>
-                  <Button onClick={() => setRows(rows + PAGE)}>{t.apps.showMore}</Button>
-                </div>
-              )}
+              <PointsList app={app} snapshots={shown} onRemove={setRemoving} />
+              {more}
             </>
           )}
         </Await>

@@ -5,6 +5,7 @@ import { useWords } from '~/i18n';
 import { grouped } from '~/lib/jobs';
 import { Await } from '~/parts/Await';
 import { JobCards } from '~/parts/jobs/JobCards';
+import { JobDetail } from '~/parts/jobs/JobDetail';
 import { JobLine } from '~/parts/jobs/JobLine';
 import { Empty } from '~/parts/Notice';
 import { Panel } from '~/parts/Panel';
@@ -51,7 +52,7 @@ function Active({ jobs }: { jobs: JobView[] }) {
           {jobs.map((job) => (
             <li key={job.id}>
               <JobLine job={job} />
-              {job.log.length > 0 && <LastLine job={job} />}
+              <Behind job={job} />
             </li>
           ))}
         </ul>
@@ -60,13 +61,17 @@ function Active({ jobs }: { jobs: JobView[] }) {
   );
 }
 
-function LastLine({ job }: { job: JobView }) {
+/** The newest line of the log, and all of it behind. */
+function Behind({ job }: { job: JobView }) {
   const { f } = useWords();
   const line = job.log.at(-1);
   if (!line) return null;
   return (
-    <div className={css.line}>
-      {f.clock(line.time, true)} {line.text}
-    </div>
+    <details className={css.line}>
+      <summary>
+        {f.clock(line.time, true)} {line.text}
+      </summary>
+      <JobDetail job={job} />
+    </details>
   );
 }

@@ -20,7 +20,7 @@ export function DataPath({ status }: { status: StatusView }) {
         <Hosts status={status} />
         <Flow rate={capture} word={t.overview.capture} />
         <Cache status={status} />
-        <Flow rate={status.bucket.rate} word={t.overview.ship} />
+        <Flow rate={status.bucket.queued_bytes > 0 ? status.bucket.rate : 0} word={t.overview.ship} />
         <Bucket status={status} />
       </div>
     </Panel>

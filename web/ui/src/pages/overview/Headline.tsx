@@ -5,7 +5,7 @@ import type { UseQueryResult } from '@tanstack/react-query';
 import { useState } from 'react';
 import { Button } from '@mantine/core';
 import type { AppView, StatusView } from '~/api/types';
-import { useWords } from '~/i18n';
+import { useWords, type Words } from '~/i18n';
 import { attention, canBackUp } from '~/lib/apps';
 import { useNow } from '~/lib/now';
 import { BackUpButton } from '~/parts/apps/BackUpButton';
@@ -19,14 +19,15 @@ const MANY_APPS = 12;
 
 /** One sentence on whether all is well. */
 export function Headline({ status, apps }: { status: UseQueryResult<StatusView, unknown>; apps: AppView[] }) {
-  const { t } = useWords();
+  const words = useWords();
+  const { t } = words;
   const needy = attention(apps);
   const [open, setOpen] = useState<boolean | null>(null);
   const shown = (open ?? apps.length > MANY_APPS) && needy.length > 0;
   if (!status.data) return <Skeleton height={58} radius="md" />;
   return (
     <>
-      <Title text={useSentence(status.data)} actions={<Acts apps={apps} />}>
+      <Title text={sentence(status.data, apps, words)} actions={<Acts apps={apps} />}>
         <NeedsAttention count={needy.length} open={shown} onToggle={() => setOpen(!shown)} />
         <LastBackup apps={apps} />
       </Title>
@@ -39,11 +40,13 @@ export function Headline({ status, apps }: { status: UseQueryResult<StatusView, 
   );
 }
 
-function useSentence({ apps, protected: covered }: StatusView): string {
-  const { t, f } = useWords();
-  if (apps === 0) return t.overview.noApps;
-  if (apps === covered) return t.overview.allProtected(f.number(apps), apps);
-  return t.overview.headline(f.number(covered), f.number(apps), covered);
+/** An app whose very first backup still runs is counted by its state, but nothing of it could be restored yet. */
+function sentence(status: StatusView, apps: AppView[], { t, f }: Words): string {
+  if (status.apps === 0) return t.overview.noApps;
+  const unborn = apps.filter((app) => app.state === 'backing_up' && app.snapshots === 0).length;
+  const covered = Math.max(0, status.protected - unborn);
+  if (status.apps === covered) return t.overview.allProtected(f.number(covered), covered);
+  return t.overview.headline(f.number(covered), f.number(status.apps), covered);
 }
 
 function NeedsAttention({ count, open, onToggle }: { count: number; open: boolean; onToggle: () => void }) {

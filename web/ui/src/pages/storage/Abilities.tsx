@@ -21,28 +21,28 @@ const SKEW_WORTH_TELLING = 5;
 export function Abilities({ capabilities }: { capabilities: Capabilities | null }) {
   const { t, f } = useWords();
   const now = useNow();
-  if (!capabilities) return <p className="dim small">{t.admin.neverProbed}</p>;
+  if (!capabilities) return <p className="dim small">{t.storage.neverProbed}</p>;
   const skew = Math.abs(capabilities.clock_skew_seconds);
   return (
     <div>
       <div className="spread" style={{ marginBottom: '0.6rem' }}>
-        <h3>{t.admin.ability}</h3>
+        <h3>{t.storage.ability}</h3>
         <span className="dim small">
-          {capabilities.probed ? t.admin.probed(f.ago(capabilities.probed, now)) : t.admin.neverProbed}
+          {capabilities.probed ? t.storage.probed(f.ago(capabilities.probed, now)) : t.storage.neverProbed}
         </span>
       </div>
-      <p className="dim small">{t.admin.abilityHint}</p>
+      <p className="dim small">{t.storage.abilityHint}</p>
       <ul className={css.abilities}>
         {ABILITIES.map((ability) => (
           <li key={ability}>
             <Pill tone={capabilities[ability] ? 'good' : 'calm'}>
-              {capabilities[ability] ? t.admin.able : t.admin.unable}
+              {capabilities[ability] ? t.storage.able : t.storage.unable}
             </Pill>
-            {t.admin.abilities[ability]}
+            {t.storage.abilities[ability]}
           </li>
         ))}
       </ul>
-      {skew > SKEW_WORTH_TELLING && <Pill tone="warn">{t.admin.skew(f.duration(skew))}</Pill>}
+      {skew > SKEW_WORTH_TELLING && <Pill tone="warn">{t.storage.skew(f.duration(skew))}</Pill>}
       {capabilities.notes.map((note) => (
         <p key={note} className="dim small">
           {note}

@@ -21,7 +21,7 @@ export function BucketPanel({ bucket }: { bucket: BucketView }) {
   const { t } = useWords();
   const none = bucket.health === 'none';
   return (
-    <Panel title={t.overview.bucket} aside={t.admin.bucketHint}>
+    <Panel title={t.overview.bucket} aside={t.storage.bucketHint}>
       <div className="page">
         {none && (
           <Notice tone="warn" title={t.overview.noBucket}>
@@ -44,7 +44,7 @@ export function BucketPanel({ bucket }: { bucket: BucketView }) {
 function BucketFacts({ bucket }: { bucket: BucketView }) {
   const { t, f } = useWords();
   const now = useNow();
-  const stored = [f.bytes(bucket.stored_bytes), bucket.quota_bytes && t.admin.quota(f.bytes(bucket.quota_bytes))];
+  const stored = [f.bytes(bucket.stored_bytes), bucket.quota_bytes && t.storage.quota(f.bytes(bucket.quota_bytes))];
   return (
     <>
       <div className="row">
@@ -53,14 +53,14 @@ function BucketFacts({ bucket }: { bucket: BucketView }) {
       </div>
       <Facts
         facts={[
-          [t.admin.stored, stored.filter(Boolean).join(' ')],
-          [t.admin.bucketPoints, t.overview.points(f.number(bucket.snapshots), bucket.snapshots)],
+          [t.storage.stored, stored.filter(Boolean).join(' ')],
+          [t.storage.bucketPoints, t.overview.points(f.number(bucket.snapshots), bucket.snapshots)],
           [
-            t.admin.bucketQueue,
-            t.admin.queueLine(f.bytes(bucket.queued_bytes), f.number(bucket.queued_objects), bucket.queued_objects),
+            t.storage.bucketQueue,
+            t.storage.queueLine(f.bytes(bucket.queued_bytes), f.number(bucket.queued_objects), bucket.queued_objects),
           ],
-          [t.admin.sending, bucket.rate > 0 ? f.rate(bucket.rate) : t.overview.idle],
-          [t.admin.lastAck, bucket.last_ack ? f.ago(bucket.last_ack, now) : t.common.never],
+          [t.storage.sending, bucket.rate > 0 && bucket.queued_bytes > 0 ? f.rate(bucket.rate) : t.overview.idle],
+          [t.storage.lastAck, bucket.last_ack ? f.ago(bucket.last_ack, now) : t.common.never],
         ]}
       />
     </>
@@ -83,16 +83,16 @@ function BucketActs({ none }: { none: boolean }) {
       {!none && (
         <ChangeButton
           loading={probe.isPending}
-          onClick={() => probe.mutate(undefined, { onSuccess: () => done(t.admin.probedDone), onError: failed })}
+          onClick={() => probe.mutate(undefined, { onSuccess: () => done(t.storage.probedDone), onError: failed })}
         >
-          {t.admin.probe}
+          {t.storage.probe}
         </ChangeButton>
       )}
       <Button disabled={!up} onClick={() => show('s3')}>
-        {none ? t.admin.attach : t.admin.change}
+        {none ? t.storage.attach : t.storage.change}
       </Button>
       <Button disabled={!up} onClick={() => show('bundle')}>
-        {t.admin.enrol}
+        {t.storage.enrol}
       </Button>
       <Modal
         opened={opened}

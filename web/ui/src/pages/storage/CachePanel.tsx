@@ -9,7 +9,7 @@ export function CachePanel({ cache }: { cache: CacheView }) {
   const disk = Math.max(1, cache.disk_bytes);
   const label = `${f.bytes(cache.used_bytes)} ${t.overview.of(f.bytes(cache.disk_bytes))}`;
   return (
-    <Panel title={t.overview.cache} aside={t.admin.cacheHint}>
+    <Panel title={t.overview.cache} aside={t.storage.cacheHint}>
       <div className="stack" style={{ gap: '1rem' }}>
         <Meter
           label={label}
@@ -20,11 +20,11 @@ export function CachePanel({ cache }: { cache: CacheView }) {
         />
         <Facts
           facts={[
-            [t.admin.cacheUsed, label],
-            [t.admin.cacheFree, f.bytes(cache.free_bytes)],
-            [t.admin.cacheWaiting, f.bytes(cache.unshipped_bytes)],
-            [t.admin.cachePacks, f.number(cache.packs)],
-            [t.admin.cachePoints, t.overview.points(f.number(cache.snapshots), cache.snapshots)],
+            [t.storage.cacheUsed, label],
+            [t.storage.cacheFree, f.bytes(cache.free_bytes)],
+            [t.storage.cacheWaiting, f.bytes(cache.unshipped_bytes)],
+            [t.storage.cachePacks, f.number(cache.packs)],
+            [t.storage.cachePoints, t.overview.points(f.number(cache.snapshots), cache.snapshots)],
           ]}
         />
       </div>

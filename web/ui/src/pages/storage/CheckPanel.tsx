@@ -18,19 +18,19 @@ export function CheckPanel() {
   const check = useCheck();
   const { done, failed } = useToasts();
   const [deep, setDeep] = useState(false);
-  const start = () => check.mutate(deep, { onSuccess: () => done(t.admin.checkStarted), onError: failed });
+  const start = () => check.mutate(deep, { onSuccess: () => done(t.storage.checkStarted), onError: failed });
   return (
-    <Panel title={t.admin.check} aside={t.admin.checkHint}>
+    <Panel title={t.storage.check} aside={t.storage.checkHint}>
       <div className="page">
         <Await of={report} skeleton={1}>
-          {(found) => (found ? <Report report={found} /> : <p className="dim small">{t.admin.checkNone}</p>)}
+          {(found) => (found ? <Report report={found} /> : <p className="dim small">{t.storage.checkNone}</p>)}
         </Await>
         <div className="row" style={{ gap: '1rem' }}>
           <ChangeButton loading={check.isPending} onClick={start}>
-            {t.admin.checkStart}
+            {t.storage.checkStart}
           </ChangeButton>
           <Checkbox
-            label={t.admin.checkDeep}
+            label={t.storage.checkDeep}
             checked={deep}
             onChange={(event) => setDeep(event.currentTarget.checked)}
           />
@@ -43,7 +43,7 @@ export function CheckPanel() {
 function Report({ report }: { report: CheckView }) {
   const { t, f } = useWords();
   const wrong = report.problems.filter((problem) => problem.severity !== 'note').length;
-  const line = t.admin.checkLine(
+  const line = t.storage.checkLine(
     f.number(report.snapshots),
     f.number(report.packs_cache),
     f.number(report.packs_bucket),
@@ -53,10 +53,10 @@ function Report({ report }: { report: CheckView }) {
     <div className="stack">
       <Notice
         tone={wrong === 0 ? 'good' : 'bad'}
-        title={wrong === 0 ? t.admin.checkGood : t.admin.checkBad(f.number(wrong), wrong)}
+        title={wrong === 0 ? t.storage.checkGood : t.storage.checkBad(f.number(wrong), wrong)}
       >
         {line}
-        {report.healed > 0 && `, ${t.admin.healed(f.number(report.healed))}`}
+        {report.healed > 0 && `, ${t.storage.healed(f.number(report.healed))}`}
       </Notice>
       {report.problems.length > 0 && <ProblemList problems={report.problems} />}
     </div>

@@ -25,20 +25,20 @@ export function PrunePanel() {
   const start = () =>
     prune.mutate(undefined, {
       onSuccess: () => {
-        done(t.admin.pruneStarted);
+        done(t.storage.pruneStarted);
         show(false);
       },
     });
   return (
-    <Panel title={t.admin.prune} aside={t.admin.pruneHint}>
+    <Panel title={t.storage.prune} aside={t.storage.pruneHint}>
       <div className="page">
         {shown && <Await of={plan}>{(data) => <Preview plan={data} />}</Await>}
         {prune.isError && <Failure error={prune.error} />}
         <div className="row">
-          {!shown && <Button onClick={() => show(true)}>{t.admin.prunePreview}</Button>}
+          {!shown && <Button onClick={() => show(true)}>{t.storage.prunePreview}</Button>}
           {shown && plan.data && (
             <ChangeButton variant="filled" loading={prune.isPending} onClick={start}>
-              {t.admin.pruneStart}
+              {t.storage.pruneStart}
             </ChangeButton>
           )}
           {shown && <Button onClick={() => show(false)}>{t.common.cancel}</Button>}
@@ -55,23 +55,23 @@ function Preview({ plan }: { plan: PruneView }) {
     ...plan.keep.map((line) => ({ ...line, goes: false })),
   ].slice(0, MOST_LINES);
   const sentence =
-    plan.forget.length === 0 ? t.admin.pruneNothing : t.admin.pruneGo(f.number(plan.forget.length), plan.forget.length);
+    plan.forget.length === 0 ? t.storage.pruneNothing : t.storage.pruneGo(f.number(plan.forget.length), plan.forget.length);
   return (
     <div className="stack">
       <p>
-        <strong>{sentence}</strong>, {t.admin.pruneStay(f.number(plan.keep.length), plan.keep.length)}.{' '}
-        {t.admin.pruneFrees(f.number(plan.packs), f.bytes(plan.cache_bytes), f.bytes(plan.bucket_bytes))}.{' '}
-        {plan.held_bytes > 0 && `${t.admin.pruneHeld(f.bytes(plan.held_bytes))}.`}
+        <strong>{sentence}</strong>, {t.storage.pruneStay(f.number(plan.keep.length), plan.keep.length)}.{' '}
+        {t.storage.pruneFrees(f.number(plan.packs), f.bytes(plan.cache_bytes), f.bytes(plan.bucket_bytes))}.{' '}
+        {plan.held_bytes > 0 && `${t.storage.pruneHeld(f.bytes(plan.held_bytes))}.`}
       </p>
       {plan.problems.length > 0 && <ProblemList problems={plan.problems} />}
       {lines.length > 0 && (
-        <DataTable label={t.admin.prune} heads={[t.apps.colApp, t.apps.colTime, t.apps.colState, t.admin.why]}>
+        <DataTable label={t.storage.prune} heads={[t.apps.colApp, t.apps.colTime, t.apps.colState, t.storage.why]}>
           {lines.map((line) => (
             <tr key={line.id}>
               <td>{line.app}</td>
               <td>{f.shortMoment(line.time)}</td>
               <td>
-                <Pill tone={line.goes ? 'warn' : 'good'}>{line.goes ? t.admin.goes : t.admin.stays}</Pill>
+                <Pill tone={line.goes ? 'warn' : 'good'}>{line.goes ? t.storage.goes : t.storage.stays}</Pill>
               </td>
               <td className="dim">{line.reason}</td>
             </tr>

@@ -4,10 +4,14 @@ import type { AppView } from '~/api/types';
 import { useWords } from '~/i18n';
 import { useNow } from '~/lib/now';
 import { Spark } from '~/parts/charts/Spark';
+import { useMore } from '~/parts/More';
 import { TierTags } from '~/parts/TierTags';
 import { AppActs } from './AppActs';
 import { AppName, LastBackup, StateCell } from './cells';
 import css from './AppsTable.module.css';
+
+/** Rows drawn at once. */
+const PAGE = 100;
 
 interface Props {
   apps: AppView[];
@@ -17,11 +21,21 @@ interface Props {
 }
 
 /** Apps as rows; as cards where the screen is narrow. */
-export function AppsTable({ apps, shown, onShow }: Props) {
-  const { t } = useWords();
+export function AppsTable({ apps, ...rest }: Props) {
   const now = useNow();
   const narrow = useMediaQuery('(max-width: 48em)', false, { getInitialValueInEffect: false });
-  if (narrow) return <AppCards apps={apps} now={now} shown={shown} onShow={onShow} />;
+  const { shown: rows, more } = useMore(apps, PAGE);
+  const Rows = narrow ? AppCards : AppRows;
+  return (
+    <>
+      <Rows apps={rows} now={now} {...rest} />
+      {more}
+    </>
+  );
+}
+
+function AppRows({ apps, now, shown, onShow }: Props & { now: number }) {
+  const { t } = useWords();
   return (
     <div className={css.scroll}>
       <table className={css.table}>

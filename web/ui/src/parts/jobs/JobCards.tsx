@@ -4,11 +4,15 @@ import { useWords } from '~/i18n';
 import { jobTone } from '~/lib/apps';
 import { isFinal } from '~/lib/jobs';
 import { useNow } from '~/lib/now';
+import { useMore } from '~/parts/More';
 import { Pill } from '~/parts/Pill';
 import { JOB_ICONS } from './icons';
 import css from './JobCards.module.css';
 import { JobDetail } from './JobDetail';
 import { jobName } from './names';
+
+/** Rows drawn at once. */
+const PAGE = 50;
 
 interface Props {
   jobs: JobView[];
@@ -18,12 +22,16 @@ interface Props {
 
 /** Jobs as rows that open to what they did. */
 export function JobCards({ jobs, opened }: Props) {
+  const { shown, more } = useMore(jobs, PAGE);
   return (
-    <ul className={css.list}>
-      {jobs.map((job) => (
-        <JobCard key={job.id} job={job} first={job.id === opened} />
-      ))}
-    </ul>
+    <>
+      <ul className={css.list}>
+        {shown.map((job) => (
+          <JobCard key={job.id} job={job} first={job.id === opened} />
+        ))}
+      </ul>
+      {more}
+    </>
   );
 }
 
