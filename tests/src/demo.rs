@@ -101,6 +101,9 @@ impl Demo {
     /// Removes containers, volumes and the network.
     pub fn remove(&self) {
         run(Command::new(deploy("lib/demo-app")).args(["down", &self.project, &self.socket]));
+        // A copy keeps the content of bind mounts in volumes of its own.
+        let docker = format!("docker -H unix://{}", self.socket);
+        sh(&format!("{docker} volume ls -q | grep '^{}_' | xargs -r {docker} volume rm >/dev/null 2>&1 || true", self.project));
     }
 }
 

@@ -27,9 +27,10 @@ use std::{
     time::Duration,
 };
 
-/// Longest hold of an app's members: a large database is read within it, and nobody is left standing
-/// for longer if the data flows too slowly.
-const HOLD_LIMIT: Duration = Duration::from_secs(600);
+/// Longest time members may be held. Through the archive API a freeze grows with the data (about a second for 100 MB),
+/// so a tight limit would leave every larger volume inconsistent; two minutes is what a person would still take for a
+/// hiccup. Past it the members go on and the snapshot says `hold.expired`.
+const HOLD_LIMIT: Duration = Duration::from_secs(120);
 
 /// What a backup is to be.
 #[derive(Clone, Debug)]
