@@ -41,13 +41,19 @@ impl Reach<'_> {
 pub async fn until_ended(reach: &Reach<'_>, output: Output, jobs: Vec<JobView>) -> Result<Vec<JobView>, Failure> {
     tokio::select! {
         ended = follow(reach, output, jobs.clone()) => ended,
-        _ = tokio::signal::ctrl_c() => {
+        stopped = interrupted() => {
             for job in &jobs {
                 output.talk(&format!("{} goes on; stop it with: holdfast job cancel {}", title(job), job.id));
             }
-            Err(Error::new(Kind::Stopped, "wait.stopped", "waiting was stopped; the work goes on").into())
+            Err(stopped)
         }
     }
+}
+
+/// Waits for Ctrl-C. Whatever waits must select on this: once a signal was listened to, it ends nothing by itself.
+pub async fn interrupted() -> Failure {
+    let _ = tokio::signal::ctrl_c().await;
+    Error::new(Kind::Stopped, "wait.stopped", "waiting was stopped; the work goes on").into()
 }
 
 /// Waits until one job has ended.

@@ -1,7 +1,7 @@
 //! Waits until snapshots are in the bucket, and says what keeps them.
 
 use super::Desk;
-use crate::{client::part, outcome::Failure, output};
+use crate::{client::part, outcome::Failure, output, watch::interrupted};
 use holdfast_model::{
     Error, Kind, SnapshotId,
     job::JobView,
@@ -17,6 +17,13 @@ const REPORT: Duration = Duration::from_secs(10);
 /// Waits until the bucket holds every snapshot that these jobs made. Gives up only at the timeout:
 /// shipping goes on by itself whatever happens here.
 pub async fn until_in_bucket(desk: &Desk, jobs: &[JobView], timeout: Option<Duration>) -> Result<(), Failure> {
+    tokio::select! {
+        there = look_until_in_bucket(desk, jobs, timeout) => there,
+        stopped = interrupted() => Err(stopped),
+    }
+}
+
+async fn look_until_in_bucket(desk: &Desk, jobs: &[JobView], timeout: Option<Duration>) -> Result<(), Failure> {
     let began = Instant::now();
     let mut reported = began;
     for snapshot in jobs.iter().filter_map(|job| job.snapshot.as_ref()) {
