@@ -221,3 +221,69 @@ fn a_container_removed_during_capture_fails_the_backup_and_frees_the_rest() {
     let frozen = house::sh("docker ps -q --filter status=paused --filter label=com.docker.compose.project=hfgone");
     assert!(frozen.trim().is_empty(), "members were left paused");
 }
+
+#[test]
+fn a_forbidden_socket_is_named() {
+    let Some(binary) = house::real_parts("real_faults forbidden") else { return };
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("nobody");
+    std::fs::create_dir(&folder).expect("a folder");
+    house::sh(&format!("chmod 755 {} && chown 65534 {}", home.path().display(), folder.display()));
+    let tool = home.path().join("holdfast");
+    std::fs::copy(&binary, &tool).expect("the binary can be copied");
+    let line = format!(
+        "setpriv --reuid 65534 --regid 65534 --clear-groups {} --data {}/data serve --listen 127.0.0.1:{} >{}/log 2>&1 & echo $!",
+        tool.display(),
+        folder.display(),
+        house::free_port(),
+        folder.display()
+    );
+    let pid = house::sh(&line).trim().to_owned();
+    let setup = Setup::new(&binary, &folder.join("data"));
+    house::wait_for("it answers", 60, || setup.cli(&["healthcheck"]).code == 0);
+    house::wait_for("the host is tried", 20, || {
+        let status = setup.cli(&["status"]).expect(0).json();
+        status["hosts"][0]["error"].as_str().is_some_and(|text| text.contains("ermission") || text.contains("may not"))
+    });
+    println!("{}", setup.cli(&["status"]).json()["hosts"][0]["error"]);
+    house::sh(&format!("kill {pid}"));
+}
+
+#[test]
+fn a_host_that_goes_away_fails_the_backup_and_is_let_go_when_it_is_back() {
+    let Some(binary) = house::real_parts("real_faults away") else { return };
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("engine");
+    let engine = |word: &str| house::sh(&format!("{} {word} {} 2>&1", house::deploy("lib/second-engine").display(), folder.display()));
+    engine("up");
+    let socket = folder.join("docker.sock").display().to_string();
+    house::sh(&format!("{} {socket} 2>&1", house::deploy("lib/demo-image").display()));
+    let demo = Demo::start("hffar", 6, "172.31.92", &socket);
+    let appliance = Setup::new(&binary, &home.path().join("data")).socket(&socket).start();
+    let started = appliance.cli(&["backup", "hffar"]).expect(0).json();
+    let id = started[0]["id"].as_str().expect("a job").to_owned();
+    house::wait_for("the capture is at work", 120, || {
+        let job = appliance.cli(&["jobs", &id]).expect(0).json();
+        job["progress"]["bytes_done"].as_u64().unwrap_or(0) > 300_000_000
+    });
+    house::sh(&format!("kill -9 $(cat {}/docker.pid)", folder.display()));
+    house::wait_for("the job ends", 180, || {
+        let job = appliance.cli(&["jobs", &id]).expect(0).json();
+        !matches!(job["state"].as_str(), Some("running" | "queued"))
+    });
+    let job: Value = appliance.cli(&["jobs", &id]).expect(0).json();
+    assert_eq!(job["state"], "failed", "{job}");
+    assert_eq!(job["error_kind"], "unavailable", "{job}");
+    println!("{}", job["summary"]);
+    std::fs::remove_file(folder.join("docker.pid")).ok();
+    engine("up");
+    house::wait_for("the appliance sees the host again and lets everybody go", 120, || {
+        let status = appliance.cli(&["status"]).expect(0).json();
+        let paused = demo.docker("ps -q --filter status=paused");
+        status["hosts"][0]["reachable"] == true && paused.trim().is_empty()
+    });
+    demo.remove();
+    drop(demo);
+    drop(appliance);
+    engine("down");
+}
