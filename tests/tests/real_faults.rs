@@ -183,7 +183,7 @@ fn what_stands_in_the_way_of_a_restore_is_named() {
     let demo = Demo::start("hfblock", 1, "172.31.87", ENGINE);
     let appliance = Setup::new(&binary, &home.path().join("data")).start();
     let snapshot = appliance.backup("hfblock");
-    failed(&appliance, &["restore", &snapshot, "--in-place", "--wait"], 5, "confirm.needed");
+    failed(&appliance, &["restore", &snapshot, "--in-place", "--wait"], 5, "restore.unconfirmed");
     demo.docker("create --name hfname-db-1 --label holdfast.enable=false holdfast-demo/db:1");
     let words = failed(&appliance, &["restore", &snapshot, "--as", "hfname", "--wait"], 5, "name.taken");
     assert!(words.contains("hfname-db-1"), "{words}");
