@@ -105,6 +105,8 @@ fn a_bucket_out_of_reach_loses_nothing() {
         appliance.cli(&["status"]).expect(0).json()["bucket"]["error_code"] == "bucket.unreachable"
     });
     let plan = appliance.cli(&["restore", &snapshot, "--from", "cache", "--dry-run"]).expect(0).json();
+    let listed = appliance.cli(&["snapshots", "hfaway"]).expect(0).json();
+    assert_eq!(listed[0]["state"]["cloud"], "shipping", "{listed}");
     assert_eq!(plan["bytes_from_bucket"], 0);
     let kit = home.path().join("kit");
     appliance.cli(&["key", "kit", "--output", kit.to_str().expect("text")]).expect(0);

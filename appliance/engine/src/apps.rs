@@ -61,7 +61,7 @@ impl Facts {
     /// Gathers; asks no host and no bucket.
     pub fn gather(house: &House) -> Facts {
         let mut snapshots: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-        for entry in house.repository().snapshots() {
+        for entry in house.entries() {
             snapshots.entry(app_id(&entry.snapshot.host, &entry.snapshot.app)).or_default().push(entry);
         }
         let mut facts = Facts {

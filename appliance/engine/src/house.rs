@@ -19,8 +19,9 @@ use holdfast_catalog::Catalog;
 use holdfast_model::{
     Error, Moment, Result,
     settings::{Host, Settings},
+    view::CloudState,
 };
-use holdfast_repository::Repository;
+use holdfast_repository::{Entry, Repository};
 use holdfast_runtime::{Clock, Stop};
 use std::sync::{Arc, RwLock};
 use tokio::sync::Notify;
@@ -136,6 +137,15 @@ impl House {
     pub fn repository(&self) -> Repository {
         read(&self.held.repository).clone()
     }
+    /// All snapshots with their tiers, oldest first.
+    pub fn entries(&self) -> Vec<Entry> {
+        let awaited = self.settings().bucket.is_some();
+        self.repository().snapshots().into_iter().map(|entry| promised(entry, awaited)).collect()
+    }
+    /// One snapshot by a unique beginning of its id.
+    pub fn entry(&self, id: &str) -> Result<Entry> {
+        Ok(promised(self.repository().snapshot(id)?, self.settings().bucket.is_some()))
+    }
     /// Label value of everything we make on a host.
     pub fn owner(&self) -> String {
         self.repository().id().to_hex()
@@ -175,4 +185,13 @@ impl House {
         *write(&self.held.settings) = Arc::new(settings);
         Ok(())
     }
+}
+
+/// While a bucket is set but has not answered yet, what it holds is unknown: a snapshot is then on its
+/// way, not without a cloud tier.
+fn promised(mut entry: Entry, awaited: bool) -> Entry {
+    if awaited && entry.state.cloud == CloudState::None {
+        entry.state.cloud = CloudState::Shipping;
+    }
+    entry
 }

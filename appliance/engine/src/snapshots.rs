@@ -17,7 +17,7 @@ use holdfast_repository::Entry;
 /// All snapshots, or those of one app, oldest first.
 pub fn list(house: &House, app: Option<&str>) -> Result<Vec<SnapshotView>> {
     let wanted = app.map(|app| Facts::gather(house).resolve(app)).transpose()?;
-    let entries = house.repository().snapshots();
+    let entries = house.entries();
     let is_wanted =
         |entry: &&Entry| wanted.as_ref().is_none_or(|id| *id == app_id(&entry.snapshot.host, &entry.snapshot.app));
     Ok(entries.iter().filter(is_wanted).map(view).collect())
@@ -26,7 +26,7 @@ pub fn list(house: &House, app: Option<&str>) -> Result<Vec<SnapshotView>> {
 /// One by id, by a unique beginning of it, or as `latest:APP`.
 pub fn find(house: &House, asked: &str) -> Result<Entry> {
     let Some(app) = asked.strip_prefix("latest:") else {
-        return house.repository().snapshot(asked);
+        return house.entry(asked);
     };
     let facts = Facts::gather(house);
     let app = facts.resolve(app)?;
