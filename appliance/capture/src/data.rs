@@ -31,7 +31,8 @@ pub(crate) struct Volume {
     name: String,
     anonymous: bool,
     inspect: RawJson,
-    created: String,
+    /// What stays the same as long as it is this volume.
+    identity: Value,
     /// Its bytes lie elsewhere (a plugin, NFS): failing to read them is no fault of the host.
     external: bool,
 }
@@ -118,11 +119,17 @@ async fn inspect(engine: &dyn Engine, name: &str) -> Result<Volume> {
     let remote = ["nfs", "nfs4", "cifs"].contains(&option("type").as_str());
     Ok(Volume {
         anonymous: made_by_docker || labelled,
-        created: value["CreatedAt"].as_str().unwrap_or_default().to_owned(),
+        identity: identity(&value),
         external: remote || value["Driver"] != "local",
         name: name.to_owned(),
         inspect,
     })
+}
+
+/// Not `CreatedAt`: engines before 23 tell the time of the last change in the volume's root directory there.
+/// A plain volume made anew looks the same; its members had to be removed for that, which is noticed.
+fn identity(inspect: &Value) -> Value {
+    ["Driver", "Labels", "Mountpoint", "Options", "Scope"].into_iter().map(|field| inspect[field].clone()).collect()
 }
 
 impl Reader {
@@ -175,8 +182,8 @@ impl Reader {
         let (volume, helper) = (&opened.what, usable(&opened.helper)?);
         // Mounting a name that vanished makes a new, empty volume: it must not pass for the app's.
         let now: Value = RawJson(self.engine.volume_inspect(&volume.name).await?).parse()?;
-        if now["CreatedAt"].as_str().unwrap_or_default() != volume.created {
-            let text = format!("volume {} was removed during the capture", volume.name);
+        if identity(&now) != volume.identity {
+            let text = format!("volume {} was removed and made anew during the capture", volume.name);
             return Err(Error::not_found("volume.gone", text));
         }
         let (head, stream) = self.store(helper, &format!("volume {}", volume.name)).await?;

@@ -83,8 +83,11 @@ impl FakeDocker {
     pub fn volume_put(&self, volume: &str, entry: Entry) {
         let mut machine = self.machine();
         machine.volume_create(&json!({ "Name": volume }));
+        let now = format!("2026-01-01T01:00:{:02}Z", machine.next_number() % 60);
         if let Ok(volume) = machine.volume(volume) {
             volume.files.put(entry);
+            // Engines before 23 tell the root directory's change time.
+            volume.inspect["CreatedAt"] = now.into();
         }
     }
 

@@ -131,6 +131,14 @@ async fn a_removed_image_is_named_and_a_removed_volume_fails() {
 }
 
 #[tokio::test]
+async fn a_volume_that_is_written_to_is_still_the_same() {
+    let bench = Bench::new().await;
+    bench.docker.meanwhile("image_save", 1, |docker| docker.volume_put("data", Entry::file("temp-1.rdb", "new")));
+    let captured = bench.capture(Consistency::Pause).await.unwrap();
+    assert_eq!(bench.sink.tar(captured.volumes[0].stream.as_ref().unwrap())["v/temp-1.rdb"], b"new");
+}
+
+#[tokio::test]
 async fn apps_are_discovered() {
     let bench = Bench::new().await;
     bench.docker.container_create("alone", &json!({ "Image": IMAGE })).await.unwrap();
