@@ -1,9 +1,9 @@
 // The way of a new appliance: set up, kit, back up, watch, restore beside the original, done.
 import { join } from 'node:path';
 import { axe, openPage } from './browser.mjs';
+import { PASSWORD } from './manage.mjs';
 import { expect, test } from './report.mjs';
 
-const PASSWORD = 'correct horse battery';
 /** A first backup and a restore of a small app end well within this. */
 const JOB_MS = 150_000;
 

@@ -26,8 +26,11 @@ export function RestoreForm({ app, snapshots, first, onStarted }: Props) {
   const [choices, setChoices] = useState<Choices>(() => firstChoices(first));
   const change = (part: Partial<Choices>) => setChoices((before) => ({ ...before, ...part }));
   const wanted = request(choices);
-  const [settled] = useDebouncedValue(wanted && JSON.stringify(wanted), SETTLE_MS);
+  const text = wanted && JSON.stringify(wanted);
+  const [settled] = useDebouncedValue(text, SETTLE_MS);
   const plan = usePlan(settled ? JSON.parse(settled) : null);
+  // The last plan stays on the screen while the next is worked out, but only its own wish may start.
+  const current = wanted !== null && settled === text && !plan.isPlaceholderData;
   const snapshot = snapshots.find((each) => each.id === choices.snapshot) ?? first;
   const volumes = useVolumes(snapshot.id);
   return (
@@ -48,7 +51,7 @@ export function RestoreForm({ app, snapshots, first, onStarted }: Props) {
       <WhatChoice choices={choices} volumes={volumes} onChange={change} />
       <WhereChoice app={app} choices={choices} onChange={change} />
       <Plan plan={plan} waiting={wanted === null} />
-      <StartButton app={app} request={wanted} plan={wanted ? plan.data : undefined} onStarted={onStarted} />
+      <StartButton app={app} request={wanted} plan={current ? plan.data : undefined} onStarted={onStarted} />
     </div>
   );
 }

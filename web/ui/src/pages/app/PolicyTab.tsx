@@ -1,3 +1,4 @@
+import { useState } from 'react';
 import { useAssign } from '~/api/actions';
 import { useLink } from '~/api/link';
 import { usePolicies } from '~/api/queries';
@@ -21,11 +22,21 @@ export function PolicyTab({ app }: { app: AppView }) {
   const assign = useAssign();
   const { done, failed } = useToasts();
   const keepLine = useKeepLine();
-  const choose = (name: string) =>
+  // Shown at once; taken back if the appliance refuses.
+  const [chosen, setChosen] = useState<string | null>(null);
+  const choose = (name: string) => {
+    setChosen(name);
     assign.mutate(
       { host: app.host, name: app.name, policy: name === NO_POLICY ? null : name },
-      { onSuccess: () => done(t.apps.assigned), onError: failed },
+      {
+        onSuccess: () => done(t.apps.assigned),
+        onError: (error) => {
+          setChosen(null);
+          failed(error);
+        },
+      },
     );
+  };
   return (
     <Panel title={t.apps.policyNow} aside={app.next_backup && t.apps.next(f.ago(app.next_backup, now))}>
       <p className="dim small" style={{ marginBottom: '0.9rem' }}>
@@ -36,7 +47,7 @@ export function PolicyTab({ app }: { app: AppView }) {
           <Choice
             label={t.apps.policyNow}
             quiet
-            value={app.policy ?? NO_POLICY}
+            value={chosen ?? app.policy ?? NO_POLICY}
             onChange={choose}
             options={[
               ...all.map(({ policy }) => ({

@@ -1,0 +1,126 @@
+// Upkeep by hand, on invented data and on a real appliance alike: probe, check, prune, policies, kit, in place.
+import { join } from 'node:path';
+import { openPage } from './browser.mjs';
+import { expect, test } from './report.mjs';
+
+export const PASSWORD = 'correct horse battery';
+const JOB_MS = 90_000;
+
+/** `app` is `host/name` of an app that may be replaced and has a restore point. */
+export async function manage(context, base, app, shots) {
+  const { page, faults } = await openPage(context, base, { width: 1440, scheme: 'light' });
+  await test('manage: the bucket is probed and says what it does', () => probe(page, base));
+  await test('manage: a check runs and reports', () => check(page, base));
+  await test('manage: prune shows its plan and runs', () => prune(page, base));
+  await test('manage: a policy is made, used and kept from removal', () => policy(page, base, app));
+  await test('manage: a second backup adds a restore point', () => secondBackup(page, base, app));
+  await test('manage: the app is replaced in place after typing its name', () => inPlace(page, base, app));
+  await test('manage: a restore point is deleted after typing the name', () => removePoint(page, base, app));
+  await test('manage: the recovery kit is shown for the password only', () => kit(page, base));
+  await test('manage: the self-test answers', () => doctor(page, base));
+  await page.screenshot({ path: join(shots, 'manage-end.png'), fullPage: true });
+  await test('manage: nothing complained', () => expect(faults.filter(unexpected).length === 0, faults.join('\n')));
+  await page.close();
+}
+
+/** Refusals that the steps provoke on purpose, and Docker's interfaces coming and going. */
+const unexpected = (fault) => !/status of (403|409)|ERR_NETWORK_CHANGED/.test(fault);
+
+async function probe(page, base) {
+  await page.goto(`${base}/storage`);
+  await page.getByRole('button', { name: 'Probe now' }).click();
+  await page.getByText('The bucket was probed').waitFor({ timeout: JOB_MS });
+  await page.getByText('Lists an object right after it is written').waitFor();
+}
+
+async function check(page, base) {
+  await page.goto(`${base}/storage`);
+  await page.getByLabel('Read and verify all data').check();
+  await page.getByRole('button', { name: 'Check now' }).click();
+  await page.getByText('Check started').waitFor();
+  await page.getByText('The last check found nothing wrong').waitFor({ timeout: JOB_MS });
+}
+
+async function prune(page, base) {
+  await page.goto(`${base}/storage`);
+  await page.getByRole('button', { name: 'Show what would go' }).click();
+  await page.getByText(/would stay\./).waitFor();
+  await page.getByRole('button', { name: 'Prune now' }).click();
+  await page.getByText('Prune started').waitFor();
+}
+
+async function policy(page, base, app) {
+  await page.goto(`${base}/policies`);
+  await page.getByRole('button', { name: 'New policy' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Name').fill('Not A Name');
+  expect(await dialog.getByRole('button', { name: 'Save' }).isDisabled(), 'a bad name can be saved');
+  await dialog.getByLabel('Name').fill('by-test');
+  await dialog.getByLabel('Back up every').fill('2');
+  await dialog.getByRole('radio', { name: /^Stop/ }).check();
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Policy saved').waitFor();
+  await page.goto(`${base}/apps/${app}?tab=policy`);
+  await page.getByRole('radio', { name: /^by-test · 2 h/ }).check();
+  await page.getByText('Policy saved').waitFor();
+  await page.goto(`${base}/policies`);
+  await page.getByRole('button', { name: 'Remove policy by-test' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+  await page.getByRole('dialog').getByRole('alert').waitFor();
+}
+
+async function secondBackup(page, base, app) {
+  await page.goto(`${base}/apps/${app}`);
+  const rows = page.locator('tbody tr');
+  await rows.first().waitFor();
+  const before = await rows.count();
+  // The new policy may have started one already.
+  const button = page.getByRole('button', { name: 'Back up now' });
+  if (await button.isEnabled()) await button.click();
+  await page.waitForFunction((count) => document.querySelectorAll('tbody tr').length > count, before, { timeout: JOB_MS });
+}
+
+async function inPlace(page, base, app) {
+  const name = app.split('/')[1];
+  await page.goto(`${base}/apps/${app}`);
+  await page.locator('tbody').getByRole('button', { name: /^Restore:/ }).last().click();
+  await page.getByRole('radio', { name: /^In place/ }).check();
+  await page.getByRole('button', { name: 'Replace the app' }).click();
+  const dialog = page.getByRole('dialog', { name: `Replace ${name}?` });
+  const act = dialog.getByRole('button', { name: 'Replace the app' });
+  expect(await act.isDisabled(), 'it may start without the name');
+  await dialog.getByRole('textbox').fill(name);
+  await act.click();
+  await page.getByRole('dialog').getByText(/^(Restored|Done with problems)$/).waitFor({ timeout: JOB_MS });
+}
+
+async function removePoint(page, base, app) {
+  await page.goto(`${base}/apps/${app}`);
+  const rows = page.locator('tbody tr');
+  await rows.first().waitFor();
+  const before = await rows.count();
+  await page.getByRole('button', { name: /^Delete restore point:/ }).last().click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('textbox').fill(app.split('/')[1]);
+  await dialog.getByRole('button', { name: 'Delete restore point' }).click();
+  await page.getByText('Restore point deleted').waitFor({ timeout: JOB_MS });
+  await page.waitForFunction((count) => document.querySelectorAll('tbody tr').length < count, before);
+}
+
+async function kit(page, base) {
+  await page.goto(`${base}/settings`);
+  const field = page.getByLabel('Your password, to show the kit').first();
+  const show = page.getByRole('button', { name: 'Show recovery kit' });
+  await field.fill('not the password');
+  await show.click();
+  await page.getByRole('alert').waitFor();
+  await field.fill(PASSWORD);
+  await show.click();
+  await page.locator('[data-kit]').waitFor();
+}
+
+async function doctor(page, base) {
+  await page.goto(`${base}/settings`);
+  await page.getByRole('button', { name: 'Run the self-test' }).click();
+  await page.getByText(/^(Works|Fails)$/).first().waitFor({ timeout: JOB_MS });
+}
