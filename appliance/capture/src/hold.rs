@@ -125,12 +125,19 @@ impl Keeper {
         };
         let deadline = tokio::time::Instant::now() + self.order.limit;
         let mut expired = false;
-        // Taking hold is never broken off half-way: a request in flight could freeze a member after it was let go.
-        match self.touch().await {
+        let mut touched = Touched::default();
+        // A request in flight is never broken off: it could freeze a member after it was let go.
+        let outcome = match self.touch(&mut touched, &ready, deadline).await {
+            // What somebody else paused is not ours to let go, also not after a crash.
+            Ok(()) => self.journal.narrow(&entry, &touched.ours).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
             Err(error) => drop(ready.send(Err(error))),
-            Ok(not_held) => {
-                if ready.send(Ok(not_held)).is_ok() {
+            Ok(()) => {
+                if ready.send(Ok(touched.not_held)).is_ok() {
                     tokio::select! {
+                        biased;
                         _ = released => {}
                         () = tokio::time::sleep_until(deadline) => {
                             expired = true;
@@ -140,7 +147,7 @@ impl Keeper {
                 }
             }
         }
-        let error = self.untouch(entry).await.err();
+        let error = self.untouch(entry, touched.ours).await.err();
         Ending { expired, lasted: begun.elapsed(), error }
     }
 
@@ -160,17 +167,33 @@ impl Keeper {
         self.order.members.iter().map(|member| (member.id.clone(), member.name.clone())).collect()
     }
 
-    /// Freezes all at once, or stops one after another against the start order.
-    async fn touch(&self) -> Result<Vec<String>> {
-        let mut not_held = Vec::new();
+    /// Freezes all at once, or stops one after another against the start order, until the deadline.
+    async fn touch(
+        &self,
+        touched: &mut Touched,
+        ready: &oneshot::Sender<Result<Vec<String>>>,
+        deadline: tokio::time::Instant,
+    ) -> Result<()> {
         match self.order.way {
             Way::Pause => {
-                for outcome in join_all(self.order.members.iter().map(|member| self.pause(member))).await {
-                    not_held.extend(outcome?);
+                // Also those whose request failed: it may have come through.
+                touched.ours = self.pairs();
+                let outcomes = join_all(self.order.members.iter().map(|member| self.pause(member))).await;
+                for (member, outcome) in self.order.members.iter().zip(outcomes) {
+                    match outcome? {
+                        Paused::ByUs => {}
+                        Paused::ByOthers => touched.ours.retain(|(id, _)| *id != member.id),
+                        Paused::Not => touched.not_held.push(member.name.clone()),
+                    }
                 }
             }
             Way::Stop => {
                 for member in self.order.members.iter().rev() {
+                    // Each may take its time to stop; those that are down already wait meanwhile.
+                    if ready.is_closed() || tokio::time::Instant::now() >= deadline {
+                        break;
+                    }
+                    touched.ours.insert(0, (member.id.clone(), member.name.clone()));
                     let seconds = member.stop_seconds.unwrap_or(STOP_SECONDS);
                     self.engine.container_stop(&member.id, seconds).await.map_err(|error| {
                         gone(&member.name, error).while_doing(format!("stop container {}", member.name))
@@ -178,55 +201,79 @@ impl Keeper {
                 }
             }
         }
-        Ok(not_held)
+        Ok(())
     }
 
-    /// Returns the member's name if it runs and cannot be paused.
-    async fn pause(&self, member: &Member) -> Result<Option<String>> {
+    async fn pause(&self, member: &Member) -> Result<Paused> {
         let doing = || format!("pause container {}", member.name);
         match self.engine.container_pause(&member.id).await {
-            Ok(()) => Ok(None),
+            Ok(()) => Ok(Paused::ByUs),
             Err(error) if error.kind() == Kind::Conflict => match state(&*self.engine, &member.id).await? {
-                Some(state) if state.running && !state.paused => Ok(Some(member.name.clone())),
-                Some(_) => Ok(None),
+                Some(state) if state.paused => Ok(Paused::ByOthers),
+                Some(state) if state.running => Ok(Paused::Not),
+                Some(_) => Ok(Paused::ByUs),
                 None => Err(gone(&member.name, error).while_doing(doing())),
             },
             Err(error) => Err(gone(&member.name, error).while_doing(doing())),
         }
     }
 
-    async fn untouch(&self, entry: String) -> Result<()> {
+    async fn untouch(&self, entry: String, mut members: Vec<(String, String)>) -> Result<()> {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
-        let members = self.pairs();
         loop {
-            match let_go(&*self.engine, self.order.way, &members).await {
+            let error = match let_go(&*self.engine, self.order.way, &mut members).await {
                 Ok(()) => return self.journal.close(&entry).await,
-                Err(error) if backoff.failures() >= LET_GO_TRIES => {
-                    self.journal.disown(&entry);
-                    return Err(error);
-                }
-                Err(error) => {
-                    tracing::warn!(app = %self.order.app, error = %error.chain(), "a held app could not be let go yet");
-                    tokio::time::sleep(backoff.failed()).await;
-                }
+                Err(error) => error,
+            };
+            // Whoever runs again may be paused or stopped by its owner from now on.
+            if let Err(error) = self.journal.narrow(&entry, &members).await {
+                tracing::warn!(app = %self.order.app, error = %error.chain(), "the journal of held containers is behind");
             }
+            if backoff.failures() >= LET_GO_TRIES {
+                self.journal.disown(&entry);
+                return Err(error);
+            }
+            tracing::warn!(app = %self.order.app, error = %error.chain(), "a held app could not be let go yet");
+            tokio::time::sleep(backoff.failed()).await;
         }
     }
 }
 
+/// Members that the keeper laid hands on.
+#[derive(Default)]
+struct Touched {
+    /// To be let go, in start order.
+    ours: Vec<(String, String)>,
+    /// They run and cannot be paused.
+    not_held: Vec<String>,
+}
+
+/// What became of a pause.
+enum Paused {
+    /// It is paused by us, or ended.
+    ByUs,
+    /// Somebody was faster: it stays paused.
+    ByOthers,
+    /// It runs.
+    Not,
+}
+
 /// Brings members back to running: unpaused, or started in order. One that is gone is fine; one that
-/// died while paused is somebody else's doing. All are tried, the first error is told.
-pub(crate) async fn let_go(engine: &dyn Engine, way: Way, members: &[(String, String)]) -> Result<()> {
+/// died while paused is somebody else's doing. All are tried, the first error is told; `members` keeps
+/// those that still have to be let go.
+pub(crate) async fn let_go(engine: &dyn Engine, way: Way, members: &mut Vec<(String, String)>) -> Result<()> {
     let outcomes = match way {
         Way::Pause => join_all(members.iter().map(|(id, name)| unpause(engine, id, name))).await,
         Way::Stop => {
             let mut outcomes = Vec::new();
-            for (id, name) in members {
+            for (id, name) in members.iter() {
                 outcomes.push(start(engine, id, name).await);
             }
             outcomes
         }
     };
+    let mut failed = outcomes.iter().map(Result::is_err);
+    members.retain(|_| failed.next().unwrap_or(true));
     outcomes.into_iter().collect()
 }
 

@@ -78,8 +78,15 @@ impl Journal {
             self.entries().iter().find(|(_, entry)| !entry.owned && entry.held == *held).map(|(id, _)| id.clone());
         let Some(id) = found else { return Ok(()) };
         let way = if held.paused { Way::Pause } else { Way::Stop };
-        let_go(engine, way, &held.containers).await?;
-        self.close(&id).await
+        let mut members = held.containers.clone();
+        match let_go(engine, way, &mut members).await {
+            Ok(()) => self.close(&id).await,
+            Err(error) => {
+                // Whoever runs again is its owner's: it must not be started once more with the next try.
+                self.narrow(&id, &members).await?;
+                Err(error)
+            }
+        }
     }
 
     /// Writes an entry; when this returns, it survives a power cut.
@@ -94,6 +101,20 @@ impl Journal {
             self.entries().remove(&id);
         }
         written.map(|()| id)
+    }
+
+    /// Leaves only these members in an entry, durably.
+    pub(crate) async fn narrow(&self, id: &str, members: &[(String, String)]) -> Result<()> {
+        let held = match self.entries().get_mut(id) {
+            Some(entry) if entry.held.containers != members => {
+                entry.held.containers = members.to_vec();
+                entry.held.clone()
+            }
+            _ => return Ok(()),
+        };
+        let bytes = serde_json::to_vec(&held).map_err(|error| Error::bug("a hold is not JSON").caused_by(error))?;
+        let (folder, path) = (self.folder.clone(), self.path(id));
+        on_disk("write", move || write_durably(&folder, &path, &bytes)).await
     }
 
     /// Removes an entry for good.

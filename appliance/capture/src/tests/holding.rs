@@ -198,3 +198,45 @@ async fn an_unreadable_entry_does_not_keep_the_appliance_from_starting() {
     assert!(Journal::open(folder.path()).unwrap().left_over().is_empty());
     assert_eq!(entries(folder.path()), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_somebody_else_was_faster_with_is_left_to_them() {
+    let bench = Bench::new().await;
+    let web = bench.id("shop-web").await;
+    bench.docker.meanwhile("container_pause", 1, move |docker| {
+        let paused = futures::FutureExt::now_or_never(docker.container_pause(&web)).unwrap();
+        paused.unwrap();
+    });
+    bench.capture(Consistency::Pause).await.unwrap();
+    assert_eq!(bench.states(), [Some("running"), Some("paused"), Some("created")]);
+    bench.assert_nothing_left().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_runs_again_is_not_started_with_every_further_try() {
+    let bench = Bench::new().await;
+    let db = bench.id("shop-db").await;
+    // `web` cannot be started for a long time; its owner stops `db` meanwhile.
+    (0..40).for_each(|n| bench.docker.fail("container_start", 2 + n, Kind::Conflict, "port.taken"));
+    bench.capture(Consistency::Stop).await.unwrap();
+    let left = bench.journal.left_over();
+    assert_eq!(left[0].containers.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["shop-web"]);
+    bench.docker.container_stop(&db, 1).await.unwrap();
+    let again = Journal::open(bench.folder.path()).unwrap();
+    assert_eq!(again.left_over(), left, "the disk knows it too");
+    while bench.journal.undo(&bench.docker, &left[0]).await.is_err() {}
+    assert_eq!(bench.states(), [Some("exited"), Some("running"), Some("created")]);
+    bench.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn stopping_ends_at_the_deadline_too() {
+    let bench = Bench::new().await;
+    bench.docker.meanwhile("container_stop", 1, |_| std::thread::sleep(Duration::from_millis(300)));
+    let ask = Ask { hold_limit: Duration::from_millis(200), ..bench.ask(Consistency::Stop) };
+    let captured = bench.capture_as(ask).await.unwrap();
+    assert_eq!(bench.calls("container_stop").len(), 1, "the second would only make it longer");
+    assert!(codes(&captured).contains(&"hold.expired"));
+    assert_eq!(captured.consistency, Consistency::None);
+    bench.assert_untouched().await;
+}
