@@ -78,10 +78,15 @@ impl Inner {
         Ok(view)
     }
 
-    /// A bucket that does not answer is named, and the cache is checked alone.
+    /// A bucket that does not answer is named, and the cache is checked alone; so is one that another appliance
+    /// writes now: what is missing there may have been forgotten there, and must not come back (law L5).
     async fn list_bucket(&self, report: &mut Report) -> Result<Option<HashMap<String, u64>>> {
         let Some(bucket) = report.bucket.clone() else { return Ok(None) };
-        match sizes(&*bucket).await {
+        let listed = match self.not_fenced(&*bucket).await {
+            Ok(()) => sizes(&*bucket).await,
+            Err(error) => Err(error),
+        };
+        match listed {
             Ok(sizes) => Ok(Some(sizes)),
             Err(error) => {
                 report.bucket = None;

@@ -88,6 +88,7 @@ impl Inner {
         let _no_commit = self.commits.lock().await;
         nothing_unreadable(&self.read())?;
         let mut work = Work { bucket: self.bucket(), outcome: PruneOutcome::default() };
+        self.ask_the_fence(&mut work).await?;
         for id in &plan.forget {
             if self.read().snapshots.contains_key(id) {
                 self.bury(id, &mut work).await?;
@@ -110,6 +111,19 @@ impl Inner {
         self.delete_packs(&dead, &mut work, stop).await?;
         self.sweep_settings(&mut work).await?;
         Ok(work.outcome)
+    }
+
+    /// Whoever took over may need what we would delete: nothing is forgotten then, in no tier (law L5).
+    async fn ask_the_fence(&self, work: &mut Work) -> Result<()> {
+        let Some(bucket) = work.bucket.clone() else { return Ok(()) };
+        match self.not_fenced(&*bucket).await {
+            Err(error) if error.kind() == Kind::Refused => Err(error),
+            Err(error) => {
+                work.give_up_bucket("what is not needed any more", &error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Tombstone first: from then on the snapshot is gone whatever happens.

@@ -19,6 +19,8 @@ use std::{collections::HashSet, sync::Arc};
 
 /// A beginning of a snapshot id must have this many characters.
 const PREFIX_MIN: usize = 4;
+/// Objects that change what the bucket means; packs, segments and reach lists alone change nothing.
+const DECIDING: [&str; 3] = [layout::SNAPSHOTS, layout::TOMBSTONES, layout::SETTINGS];
 
 impl Inner {
     pub(crate) fn to_ship(&self) -> Vec<ShipItem> {
@@ -44,9 +46,10 @@ impl Inner {
     }
 
     /// Bytes of an object for shipping; packs are verified first, so that damage never travels.
-    /// Before a snapshot's commit point the fence is looked at again (law L5).
+    /// Before anything that changes what the bucket means (a snapshot's commit point, a tombstone, settings)
+    /// the fence is looked at again (law L5).
     pub(crate) async fn ship_bytes(&self, key: &str) -> Result<Bytes> {
-        if let Some(bucket) = self.bucket().filter(|_| key.starts_with(layout::SNAPSHOTS)) {
+        if let Some(bucket) = self.bucket().filter(|_| DECIDING.iter().any(|class| key.starts_with(class))) {
             self.not_fenced(&*bucket).await?;
         }
         let bytes = self.cache.get(key).await?;

@@ -3,6 +3,7 @@
 mod crash;
 mod crowd;
 mod damage;
+mod fence;
 mod golden;
 mod round;
 mod speed;
