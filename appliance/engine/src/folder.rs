@@ -66,6 +66,10 @@ impl Folder {
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal")
     }
+    /// What restores under way have put aside.
+    pub fn restores(&self) -> PathBuf {
+        self.journal().join("restores")
+    }
     /// The key that opens the repository without a person.
     pub fn device_key(&self) -> [u8; 32] {
         self.device_key

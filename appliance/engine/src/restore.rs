@@ -22,7 +22,7 @@ use holdfast_model::{
     view::{From, PlanView, RestoreRequest, Target},
 };
 use holdfast_repository::{Entry, Meter, ReadCost, Repository};
-use holdfast_restore::{Ask, Plan, Source, carry_out, plan};
+use holdfast_restore::{Ask, Plan, Source, Trace, carry_out, plan};
 use std::sync::Arc;
 
 /// Seconds that a restore takes even without data: containers are made and started.
@@ -105,6 +105,7 @@ async fn prepare(house: &House, request: &RestoreRequest) -> Result<Case> {
         name: request.name.clone(),
         volume: request.volume.clone(),
         owner: house.owner(),
+        trace: Some(Trace { folder: house.folder.restores(), host: host.clone() }),
     };
     let mut plan = plan(engine.as_ref(), &entry.snapshot, &ask).await?;
     let repository = house.repository();

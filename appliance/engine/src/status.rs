@@ -113,6 +113,7 @@ fn problems(house: &House, facts: &Facts, bucket: &BucketView, space: Space) -> 
                 "They are let go as soon as the host answers; docker unpause or docker start does it by hand.",
             ));
     }
+    problems.extend(holdfast_restore::unfinished(&house.folder.restores()));
     for job in house.jobs.cut_restores() {
         let from = job.snapshot.map(|id| format!(" from {id}")).unwrap_or_default();
         let words = format!(

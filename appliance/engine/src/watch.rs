@@ -12,6 +12,7 @@ use futures::{StreamExt, stream::BoxStream};
 use holdfast_capture::{FoundApp, discover, sweep_helpers};
 use holdfast_docker::Engine;
 use holdfast_model::{Error, Kind, Result, settings::Host, snapshot::RunState};
+use holdfast_restore::put_back;
 use holdfast_runtime::{Backoff, Stop};
 use serde_json::Value;
 use std::{future::Future, sync::Arc, time::Duration};
@@ -155,6 +156,15 @@ impl Watcher {
                     tracing::error!(host = held.host, app = held.app, error = ?error, "members are still held")
                 }
             }
+        }
+        let (folder, host) = (self.house.folder.restores(), self.host.name.clone());
+        let put_back = async { Ok(put_back(&folder, &host, engine).await) };
+        for (app, outcome) in in_time(UNDO_LIMIT, put_back).await.unwrap_or_default() {
+            match outcome {
+                Ok(()) => tracing::warn!(host, app, "containers that a killed restore had put aside are back"),
+                Err(error) => tracing::error!(host, app, error = ?error, "containers are still put aside"),
+            }
+            self.house.events.status();
         }
     }
 

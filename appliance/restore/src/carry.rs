@@ -5,6 +5,7 @@ use crate::{
     deed::{Deed, OldDeed, VolumeAction, VolumeDeed, Way},
     files, images,
     json::text,
+    note::Note,
     start,
     streams::{drain, go_on},
     survey::Survey,
@@ -73,6 +74,7 @@ impl Work<'_> {
         self.volumes().await?;
         let ids = self.containers(&images).await?;
         self.phase("start", 6);
+        self.undo.point_of_no_return().await?;
         self.problems.extend(start::start(&self.hand, &self.deed.containers, &ids).await?);
         self.compare(&ids).await?;
         self.finish().await;
@@ -150,6 +152,10 @@ impl Work<'_> {
 
     /// Stops what is in the way and gives it another name.
     async fn put_aside(&mut self) -> Result<()> {
+        let all: Vec<OldDeed> = self.deed.hold.iter().chain(&self.deed.old).cloned().collect();
+        if let Some(trace) = self.deed.trace.as_ref().filter(|_| !all.is_empty()) {
+            self.undo.note = Some(Note::begin(trace, &self.snapshot.app, all).await?);
+        }
         for old in self.deed.hold.iter().chain(&self.deed.old) {
             go_on(&self.hand.stop)?;
             self.hand.source.item(&old.name);
@@ -190,6 +196,7 @@ impl Work<'_> {
         for path in &self.deed.paths {
             go_on(&self.hand.stop)?;
             self.hand.source.item(&path.source);
+            self.undo.point_of_no_return().await?;
             (self.undo.is_replacing, self.undo.has_replaced) = (true, true);
             self.problems.extend(files::restore_path(&self.hand, path).await?);
         }
@@ -221,6 +228,7 @@ impl Work<'_> {
             let error = Error::new(Kind::Conflict, "volume.in_use", text);
             return Err(error.advice(format!("Stop {}, then restore again.", user.name)));
         }
+        self.undo.point_of_no_return().await?;
         (self.undo.is_replacing, self.undo.has_replaced) = (true, true);
         let not_emptied = match volumes::empty(&self.hand, &deed.name).await {
             Ok(()) => return Ok(()),
@@ -287,6 +295,9 @@ impl Work<'_> {
                 self.problems.push(problem.advice(format!("Start container {}.", held.name)));
             }
         }
+        if let Some(note) = self.undo.note.take() {
+            note.end_all().await;
+        }
     }
 
     fn restored(self, plan: &Plan) -> Restored {
@@ -312,6 +323,10 @@ impl Work<'_> {
         self.hand.source.log(&format!("The restore failed and is taken back: {}", error.chain()));
         let was_touched = !self.undo.is_empty();
         let left = self.undo.roll_back(self.hand.engine.as_ref()).await;
+        // With something left the note stays: it is tried again, or told until the app is restored.
+        if let Some(note) = self.undo.note.take().filter(|_| left.is_empty()) {
+            note.end().await;
+        }
         let mut words = match (self.undo.has_replaced, self.deed.way) {
             (true, _) if self.undo.is_replacing => {
                 format!("{} was not restored, and data that was there is replaced in part", plan.name)

@@ -12,7 +12,7 @@ use crate::{
     plan::Draft,
     ports,
     survey::{ASIDE, Survey},
-    undo::{Done, Undo},
+    undo::Undo,
     verify::{self, Tolerance},
     volumes::Mapping,
 };
@@ -220,7 +220,7 @@ pub(crate) async fn make(
         .container_create(&deed.name, &body)
         .await
         .map_err(|error| error.while_doing(format!("container {} could not be created", deed.name)))?;
-    undo.push(Done::Container(id.clone(), deed.name.clone()));
+    undo.made(&id, &deed.name).await?;
     for (network, endpoint) in &deed.connects {
         hand.engine
             .network_connect(network, &id, endpoint)

@@ -2,7 +2,9 @@
 //!
 //! Never here: words for people (they are in [`crate::Plan`]), calls to the engine.
 
+use crate::note::Trace;
 use holdfast_model::{SnapshotId, snapshot::StreamRef};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Where a restore goes, as far as behaviour differs.
@@ -21,6 +23,8 @@ pub(crate) enum Way {
 pub(crate) struct Deed {
     pub(crate) snapshot: SnapshotId,
     pub(crate) way: Way,
+    /// Where what is put aside is noted.
+    pub(crate) trace: Option<Trace>,
     /// Label value of helpers.
     pub(crate) owner: String,
     pub(crate) images: Vec<ImageDeed>,
@@ -55,7 +59,7 @@ pub(crate) struct NetworkDeed {
 }
 
 /// A container that is there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OldDeed {
     pub(crate) id: String,
     pub(crate) name: String,

@@ -21,6 +21,7 @@ mod json;
 mod names;
 mod networks;
 mod normalise;
+mod note;
 mod order;
 mod plan;
 mod ports;
@@ -34,6 +35,7 @@ mod volumes;
 
 pub use carry::carry_out;
 pub use normalise::{differences, normalise};
+pub use note::{Trace, put_back, unfinished};
 pub use plan::plan;
 
 use async_trait::async_trait;
@@ -66,6 +68,8 @@ pub struct Ask {
     pub volume: Option<String>,
     /// Label value put on helpers: the appliance's id.
     pub owner: String,
+    /// Where to note what is put aside, so that a killed restore is undone with [`put_back`].
+    pub trace: Option<Trace>,
 }
 
 /// What will be done, decided against the host as it is now.

@@ -43,6 +43,7 @@ impl Draft {
             deed: Deed {
                 snapshot: snapshot.id.clone(),
                 way,
+                trace: ask.trace.clone(),
                 owner: ask.owner.clone(),
                 images: Vec::new(),
                 prove: Vec::new(),

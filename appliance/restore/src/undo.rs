@@ -2,8 +2,9 @@
 //!
 //! Rolling back goes on over errors and names each thing that it could not take back.
 
-use crate::{deed::OldDeed, images};
+use crate::{deed::OldDeed, images, note::Note};
 use holdfast_docker::Engine;
+use holdfast_model::Result;
 
 /// One thing done.
 #[derive(Clone, Debug)]
@@ -32,12 +33,31 @@ pub(crate) struct Undo {
     pub(crate) is_replacing: bool,
     /// Content that was there is gone or changed.
     pub(crate) has_replaced: bool,
+    /// The same for the next process, if this one is killed.
+    pub(crate) note: Option<Note>,
 }
 
 impl Undo {
     /// Remembers one thing.
     pub(crate) fn push(&mut self, done: Done) {
         self.done.push(done);
+    }
+
+    /// Remembers a new container, durably.
+    pub(crate) async fn made(&mut self, id: &str, name: &str) -> Result<()> {
+        self.push(Done::Container(id.to_owned(), name.to_owned()));
+        match &mut self.note {
+            Some(note) => note.made(id).await,
+            None => Ok(()),
+        }
+    }
+
+    /// From here on content that was there goes, or new containers run: the next process puts nothing back.
+    pub(crate) async fn point_of_no_return(&mut self) -> Result<()> {
+        match &mut self.note {
+            Some(note) => note.replaced().await,
+            None => Ok(()),
+        }
     }
 
     /// Whether anything was done.
@@ -56,7 +76,7 @@ impl Undo {
         left
     }
 
-    async fn take_back(&self, engine: &dyn Engine, done: &Done) -> Result<(), String> {
+    async fn take_back(&self, engine: &dyn Engine, done: &Done) -> std::result::Result<(), String> {
         let (result, what) = match done {
             Done::Image(id) => (engine.image_remove(id).await, format!("image {id} was not removed")),
             Done::Tag(tag, None) => (engine.image_remove(tag).await, format!("tag {tag} was not removed")),

@@ -5,7 +5,7 @@ mod support;
 
 use holdfast_docker::{Engine, fake::FakeDocker};
 use holdfast_model::{Kind, snapshot::Snapshot, view::Target};
-use holdfast_restore::{Ask, carry_out, differences, normalise, plan};
+use holdfast_restore::{Ask, Trace, carry_out, differences, normalise, plan, put_back, unfinished};
 use holdfast_runtime::Stop;
 use std::{collections::BTreeMap, sync::Arc};
 use support::{App, Memory, inspect};
@@ -14,6 +14,7 @@ struct World {
     fake: FakeDocker,
     memory: Arc<Memory>,
     snapshot: Snapshot,
+    trace: Option<Trace>,
 }
 
 impl World {
@@ -22,7 +23,7 @@ impl World {
         let app = App::imagined(&fake).await;
         let memory = Arc::new(Memory::default());
         let snapshot = app.capture(&memory, &["db", "web"]).await;
-        World { fake, memory, snapshot }
+        World { fake, memory, snapshot, trace: None }
     }
 
     fn engine(&self) -> Arc<dyn Engine> {
@@ -35,7 +36,7 @@ impl World {
         target: Target,
         fault: Option<(&str, u32)>,
     ) -> holdfast_model::Result<holdfast_restore::Restored> {
-        let ask = Ask { target, name: None, volume: None, owner: "test".into() };
+        let ask = Ask { target, owner: "test".into(), trace: self.trace.clone(), ..Ask::default() };
         let plan = plan(self.engine().as_ref(), &self.snapshot, &ask).await.unwrap();
         assert_eq!(plan.conflicts, []);
         self.fake.forget_calls();
@@ -214,4 +215,62 @@ async fn an_engine_that_wants_every_layer_gets_every_layer() {
     let done = world.run(ask.target, Some(("image_load", 1))).await.unwrap();
     assert_eq!(done.problems, []);
     assert!(world.memory.log.lock().unwrap()[0].contains("sending all of it"));
+}
+
+/// Kills the restore just before the `n`th `call`: no step comes after, not even taking back.
+async fn killed_before(call: &str, n: u32, trace: &Trace) -> World {
+    let world = World::new().await;
+    let ask = Ask { target: Target::InPlace, trace: Some(trace.clone()), ..Ask::default() };
+    let plan = plan(world.engine().as_ref(), &world.snapshot, &ask).await.unwrap();
+    world.fake.meanwhile(call, n, move |fake| {
+        // Nothing of this process reaches the host any more.
+        fake.go_away(true);
+        std::panic::resume_unwind(Box::new("killed"));
+    });
+    let (engine, memory, snapshot) = (world.engine(), world.memory.clone(), world.snapshot.clone());
+    // It may be over all the same: helpers are removed on tasks of their own.
+    let _ = tokio::spawn(async move { carry_out(engine, &snapshot, &plan, memory, &Stop::new()).await }).await;
+    world.fake.go_away(false);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_killed_anywhere_is_put_back_or_told() {
+    let world = World::new().await;
+    let before: Vec<String> = world.everything().await.into_iter().filter(|line| line.contains("/shop-")).collect();
+    world.run(Target::InPlace, None).await.unwrap();
+    let counts = counted(&world.fake);
+    let (mut back, mut told) = (0, 0);
+    for (call, count) in counts {
+        for n in 1..=count {
+            let folder = tempfile::tempdir().unwrap();
+            let trace = Trace { folder: folder.path().join("notes"), host: "fake".into() };
+            let world = killed_before(&call, n, &trace).await;
+            for (app, outcome) in put_back(&trace.folder, "fake", world.engine().as_ref()).await {
+                assert_eq!(app, "shop");
+                outcome.unwrap();
+            }
+            let after: Vec<String> =
+                world.everything().await.into_iter().filter(|line| line.contains("/shop-")).collect();
+            let words = unfinished(&trace.folder);
+            if words.is_empty() {
+                // Nothing was touched, all is back, or all was done.
+                let names = |lines: &[String]| lines.iter().filter(|line| line.contains("running")).count();
+                assert_eq!((after.len(), names(&after)), (before.len(), names(&before)), "{call} {n}: {after:?}");
+                back += 1;
+                continue;
+            }
+            assert_eq!(words.len(), 1, "{call} {n}: {after:?}");
+            assert_eq!(words[0].code, "restore.half");
+            assert!(words[0].message.contains("shop-db-1") && words[0].message.contains("shop-web-1"));
+            told += 1;
+            // Another restore in place heals it.
+            let ask = Ask { target: Target::InPlace, trace: Some(trace.clone()), ..Ask::default() };
+            let plan = plan(world.engine().as_ref(), &world.snapshot, &ask).await.unwrap();
+            let (engine, memory) = (world.engine(), world.memory.clone());
+            carry_out(engine, &world.snapshot, &plan, memory, &Stop::new()).await.unwrap();
+            assert_eq!(unfinished(&trace.folder), []);
+        }
+    }
+    assert!(back > 5 && told > 5, "{back} {told}");
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use support::{App, Memory, engine, inspect};
 
 fn ask(app: &App, target: Target) -> Ask {
-    Ask { target, name: None, volume: None, owner: app.name.clone() }
+    Ask { target, owner: app.name.clone(), ..Ask::default() }
 }
 
 async fn ready(app: &App, snapshot: &Snapshot, ask: &Ask) -> Plan {
