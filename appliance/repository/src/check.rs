@@ -110,9 +110,18 @@ impl Inner {
                     self.lost_in_cache(number, report).await?;
                 }
             }
-            let Some(bucket) = bucket.filter(|_| info.acked) else { continue };
-            report.with(|view| view.packs_bucket += 1);
-            if bucket.get(&key) != Some(&info.name.size) {
+            let Some(bucket) = bucket else { continue };
+            let there = bucket.get(&key);
+            if info.acked {
+                report.with(|view| view.packs_bucket += 1);
+            }
+            // A wrong size was never acknowledged, and shipping does not write over what is there.
+            let lost = if info.acked {
+                there != Some(&info.name.size)
+            } else {
+                there.is_some_and(|size| *size != info.name.size)
+            };
+            if lost {
                 self.forget_ack(&key);
                 self.lost_in_bucket(number, report).await?;
             }

@@ -152,6 +152,8 @@ impl Inner {
             let Some(key) = row.strip_prefix(ACKS) else { continue };
             if state.enter(key, size) {
                 state.set_acked(key, true);
+            } else if let Some((_, id)) = layout::parse_pack(key) {
+                state.index.dispute(id, size);
             }
         }
         Ok(())

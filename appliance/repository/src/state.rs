@@ -50,6 +50,8 @@ pub(crate) struct Index {
     numbers: HashMap<PackId, PackNo>,
     /// By the first half of the id: 128 keyed bits do not collide.
     chunks: HashMap<[u8; 16], Place>,
+    /// Sizes in the bucket of packs that the cache lists with another size: one of the two is damaged.
+    disputed: HashMap<PackId, u64>,
 }
 
 impl Index {
@@ -65,8 +67,23 @@ impl Index {
     pub(crate) fn number(&self, id: &PackId) -> Option<PackNo> {
         self.numbers.get(id).copied()
     }
-    /// The pack's number; a new one lies in no tier yet.
+    /// The number of a pack that a sealed record names; a new one lies in no tier yet. A copy that a listing
+    /// showed with another size is no copy of it.
     pub(crate) fn enter(&mut self, name: PackName) -> PackNo {
+        let number = self.enter_seen(name);
+        let in_bucket = self.disputed.remove(&name.id);
+        let info = &mut self.packs[number as usize];
+        if info.name.size != name.size {
+            *info = PackInfo { name, cached: false, acked: in_bucket == Some(name.size) };
+        }
+        number
+    }
+    /// The bucket acknowledged a pack with another size than the cache lists; what sealed records say decides.
+    pub(crate) fn dispute(&mut self, id: PackId, size: u64) {
+        self.disputed.insert(id, size);
+    }
+    /// The number of a pack that a listing shows; a size that is known already stays.
+    fn enter_seen(&mut self, name: PackName) -> PackNo {
         if let Some(number) = self.numbers.get(&name.id) {
             return *number;
         }
@@ -213,7 +230,7 @@ impl State {
     pub(crate) fn enter(&mut self, key: &str, size: u64) -> bool {
         match layout::parse_pack(key) {
             Some((kind, id)) => {
-                let number = self.index.enter(PackName { kind, id, size });
+                let number = self.index.enter_seen(PackName { kind, id, size });
                 self.index.pack(number).name.size == size
             }
             None => {

@@ -150,3 +150,46 @@ async fn a_check_goes_on_without_the_bucket_and_says_so() {
     faults.heal();
     assert_eq!(repository.check(true, None, &Stop::new()).await.unwrap().problems.len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pack_cut_short_in_the_cache_is_not_called_local_and_heals_after_a_restart() {
+    let (repository, cache, bucket, written, bytes) = shipped(29).await;
+    drop(repository);
+    for key in keys(&cache, "p/").await.into_iter().chain(keys(&cache, "m/").await) {
+        let half = cache.get(&key).await.unwrap();
+        cache.put(&key, half.slice(..half.len() / 2), PutMode::Replace).await.unwrap();
+    }
+    let again = reopen(&cache).await;
+    assert_eq!(again.snapshots()[0].state.local, holdfast_model::view::LocalState::Absent);
+    again.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    assert_eq!(again.snapshots()[0].state.cloud, holdfast_model::view::CloudState::Present);
+    assert!(again.to_ship().is_empty(), "the good copy of the bucket is not to be replaced: {:?}", again.to_ship());
+    assert_eq!(read_all(&again, volume(&written), From::Auto).await.unwrap(), bytes);
+    assert_eq!(read_all(&again, volume(&written), From::Cache).await.unwrap(), bytes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pack_cut_short_in_the_bucket_is_seen_by_a_recovery_and_sent_again_by_a_check() {
+    let (repository, cache, bucket, written, bytes) = shipped(30).await;
+    let key = keys(&bucket, "p/").await.remove(0);
+    let whole = bucket.get(&key).await.unwrap();
+    bucket.put(&key, whole.slice(..whole.len() / 2), PutMode::Replace).await.unwrap();
+    let kit = repository.recovery_key();
+    drop(repository);
+    let again = reopen(&cache).await;
+    again.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    assert_ne!(again.snapshots()[0].state.cloud, holdfast_model::view::CloudState::Present);
+    // Somebody else, who has the bucket alone, is told too.
+    let copy = memory();
+    for key in keys(&bucket, "").await {
+        copy.put(&key, bucket.get(&key).await.unwrap(), PutMode::Replace).await.unwrap();
+    }
+    let recovered = Repository::recover(parts(memory()), copy, kit, DEVICE).await.unwrap();
+    assert_eq!(recovered.snapshots()[0].state.cloud, holdfast_model::view::CloudState::Damaged);
+    let view = recovered.check(false, None, &Stop::new()).await.unwrap();
+    assert!(view.problems.iter().any(|problem| problem.code == "snapshot.damaged"), "{:?}", view.problems);
+    let view = again.check(false, None, &Stop::new()).await.unwrap();
+    assert_eq!(view.healed, 1, "{:?}", view.problems);
+    assert_eq!(bucket.get(&key).await.unwrap(), whole);
+    assert_eq!(read_all(&again, volume(&written), From::Bucket).await.unwrap(), bytes);
+}
