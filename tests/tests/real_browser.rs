@@ -21,7 +21,7 @@ fn a_newcomer_reaches_a_restored_app_in_the_browser() {
             .arg(house::deploy("../web/ui/e2e/run.mjs"))
             .args(["--url", &format!("http://127.0.0.1:{}", appliance.port), "--setup-token", &token])
             .env("SHOTS", &shots)
-            .env("APP", "local/hfweb"),
+            .env("APP", "hfweb"),
     );
     println!("{}", said.out);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);

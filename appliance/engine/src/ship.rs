@@ -28,7 +28,7 @@ pub fn start(house: &Arc<House>, ready: Option<Arc<dyn Store>>) {
             None => attach(&inner, &bucket, &mine).await,
         };
         if let Some(store) = store {
-            tend(&inner, store, &mine).await;
+            tokio::join!(tend(&inner, store, &mine), get_to_know(&inner, &bucket, &mine));
         }
     });
     house.tier.began(stop, task);
@@ -97,6 +97,27 @@ async fn tend(house: &House, store: Arc<dyn Store>, stop: &Stop) {
         }
     }
     look(house, shipping.as_ref(), &mut sent);
+}
+
+/// Finds out once what a bucket really does. It is only shown: a probe that fails delays no shipping.
+async fn get_to_know(house: &House, bucket: &BucketSettings, stop: &Stop) {
+    let url = bucket.url.to_string();
+    if house.memory.capabilities(&url).is_some() {
+        return;
+    }
+    let seen = tokio::select! {
+        () = stop.cancelled() => return,
+        seen = house.outside.probe(bucket) => seen,
+    };
+    match seen {
+        Ok(seen) => {
+            house.memory.put_capabilities(&url, &seen);
+            house.events.status();
+        }
+        Err(error) => {
+            tracing::warn!(error = ?error, "the bucket could not be probed; it is tried again at the next start")
+        }
+    }
 }
 
 fn look(house: &House, shipping: &dyn Shipping, sent: &mut u64) {
