@@ -45,8 +45,15 @@ impl Demo {
     }
     /// Runs a shell line in a member of another project on this engine.
     pub fn exec_in(&self, project: &str, service: &str, line: &str) -> String {
-        let said = run(Command::new("docker")
-            .args(["-H", &format!("unix://{}", self.socket), "exec", &format!("{project}-{service}-1"), "bash", "-c", line]));
+        let said = run(Command::new("docker").args([
+            "-H",
+            &format!("unix://{}", self.socket),
+            "exec",
+            &format!("{project}-{service}-1"),
+            "bash",
+            "-c",
+            line,
+        ]));
         assert_eq!(said.code, 0, "{project}-{service}: {line}\n{}{}", said.out, said.err);
         said.out
     }
@@ -86,7 +93,10 @@ impl Demo {
     }
     /// Inspect of every container and network of the project, as Docker says it.
     pub fn inspect(&self) -> Vec<(String, Value)> {
-        let names = self.docker(&format!("ps -a --format '{{{{.Names}}}}' --filter label=com.docker.compose.project={} | sort", self.project));
+        let names = self.docker(&format!(
+            "ps -a --format '{{{{.Names}}}}' --filter label=com.docker.compose.project={} | sort",
+            self.project
+        ));
         let mut all = Vec::new();
         for name in names.lines() {
             let text = self.docker(&format!("inspect {name}"));
@@ -103,7 +113,10 @@ impl Demo {
         run(Command::new(deploy("lib/demo-app")).args(["down", &self.project, &self.socket]));
         // A copy keeps the content of bind mounts in volumes of its own.
         let docker = format!("docker -H unix://{}", self.socket);
-        sh(&format!("{docker} volume ls -q | grep '^{}_' | xargs -r {docker} volume rm >/dev/null 2>&1 || true", self.project));
+        sh(&format!(
+            "{docker} volume ls -q | grep '^{}_' | xargs -r {docker} volume rm >/dev/null 2>&1 || true",
+            self.project
+        ));
     }
 }
 

@@ -142,7 +142,13 @@ impl Setup {
             Stdio::from(file.expect("the log can be written"))
         };
         let mut command = self.command();
-        command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--docker", &format!("unix://{}", self.socket)]);
+        command.args([
+            "serve",
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--docker",
+            &format!("unix://{}", self.socket),
+        ]);
         if let Some(bucket) = &self.bucket {
             command.args(["--bucket", bucket]);
         }
@@ -201,7 +207,8 @@ impl Appliance {
     pub fn wait_cloud(&self, snapshot: &str, seconds: u64) {
         wait_for("the snapshot reaches the bucket", seconds, || {
             let list = self.cli(&["snapshots"]).expect(0).json();
-            list.as_array().is_some_and(|all| all.iter().any(|s| s["id"] == snapshot && s["state"]["cloud"] == "present"))
+            list.as_array()
+                .is_some_and(|all| all.iter().any(|s| s["id"] == snapshot && s["state"]["cloud"] == "present"))
         });
     }
     /// Ends it at once, as a power cut would.
@@ -256,7 +263,15 @@ pub fn seaweed() -> Option<(String, String, String)> {
 /// Asks a real S3 server with curl's own signing: a client that is not ours. Returns (status, body).
 pub fn s3_curl(keys: (&str, &str), method: &str, url: &str, body: Option<&Path>) -> (u16, Vec<u8>) {
     let mut command = Command::new("curl");
-    command.args(["-sS", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &format!("{}:{}", keys.0, keys.1)]);
+    command.args([
+        "-sS",
+        "-X",
+        method,
+        "--aws-sigv4",
+        "aws:amz:us-east-1:s3",
+        "--user",
+        &format!("{}:{}", keys.0, keys.1),
+    ]);
     command.args(["-w", "\n%{http_code}", url]);
     if let Some(path) = body {
         command.arg("-T").arg(path);
@@ -277,7 +292,8 @@ pub fn s3_make_bucket(endpoint: &str, access: &str, secret: &str, name: &str) {
 
 /// Keys in a bucket that begin with `prefix` (one page).
 pub fn s3_list(keys: (&str, &str), endpoint: &str, bucket: &str, prefix: &str) -> Vec<String> {
-    let (status, body) = s3_curl(keys, "GET", &format!("{endpoint}/{bucket}?list-type=2&prefix={}", prefix.replace('/', "%2F")), None);
+    let (status, body) =
+        s3_curl(keys, "GET", &format!("{endpoint}/{bucket}?list-type=2&prefix={}", prefix.replace('/', "%2F")), None);
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
     let text = String::from_utf8_lossy(&body).into_owned();
     text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next().map(str::to_owned)).collect()

@@ -52,7 +52,8 @@ fn an_app_comes_back_in_place_and_an_unchanged_backup_is_free() {
     appliance.backup("hfreal");
     let third = appliance.backup("hfreal");
     let list = appliance.cli(&["snapshots", "hfreal"]).expect(0).json();
-    let last = list.as_array().and_then(|all| all.iter().find(|s| s["id"] == third.as_str())).expect("it is listed").clone();
+    let last =
+        list.as_array().and_then(|all| all.iter().find(|s| s["id"] == third.as_str())).expect("it is listed").clone();
     let (new, logical) = (last["bytes_new"].as_u64().unwrap_or(u64::MAX), last["bytes_logical"].as_u64().unwrap_or(0));
     assert!(logical > 0 && new * 1000 < logical, "an unchanged backup stored {new} of {logical} bytes");
     assert_eq!(last["stats"]["images_known"], 3, "images were read again");
@@ -63,7 +64,9 @@ fn an_app_comes_back_in_place_and_an_unchanged_backup_is_free() {
     demo.verify_database("hfreal");
     assert_eq!(demo.exec("redis", "redis-cli get greeting").trim(), "hello");
     house::wait_for("the web server answers", 20, || {
-        house::run(std::process::Command::new("curl").args(["-fsS", &format!("http://127.0.0.1:{}/", demo.port)])).out.contains("hfreal")
+        house::run(std::process::Command::new("curl").args(["-fsS", &format!("http://127.0.0.1:{}/", demo.port)]))
+            .out
+            .contains("hfreal")
     });
     assert_same(&before, &normalised(&demo));
     assert!(house::sh("docker ps -aq --filter label=io.holdfast.helper").trim().is_empty(), "helpers were left behind");
@@ -118,7 +121,8 @@ fn bucket_and_kit_alone_bring_everything_back_on_another_engine() {
     demo.remove();
     let said = appliance.cli(&["restore", &snapshot, "--to", "second", "--yes", "--wait"]);
     assert!(said.code == 0 || said.code == 3, "{}{}", said.out, said.err);
-    let moved = Demo { project: "hfmove".into(), port: demo.port, folder: demo.folder.clone(), socket: engine2.clone() };
+    let moved =
+        Demo { project: "hfmove".into(), port: demo.port, folder: demo.folder.clone(), socket: engine2.clone() };
     let new = moved.verify_database("hfmove");
     assert!(!new.is_empty() && !old.is_empty());
     assert_same(&before, &normalised(&moved));
@@ -127,7 +131,11 @@ fn bucket_and_kit_alone_bring_everything_back_on_another_engine() {
 
 /// A bucket of this test's own, made with the provider's command as a provider would.
 fn make_bucket(endpoint: &str, access: &str, secret: &str, home: &Path) -> String {
-    let name = format!("hf-{}-{}", std::process::id(), home.file_name().map(|n| n.to_string_lossy().to_lowercase().replace('.', "")).unwrap_or_default());
+    let name = format!(
+        "hf-{}-{}",
+        std::process::id(),
+        home.file_name().map(|n| n.to_string_lossy().to_lowercase().replace('.', "")).unwrap_or_default()
+    );
     house::s3_make_bucket(endpoint, access, secret, &name);
     format!("s3://{name}?endpoint={endpoint}&region=us-east-1")
 }

@@ -12,9 +12,11 @@ fn a_newcomer_reaches_a_restored_app_in_the_browser() {
     let home = tempfile::tempdir().expect("a folder");
     let demo = Demo::start("hfweb", 1, "172.31.91", "/var/run/docker.sock");
     let bucket = home.path().join("bucket");
-    let appliance = Setup::new(&binary, &home.path().join("data")).bucket(&format!("file://{}", bucket.display())).start();
+    let appliance =
+        Setup::new(&binary, &home.path().join("data")).bucket(&format!("file://{}", bucket.display())).start();
     let link = appliance.cli(&["setup-link"]).expect(0).json();
-    let token = link["url"].as_str().and_then(|url| url.split('#').nth(1)).expect("the link carries a token").to_owned();
+    let token =
+        link["url"].as_str().and_then(|url| url.split('#').nth(1)).expect("the link carries a token").to_owned();
     let shots = std::env::var("SHOTS").unwrap_or_else(|_| home.path().join("shots").display().to_string());
     let said = house::run(
         Command::new("node")
@@ -25,5 +27,6 @@ fn a_newcomer_reaches_a_restored_app_in_the_browser() {
     );
     println!("{}", said.out);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    Demo { project: "hfweb-restore".into(), port: 0, folder: home.path().join("x"), socket: demo.socket.clone() }.remove();
+    Demo { project: "hfweb-restore".into(), port: 0, folder: home.path().join("x"), socket: demo.socket.clone() }
+        .remove();
 }

@@ -256,7 +256,9 @@ fn a_host_that_goes_away_fails_the_backup_and_is_let_go_when_it_is_back() {
     let Some(binary) = house::real_parts("real_faults away") else { return };
     let home = tempfile::tempdir().expect("a folder");
     let folder = home.path().join("engine");
-    let engine = |word: &str| house::sh(&format!("{} {word} {} 2>&1", house::deploy("lib/second-engine").display(), folder.display()));
+    let engine = |word: &str| {
+        house::sh(&format!("{} {word} {} 2>&1", house::deploy("lib/second-engine").display(), folder.display()))
+    };
     engine("up");
     let socket = folder.join("docker.sock").display().to_string();
     house::sh(&format!("{} {socket} 2>&1", house::deploy("lib/demo-image").display()));

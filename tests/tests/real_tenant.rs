@@ -10,7 +10,19 @@ const ENGINE: &str = "/var/run/docker.sock";
 
 fn create(setup: &Setup, name: &str, endpoint: &str, keys: (&str, &str), output: &str) -> Value {
     let mut command = setup.command();
-    command.args(["provider", "tenant", "create", name, "--quota", "5GB", "--endpoint", endpoint, "--output", output, "--json"]);
+    command.args([
+        "provider",
+        "tenant",
+        "create",
+        name,
+        "--quota",
+        "5GB",
+        "--endpoint",
+        endpoint,
+        "--output",
+        output,
+        "--json",
+    ]);
     command.env("HOLDFAST_PROVIDER_ACCESS_KEY", keys.0).env("HOLDFAST_PROVIDER_SECRET_KEY", keys.1);
     house::run(&mut command).expect(0).json()
 }
@@ -26,7 +38,10 @@ fn a_tenant_is_made_enrolled_backed_up_and_walled_in() {
     let (one, two) = (format!("acme-{unique}"), format!("nord-{unique}"));
     let first = create(&setup, &one, &endpoint, (&access, &secret), &path("one.hfenrol"));
     create(&setup, &two, &endpoint, (&access, &secret), &path("two.hfenrol"));
-    assert!(first["proof"].as_array().is_some_and(|proof| !proof.is_empty() && proof.iter().all(|line| line["ok"] == true)), "{first}");
+    assert!(
+        first["proof"].as_array().is_some_and(|proof| !proof.is_empty() && proof.iter().all(|line| line["ok"] == true)),
+        "{first}"
+    );
 
     let demo = Demo::start("hftenant", 1, "172.31.90", ENGINE);
     let appliance = setup.start();
@@ -39,13 +54,16 @@ fn a_tenant_is_made_enrolled_backed_up_and_walled_in() {
 
     // The first tenant's key at the second tenant's bucket, asked by a client that is not ours.
     let bundle = |name: &str| -> Value {
-        let signed: Value = serde_json::from_str(&std::fs::read_to_string(path(name)).expect("the bundle")).expect("JSON");
+        let signed: Value =
+            serde_json::from_str(&std::fs::read_to_string(path(name)).expect("the bundle")).expect("JSON");
         serde_json::from_str(signed["payload"].as_str().expect("a payload")).expect("JSON")
     };
     let (mine, theirs) = (bundle("one.hfenrol"), bundle("two.hfenrol"));
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let (key, secret) = (text(&mine["credentials"]["access_key"]), text(&mine["credentials"]["secret_key"]));
-    let bucket_of = |bundle: &Value| text(&bundle["bucket"]).trim_start_matches("s3://").split(['?', '/']).next().unwrap_or_default().to_owned();
+    let bucket_of = |bundle: &Value| {
+        text(&bundle["bucket"]).trim_start_matches("s3://").split(['?', '/']).next().unwrap_or_default().to_owned()
+    };
     let keys = (key.as_str(), secret.as_str());
     let (own, other) = (bucket_of(&mine), bucket_of(&theirs));
     assert!(!house::s3_list(keys, &endpoint, &own, "s/").is_empty(), "the snapshot is not in the tenant's bucket");

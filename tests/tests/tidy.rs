@@ -115,7 +115,8 @@ fn foreign_crates_stay_at_home() {
     let mut wrong = Vec::new();
     for (name, needs) in packages() {
         for (foreign, homes) in HOMES {
-            let strays = needs.iter().any(|need| need == foreign || (foreign.ends_with('-') && need.starts_with(foreign)));
+            let strays =
+                needs.iter().any(|need| need == foreign || (foreign.ends_with('-') && need.starts_with(foreign)));
             if strays && !homes.contains(&name.as_str()) {
                 wrong.push(format!("{name} uses {foreign}, whose home is {}", homes.join(", ")));
             }
@@ -149,7 +150,13 @@ fn files_can_be_read_at_a_sitting() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let marks = [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("FIX", "ME"), concat!("XX", "X "), concat!("#[ign", "ore")];
+    let marks = [
+        concat!("to", "do!("),
+        concat!("unimple", "mented!("),
+        concat!("FIX", "ME"),
+        concat!("XX", "X "),
+        concat!("#[ign", "ore"),
+    ];
     let mut found = Vec::new();
     for path in sources() {
         let text = fs::read_to_string(&path).unwrap_or_default();
@@ -186,7 +193,11 @@ fn modules_of_a_crate_do_not_go_in_circles() {
     let mut arrows: BTreeMap<PathBuf, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for path in sources().into_iter().filter(|path| !is_test_file(path)) {
         let Some((room, inside)) = split_at_src(&path) else { continue };
-        let module = inside.components().next().map(|part| part.as_os_str().to_string_lossy().replace(".rs", "")).unwrap_or_default();
+        let module = inside
+            .components()
+            .next()
+            .map(|part| part.as_os_str().to_string_lossy().replace(".rs", ""))
+            .unwrap_or_default();
         if module == "lib" || module == "main" {
             continue;
         }
@@ -202,7 +213,8 @@ fn modules_of_a_crate_do_not_go_in_circles() {
     let mut wrong = Vec::new();
     for (room, graph) in &arrows {
         for start in graph.keys() {
-            let circle: Vec<_> = graph.keys().filter(|other| reaches(graph, start, other) && reaches(graph, other, start)).collect();
+            let circle: Vec<_> =
+                graph.keys().filter(|other| reaches(graph, start, other) && reaches(graph, other, start)).collect();
             if circle.len() > CIRCLE_MAX {
                 wrong.push(format!("{}: {circle:?}", room.display()));
             }
@@ -235,7 +247,8 @@ fn reaches(graph: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -> 
 #[test]
 fn workspace_dependencies_say_why() {
     let text = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace has a manifest");
-    let table = text.split("[workspace.dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
+    let table =
+        text.split("[workspace.dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
     let silent: Vec<_> = table
         .lines()
         .filter(|line| line.contains('=') && !line.starts_with("holdfast") && !line.contains('#'))
