@@ -2,7 +2,10 @@
 //!
 //! Invariant: an older document is removed only after a newer one is stored.
 
-use crate::{inner::Inner, layout};
+use crate::{
+    inner::{Inner, is_damage},
+    layout,
+};
 use holdfast_chunk::ObjectKind;
 use holdfast_model::{Error, Kind, Problem, Result, settings::Settings};
 use holdfast_storage::PutMode;
@@ -12,17 +15,23 @@ const KEPT: usize = 2;
 
 impl Inner {
     pub(crate) async fn settings(&self) -> Result<Option<Settings>> {
+        let keys = self.keys_of(layout::SETTINGS);
+        let newest = keys.last().map_or(0, |key| generation_of(key));
         let mut first = None;
-        for key in self.keys_of(layout::SETTINGS).into_iter().rev() {
+        for key in keys.into_iter().rev() {
             match self.read_settings(&key).await {
-                Ok(settings) => {
+                Ok(mut settings) => {
                     if let Some(error) = first {
                         let text = format!("the newest settings are damaged, the ones before count: {error}");
                         self.write().note(Problem::warning("settings.corrupt", &key, text));
                     }
+                    // They stand in for the damaged ones, so that the next change comes after those.
+                    settings.generation = settings.generation.max(newest);
                     return Ok(Some(settings));
                 }
-                Err(error) => first = Some(first.unwrap_or(error)),
+                Err(error) if is_damage(&error) => first = Some(first.unwrap_or(error)),
+                // Only unreadable just now, or of a later release: older ones would undo what people decided.
+                Err(error) => return Err(error),
             }
         }
         first.map_or(Ok(None), Err)
@@ -66,4 +75,8 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+fn generation_of(key: &str) -> u64 {
+    key.strip_prefix(layout::SETTINGS).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
