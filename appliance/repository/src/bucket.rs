@@ -103,6 +103,8 @@ async fn newest_fence(bucket: &dyn Store, envelope: Envelope<'_>) -> Result<Opti
 
 impl Inner {
     pub(crate) async fn attach(self: &Arc<Self>, bucket: Arc<dyn Store>) -> Result<()> {
+        // A prune would delete what the listing has just shown, and take segments that are being read for void ones.
+        let _no_prune = self.gate.read().await;
         self.same_repository(&*bucket).await?;
         self.not_fenced(&*bucket).await?;
         let listed = bucket.list("").await?;
@@ -112,7 +114,11 @@ impl Inner {
             // Rows of packs that lay nowhere were skipped when the segments were read.
             self.write().segments.clear();
         }
-        self.pull(&*bucket, &listed).await.inspect_err(|_| self.detach())?;
+        self.bring_in(&*bucket, &listed).await.inspect_err(|_| self.detach())
+    }
+
+    async fn bring_in(self: &Arc<Self>, bucket: &dyn Store, listed: &[ObjectInfo]) -> Result<()> {
+        self.pull(bucket, listed).await?;
         self.enter_segments().await?;
         self.enter_snapshots().await
     }
