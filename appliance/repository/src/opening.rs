@@ -23,7 +23,7 @@ use holdfast_chunk::{
     slot::{self, Cost, Opening},
 };
 use holdfast_model::{
-    Error, Kind, Problem, RepositoryId, Result, SegmentId, SnapshotId, snapshot::Snapshot, view::From,
+    Error, Kind, PackId, Problem, RepositoryId, Result, SegmentId, SnapshotId, snapshot::Snapshot, view::From,
 };
 use holdfast_storage::{PutMode, Store};
 use std::{
@@ -281,14 +281,17 @@ impl Inner {
         Ok(names.into_iter().map(|name| state.index.enter(name)).collect())
     }
 
-    /// The reach list is gone: recipes tell the same. What they cannot tell stays named as missing.
+    /// The reach list is gone: recipes tell the same. A pack that nobody knows is an error.
     async fn rebuild_reach(self: &Arc<Self>, snapshot: &Snapshot) -> Result<Vec<PackNo>> {
         let mut reach = BTreeSet::new();
         for chunk in snapshot.streams().flat_map(|stream| &stream.recipe) {
             let recipe = self.open_recipe(chunk, From::Auto).await?;
             let state = self.read();
             let packs: BTreeSet<_> = recipe.packs().map(|placed| placed.pack).chain([chunk.pack]).collect();
-            reach.extend(packs.into_iter().filter_map(|id| state.index.number(&id)));
+            for id in packs {
+                // Left out, the snapshot would pass for whole.
+                reach.insert(state.index.number(&id).ok_or_else(|| unknown_pack(&snapshot.id, &id))?);
+            }
         }
         let reach: Vec<PackNo> = reach.into_iter().collect();
         let body = crate::segment::encode_reach(&self.read().names(&reach));
@@ -329,4 +332,9 @@ impl Inner {
         });
         Ok(())
     }
+}
+
+fn unknown_pack(snapshot: &SnapshotId, pack: &PackId) -> Error {
+    let text = format!("snapshot {snapshot} needs pack {}, which no tier that could be asked holds", pack.short());
+    Error::new(Kind::Corrupt, "pack.missing", text)
 }

@@ -193,3 +193,37 @@ async fn a_pack_cut_short_in_the_bucket_is_seen_by_a_recovery_and_sent_again_by_
     assert_eq!(bucket.get(&key).await.unwrap(), whole);
     assert_eq!(read_all(&again, volume(&written), From::Bucket).await.unwrap(), bytes);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_can_be_changed_after_the_newest_were_damaged() {
+    let (repository, cache) = fresh().await;
+    for generation in 1..=2 {
+        let settings = Settings { generation, appliance: format!("a{generation}"), ..Settings::default() };
+        repository.save_settings(&settings).await.unwrap();
+    }
+    drop(repository);
+    turn(&cache, &keys(&cache, "c/").await[1], 100).await;
+    let again = reopen(&cache).await;
+    let mut settings = again.settings().await.unwrap().unwrap();
+    assert_eq!(settings.appliance, "a1");
+    settings.generation += 1;
+    settings.appliance = "changed".into();
+    again.save_settings(&settings).await.unwrap();
+    assert_eq!(again.settings().await.unwrap().unwrap(), settings);
+    assert_eq!(reopen(&cache).await.settings().await.unwrap().unwrap(), settings);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reach_list_made_anew_leaves_no_lost_pack_out() {
+    let (repository, cache) = fresh().await;
+    let written = back_up(&repository, "shop", &some_tar(40)).await.unwrap();
+    drop(repository);
+    for key in keys(&cache, "i/").await.into_iter().chain(keys(&cache, "p/").await) {
+        cache.delete(&key).await.unwrap();
+    }
+    cache.delete(&format!("r/{}", written.id)).await.unwrap();
+    let again = reopen(&cache).await;
+    assert!(again.snapshots().is_empty(), "{:?}", again.snapshots()[0].state);
+    let view = again.check(false, None, &Stop::new()).await.unwrap();
+    assert!(view.problems.iter().any(|problem| problem.code == "snapshot.damaged"), "{:?}", view.problems);
+}
