@@ -282,7 +282,7 @@ impl Repository {
     }
     /// The bucket acknowledged an object by size and SHA-256.
     pub async fn acknowledged(&self, key: &str, size: u64) -> Result<()> {
-        self.inner.acknowledged(key, size)
+        self.inner.acknowledged(key, size).await
     }
 
     /// The newest settings document.

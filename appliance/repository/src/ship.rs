@@ -61,7 +61,7 @@ impl Inner {
         })
     }
 
-    pub(crate) fn acknowledged(&self, key: &str, size: u64) -> Result<()> {
+    pub(crate) async fn acknowledged(&self, key: &str, size: u64) -> Result<()> {
         let known = self.read().size_of(key);
         match known {
             Some(known) if known == size => {
@@ -74,8 +74,11 @@ impl Inner {
                 "bucket.size",
                 format!("the bucket holds {size} bytes of {key}, which has {known}"),
             )),
-            // Pruned while it was on its way: nothing needs it.
-            None => Ok(()),
+            // Pruned while it was on its way. A snapshot must not stay visible without its packs (law L1).
+            None => match self.bucket() {
+                Some(bucket) => bucket.delete(key).await,
+                None => Ok(()),
+            },
         }
     }
 

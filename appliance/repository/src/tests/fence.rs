@@ -48,3 +48,37 @@ async fn a_check_of_the_old_appliance_sends_nothing_back() {
     assert!(view.problems.iter().any(|problem| problem.code == "repository.fenced"), "{:?}", view.problems);
     assert_eq!(bucket.list("").await.unwrap(), before);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_forgotten_on_its_way_does_not_stay_in_the_bucket() {
+    let (repository, _) = fresh().await;
+    let bucket = memory();
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    let written = back_up(&repository, "shop", &some_tar(54)).await.unwrap();
+    let mut items = repository.to_ship();
+    let last = items.pop().unwrap();
+    for item in items {
+        let bytes = repository.ship_bytes(&item.key).await.unwrap();
+        bucket.put(&item.key, bytes, PutMode::Once).await.unwrap();
+        repository.acknowledged(&item.key, item.size).await.unwrap();
+    }
+    let bytes = repository.ship_bytes(&last.key).await.unwrap();
+    let plan = repository.prune_plan(vec![written.id.clone()]).await.unwrap();
+    repository.prune(plan, &Stop::new()).await.unwrap();
+    // The upload that was under way lands only now.
+    bucket.put(&last.key, bytes, PutMode::Once).await.unwrap();
+    repository.acknowledged(&last.key, last.size).await.unwrap();
+    assert!(bucket.list("s/").await.unwrap().is_empty(), "a snapshot without its packs is visible (law L1)");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_is_not_learned_while_a_prune_deletes_in_it() {
+    let (repository, _) = fresh().await;
+    let bucket = memory();
+    let pruning = repository.inner.gate.write().await;
+    let soon = std::time::Duration::from_millis(50);
+    let early = tokio::time::timeout(soon, repository.attach_bucket(Arc::clone(&bucket))).await;
+    assert!(early.is_err() && !repository.has_bucket());
+    drop(pruning);
+    repository.attach_bucket(bucket).await.unwrap();
+}
