@@ -89,7 +89,8 @@ impl Draft {
     /// Before content that is there is replaced, everything that shall take its place is read once:
     /// a snapshot that cannot be read must not cost the data that is there.
     fn prove(&mut self) {
-        if !self.deed.volumes.iter().any(|volume| volume.action == VolumeAction::Refill) {
+        let refills = self.deed.volumes.iter().any(|volume| volume.action == VolumeAction::Refill);
+        if !refills && self.deed.paths.is_empty() {
             return;
         }
         let volumes = self.deed.volumes.iter().filter_map(|volume| volume.stream.clone());

@@ -274,3 +274,18 @@ async fn a_restore_killed_anywhere_is_put_back_or_told() {
     }
     assert!(back > 5 && told > 5, "{back} {told}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn host_paths_are_not_overwritten_from_a_snapshot_that_cannot_be_read() {
+    let mut world = World::new().await;
+    // All data of the app lies in host paths.
+    let unread = world.snapshot.volumes.iter_mut();
+    unread.for_each(|volume| volume.stream = None);
+    let before = world.everything().await;
+    let file = world.fake.host_content("/srv/www", "sub/deep");
+    let last = world.snapshot.binds.last().unwrap().stream.clone().unwrap();
+    world.memory.break_off(&last);
+    world.run(Target::InPlace, None).await.unwrap_err();
+    assert!(!world.fake.calls().iter().any(|call| call.starts_with("container_stop")), "nothing was touched");
+    assert_eq!((world.everything().await, world.fake.host_content("/srv/www", "sub/deep")), (before, file));
+}
