@@ -3,10 +3,22 @@
 //! Invariants: nothing is called good that was not looked at; what is mended is told as a note, what
 //! is lost as an error that names the snapshots; a mended object is verified before it is written.
 
-use crate::{Meter, fetch::verify, inner::Inner, layout, prune::unreadable_snapshots, state::PackNo};
+use crate::{
+    Meter,
+    fetch::verify,
+    format::Format,
+    inner::Inner,
+    layout,
+    opening::{recovery_key, recovery_slot},
+    prune::unreadable_snapshots,
+    state::PackNo,
+};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use holdfast_chunk::ObjectKind;
+use holdfast_chunk::{
+    ObjectKind,
+    slot::{self, Opening},
+};
 use holdfast_model::{Error, Kind, Problem, Result, view::CheckView};
 use holdfast_runtime::Stop;
 use holdfast_storage::{PutMode, Store};
@@ -57,6 +69,7 @@ impl Inner {
         let mut report = Report { view: Mutex::default(), bucket: self.bucket() };
         let in_bucket = self.list_bucket(&mut report).await?;
         self.compare_listings(in_bucket.as_ref(), &report).await?;
+        self.check_way_in(&report).await?;
         self.check_small(&report).await?;
         if read_data {
             let packs: Vec<PackNo> =
@@ -212,6 +225,32 @@ impl Inner {
         Ok(())
     }
 
+    /// The format and the kit's key slot are opened in both tiers: a damaged slot in the bucket would otherwise be
+    /// found only when the appliance is gone.
+    async fn check_way_in(self: &Arc<Self>, report: &Report) -> Result<()> {
+        for key in [layout::FORMAT.to_owned(), recovery_slot()] {
+            let cached = self.way_in_copy(&*self.cache, &key).await?;
+            let in_bucket = match report.bucket.clone().filter(|_| self.read().is_acked(&key)) {
+                Some(bucket) => self.way_in_copy(&*bucket, &key).await?,
+                None => Copy::Absent,
+            };
+            self.reconcile_small(&key, cached, in_bucket, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn way_in_copy(&self, store: &dyn Store, key: &str) -> Result<Copy> {
+        Self::judge(store.get(key).await, |bytes| self.lets_in(key, bytes))
+    }
+
+    /// Whether the format is ours and unharmed, or the slot yields to the kit's key.
+    fn lets_in(&self, key: &str, bytes: &[u8]) -> bool {
+        if key == layout::FORMAT {
+            return Format::decode(bytes).is_ok_and(|format| format.verify(&self.keys).is_ok());
+        }
+        slot::unwrap(bytes, self.id, &Opening::Recovery(&recovery_key(&self.root).0)).is_ok()
+    }
+
     /// Snapshots and reach lists are opened in both tiers.
     async fn check_small(self: &Arc<Self>, report: &Report) -> Result<()> {
         let keys: Vec<(String, ObjectKind)> = {
@@ -253,11 +292,13 @@ impl Inner {
     }
 
     async fn small_copy(&self, store: &dyn Store, key: &str, kind: ObjectKind) -> Result<Copy> {
-        match store.get(key).await {
-            Ok(bytes) => Ok(match self.envelope().open(kind, key, &bytes) {
-                Ok(_) => Copy::Good(bytes),
-                Err(_) => Copy::Bad,
-            }),
+        Self::judge(store.get(key).await, |bytes| self.envelope().open(kind, key, bytes).is_ok())
+    }
+
+    fn judge(read: Result<Bytes>, is_good: impl FnOnce(&Bytes) -> bool) -> Result<Copy> {
+        match read {
+            Ok(bytes) if is_good(&bytes) => Ok(Copy::Good(bytes)),
+            Ok(_) => Ok(Copy::Bad),
             Err(error) if error.kind() == Kind::NotFound => Ok(Copy::Absent),
             Err(error) if error.kind() == Kind::Corrupt => Ok(Copy::Bad),
             Err(error) => Err(error),

@@ -227,3 +227,19 @@ async fn a_reach_list_made_anew_leaves_no_lost_pack_out() {
     let view = again.check(false, None, &Stop::new()).await.unwrap();
     assert!(view.problems.iter().any(|problem| problem.code == "snapshot.damaged"), "{:?}", view.problems);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_way_in_is_found_before_it_is_needed() {
+    let (repository, cache, bucket, _, _) = shipped(23).await;
+    for store in [&bucket, &cache] {
+        for key in ["format", "k/recovery-0"] {
+            turn(store, key, 90).await;
+            let view = repository.check(false, None, &Stop::new()).await.unwrap();
+            assert_eq!(view.healed, 1, "{key}: {:?}", view.problems);
+            assert!(view.problems.iter().all(|problem| problem.severity == Severity::Note), "{:?}", view.problems);
+            assert_eq!(cache.get(key).await.unwrap(), bucket.get(key).await.unwrap());
+        }
+    }
+    let (parts, key) = (parts(memory()), repository.recovery_key());
+    Repository::recover(parts, bucket, key, DEVICE).await.unwrap();
+}
