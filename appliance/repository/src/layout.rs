@@ -79,7 +79,9 @@ pub(crate) fn snapshot_of(key: &str) -> Option<SnapshotId> {
     key.get(2..)?.parse().ok()
 }
 
-/// Whether an object travels to the bucket at all.
+/// Whether an object is one of ours that travels to the bucket. What else lies there, a probe's canaries or somebody's
+/// notes, is not ours to count, to miss or to fetch.
 pub(crate) fn travels(key: &str) -> bool {
-    key != DEVICE_SLOT
+    const CLASSES: [&str; 9] = ["p/", "m/", SLOTS, SEGMENTS, SNAPSHOTS, REACHES, SETTINGS, TOMBSTONES, FENCES];
+    key != DEVICE_SLOT && (key == FORMAT || CLASSES.iter().any(|class| key.starts_with(class)))
 }

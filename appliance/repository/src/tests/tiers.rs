@@ -192,3 +192,16 @@ async fn data_pruned_under_a_backup_is_not_committed() {
     let error = session.commit(snapshot("a", vec![known])).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Conflict, "snapshot.stale"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_ours_in_the_bucket_is_not_missed() {
+    let bucket = memory();
+    let (repository, _) = fresh().await;
+    bucket.put("probe/canary", Bytes::from_static(b"x"), PutMode::Replace).await.unwrap();
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    back_up(&repository, "shop", &some_tar(41)).await.unwrap();
+    ship(&repository, &bucket).await;
+    bucket.delete("probe/canary").await.unwrap();
+    let view = repository.check(true, None, &Stop::new()).await.unwrap();
+    assert!(view.problems.is_empty(), "{:?}", view.problems);
+}
