@@ -270,7 +270,8 @@ fn a_host_that_goes_away_fails_the_backup_and_is_let_go_when_it_is_back() {
         let job = appliance.cli(&["jobs", &id]).expect(0).json();
         job["progress"]["bytes_done"].as_u64().unwrap_or(0) > 300_000_000
     });
-    house::sh(&format!("kill -9 $(cat {}/docker.pid)", folder.display()));
+    let pid = house::sh(&format!("cat {}/docker.pid", folder.display())).trim().to_owned();
+    house::sh(&format!("kill {pid}"));
     house::wait_for("the job ends", 180, || {
         let job = appliance.cli(&["jobs", &id]).expect(0).json();
         !matches!(job["state"].as_str(), Some("running" | "queued"))
@@ -279,7 +280,7 @@ fn a_host_that_goes_away_fails_the_backup_and_is_let_go_when_it_is_back() {
     assert_eq!(job["state"], "failed", "{job}");
     assert_eq!(job["error_kind"], "unavailable", "{job}");
     println!("{}", job["summary"]);
-    std::fs::remove_file(folder.join("docker.pid")).ok();
+    house::wait_for("the engine has ended", 60, || !Path::new(&format!("/proc/{pid}")).exists());
     engine("up");
     house::wait_for("the appliance sees the host again and lets everybody go", 120, || {
         let status = appliance.cli(&["status"]).expect(0).json();
