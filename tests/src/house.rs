@@ -254,10 +254,14 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
-/// The real S3 server of this run, if there is one: endpoint and admin keys.
-pub fn seaweed() -> Option<(String, String, String)> {
-    let read = |name: &str| std::env::var(format!("HOLDFAST_TEST_SEAWEED_{name}")).ok();
-    Some((read("ENDPOINT")?, read("ACCESS_KEY")?, read("SECRET_KEY")?))
+/// The real S3 server of this run: endpoint and admin keys. Whoever asked for real parts must have one: a test that
+/// quietly did without would look passed.
+pub fn seaweed() -> (String, String, String) {
+    let read = |name: &str| {
+        let name = format!("HOLDFAST_TEST_SEAWEED_{name}");
+        std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set; deploy/test starts the server and sets it"))
+    };
+    (read("ENDPOINT"), read("ACCESS_KEY"), read("SECRET_KEY"))
 }
 
 /// Asks a real S3 server with curl's own signing: a client that is not ours. Returns (status, body).

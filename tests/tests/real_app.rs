@@ -92,8 +92,9 @@ fn an_app_stands_beside_its_original() {
 #[test]
 fn bucket_and_kit_alone_bring_everything_back_on_another_engine() {
     let Some(binary) = house::real_parts("real_app recover") else { return };
-    let Ok(engine2) = std::env::var("HOLDFAST_TEST_ENGINE2") else { return };
-    let Some((endpoint, access, secret)) = house::seaweed() else { return };
+    let engine2 =
+        std::env::var("HOLDFAST_TEST_ENGINE2").expect("deploy/test starts a second engine and names its socket");
+    let (endpoint, access, secret) = house::seaweed();
     let home = tempfile::tempdir().expect("a folder");
     let bucket = make_bucket(&endpoint, &access, &secret, home.path());
     let demo = Demo::start("hfmove", scale(), "172.31.83", ENGINE);
