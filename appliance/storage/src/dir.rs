@@ -8,16 +8,15 @@
 
 mod draft;
 
+use crate::disk::{Disk, RealDisk, Sort};
 use crate::{ObjectInfo, PutMode, Store, key, words};
 use async_trait::async_trait;
 use bytes::Bytes;
 use draft::Drafts;
 use holdfast_model::{Error, Kind, Result};
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind as Io};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +27,7 @@ pub struct DirStore {
 }
 
 struct Folder {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     drafts: Drafts,
     shelf: Mutex<Shelf>,
@@ -47,18 +47,23 @@ impl DirStore {
     ///
     /// `Denied` (`disk.denied`, `disk.read_only`), `Full` (`disk.full`), `Unavailable` (`disk.failed`).
     pub fn open(root: impl AsRef<Path>) -> Result<DirStore> {
+        DirStore::open_on(Arc::new(RealDisk), root)
+    }
+
+    /// Opens a folder of any file system.
+    pub fn open_on(disk: Arc<dyn Disk>, root: impl AsRef<Path>) -> Result<DirStore> {
         let root = std::path::absolute(root.as_ref()).map_err(|e| failure("name the folder of the store", e))?;
         let opening = |e| failure(&format!("open the folder {}", root.display()), e);
-        DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(opening)?;
-        let folder =
-            Folder { root: root.clone(), drafts: Drafts::open(&root).map_err(opening)?, shelf: Mutex::default() };
+        disk.make_folders(&root).map_err(opening)?;
+        let drafts = Drafts::open(Arc::clone(&disk), &root).map_err(opening)?;
         for ancestor in root.ancestors() {
             // Folders that we may not open were not made by us just now.
-            match sync_folder(ancestor) {
+            match disk.sync_folder(ancestor) {
                 Err(e) if e.kind() != Io::PermissionDenied => return Err(opening(e)),
                 _ => {}
             }
         }
+        let folder = Folder { disk, root, drafts, shelf: Mutex::default() };
         Ok(DirStore { folder: Arc::new(folder) })
     }
 
@@ -141,7 +146,7 @@ impl Folder {
                     return Err(words::differs(key, there, bytes.len() as u64));
                 }
                 Some(_) => {}
-                None => fs::rename(draft.path(), &path).map_err(writing)?,
+                None => self.disk.rename(draft.path(), &path).map_err(writing)?,
             }
         }
         self.settle(key, parent).map_err(writing)
@@ -161,7 +166,7 @@ impl Folder {
 
     /// Fsyncs the folder entry of an object, or marks the object as doubtful.
     fn settle(&self, key: &str, parent: &Path) -> io::Result<()> {
-        let synced = sync_folder(parent);
+        let synced = self.disk.sync_folder(parent);
         let mut shelf = self.shelf();
         match synced {
             Ok(()) => shelf.doubtful.remove(key),
@@ -177,12 +182,20 @@ impl Folder {
         }
         let above = folder.parent().unwrap_or(&self.root);
         self.make_durable(above)?;
-        match DirBuilder::new().mode(0o700).create(folder) {
-            Err(e) if e.kind() != Io::AlreadyExists => return Err(e),
-            _ => {}
-        }
+        let made = match self.disk.make_folder(folder) {
+            Ok(()) => true,
+            Err(e) if e.kind() == Io::AlreadyExists => false,
+            Err(e) => return Err(e),
+        };
         // Also when it was there: who made it may not have come as far as the fsync.
-        sync_folder(above)?;
+        if let Err(e) = self.disk.sync_folder(above) {
+            if made {
+                // Taken away while it is empty, so that the next try makes a new entry: a second fsync of this
+                // one would prove nothing. If it cannot be, it is no worse than before.
+                let _ = self.disk.remove_folder(folder);
+            }
+            return Err(e);
+        }
         self.shelf().durable.insert(folder.to_owned());
         Ok(())
     }
@@ -192,30 +205,30 @@ impl Folder {
             Io::NotFound | Io::NotADirectory | Io::IsADirectory => words::missing(key),
             _ => failure(&format!("read {key}"), e),
         };
-        let file = File::open(self.root.join(key)).map_err(reading)?;
-        let facts = file.metadata().map_err(reading)?;
-        if !facts.is_file() {
+        let file = self.disk.open(&self.root.join(key)).map_err(reading)?;
+        let facts = file.facts().map_err(reading)?;
+        if facts.sort != Sort::File {
             return Err(words::missing(key));
         }
-        let range = range.unwrap_or(0..facts.len());
+        let range = range.unwrap_or(0..facts.size);
         if range.start > range.end {
             return Err(words::bad_range(key, &range));
         }
-        if range.end > facts.len() {
-            return Err(words::short(key, &range, facts.len()));
+        if range.end > facts.size {
+            return Err(words::short(key, &range, facts.size));
         }
         let length = usize::try_from(range.end - range.start).map_err(|_| words::bad_range(key, &range))?;
         let mut bytes = vec![0; length];
         file.read_exact_at(&mut bytes, range.start).map_err(|e| match e.kind() {
-            Io::UnexpectedEof => words::short(key, &range, facts.len()),
+            Io::UnexpectedEof => words::short(key, &range, facts.size),
             _ => reading(e),
         })?;
         Ok(bytes.into())
     }
 
     fn size(&self, key: &str) -> Result<Option<u64>> {
-        match fs::symlink_metadata(self.root.join(key)) {
-            Ok(facts) => Ok(facts.is_file().then_some(facts.len())),
+        match self.disk.look(&self.root.join(key)) {
+            Ok(facts) => Ok((facts.sort == Sort::File).then_some(facts.size)),
             Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
             Err(e) => Err(failure(&format!("look for {key}"), e)),
         }
@@ -226,20 +239,19 @@ impl Folder {
         let mut folders = vec![key::split_prefix(prefix).0.to_owned()];
         while let Some(folder) = folders.pop() {
             let listing = |e| failure(&format!("list {}", self.root.join(&folder).display()), e);
-            let entries = match fs::read_dir(self.root.join(&folder)) {
+            let entries = match self.disk.entries(&self.root.join(&folder)) {
                 Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => continue,
                 entries => entries.map_err(listing)?,
             };
             for entry in entries {
                 let entry = entry.map_err(listing)?;
-                let name = entry.file_name();
                 // Names that are no keys were not put here by us.
-                let Some(name) = name.to_str().filter(|name| key::is_part(name)) else { continue };
+                let Some(name) = entry.name.to_str().filter(|name| key::is_part(name)) else { continue };
                 let key = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-                match entry.metadata() {
-                    Ok(facts) if facts.is_dir() && leads_to(&key, prefix) => folders.push(key),
-                    Ok(facts) if facts.is_file() && key.starts_with(prefix) => {
-                        found.push(ObjectInfo { key, size: facts.len() });
+                match entry.facts {
+                    Ok(facts) if facts.sort == Sort::Folder && leads_to(&key, prefix) => folders.push(key),
+                    Ok(facts) if facts.sort == Sort::File && key.starts_with(prefix) => {
+                        found.push(ObjectInfo { key, size: facts.size });
                     }
                     // Removed since the folder was read.
                     Err(e) if e.kind() != Io::NotFound => return Err(listing(e)),
@@ -257,11 +269,11 @@ impl Folder {
         if self.size(key)?.is_none() {
             return Ok(());
         }
-        match fs::remove_file(&path) {
+        match self.disk.remove_file(&path) {
             Err(e) if e.kind() != Io::NotFound => return Err(deleting(e)),
             _ => {}
         }
-        sync_folder(path.parent().unwrap_or(&self.root)).map_err(deleting)?;
+        self.disk.sync_folder(path.parent().unwrap_or(&self.root)).map_err(deleting)?;
         self.shelf().doubtful.remove(key);
         Ok(())
     }
@@ -278,10 +290,6 @@ fn leads_to(key: &str, prefix: &str) -> bool {
         return key.starts_with(prefix);
     }
     prefix.starts_with(key) && prefix.as_bytes()[key.len()] == b'/'
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// An I/O error of the disk, in words that speak of the user's data.

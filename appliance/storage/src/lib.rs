@@ -2,16 +2,18 @@
 //!
 //! Keys are `/`-separated relative names of `[A-Za-z0-9._-]` parts. Objects are written once
 //! and read whole or by range. Implementations: [`DirStore`], [`MemStore`], S3 in its own room;
-//! wrappers: [`Faulty`], [`Counting`]. All pass [`conformance`].
+//! wrappers: [`Faulty`], [`Counting`]; simulated tiers for tests: [`sim`]. All pass [`conformance`].
 //!
 //! Never here: what an object means, keys of any cipher, retries (callers own patience).
 
 pub mod conformance;
 mod counting;
 mod dir;
+pub mod disk;
 mod faulty;
 pub mod key;
 mod mem;
+pub mod sim;
 pub mod words;
 
 pub use counting::{Counting, Counts};

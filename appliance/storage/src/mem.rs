@@ -22,6 +22,11 @@ impl MemStore {
         MemStore::default()
     }
 
+    /// All objects as they are now; bodies are shared, not copied.
+    pub fn objects_now(&self) -> BTreeMap<String, Bytes> {
+        self.objects().clone()
+    }
+
     fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
         // Every critical section is a single map operation: a poisoned map is still whole.
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
@@ -30,6 +35,12 @@ impl MemStore {
     fn find(&self, key: &str) -> Result<Bytes> {
         key::check(key)?;
         self.objects().get(key).cloned().ok_or_else(|| words::missing(key))
+    }
+}
+
+impl From<BTreeMap<String, Bytes>> for MemStore {
+    fn from(objects: BTreeMap<String, Bytes>) -> MemStore {
+        MemStore { objects: Mutex::new(objects) }
     }
 }
 

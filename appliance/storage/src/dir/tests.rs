@@ -1,6 +1,7 @@
 //! The folder store: conformance, leftovers, foreign files, durability of names, a full disk.
 
 use super::*;
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use tempfile::TempDir;
 
