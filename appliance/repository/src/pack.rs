@@ -29,7 +29,12 @@ pub(crate) struct Row {
     pub(crate) id: ChunkId,
     pub(crate) length: u32,
     pub(crate) sealed: u32,
+    /// The chunk whose plaintext this one is compressed against; never itself a delta.
+    pub(crate) base: Option<ChunkId>,
 }
+
+/// Set in the kind byte of a row whose base follows.
+const BASED: u8 = 0x80;
 
 /// A pack being filled.
 pub(crate) struct Builder {
@@ -110,10 +115,13 @@ pub(crate) fn open_footer(envelope: Envelope<'_>, footer: &[u8]) -> Result<Vec<R
 pub(crate) fn put_rows(out: &mut Vec<u8>, rows: &[Row]) {
     put_varint(out, rows.len() as u64);
     for row in rows {
-        out.push(row.kind as u8);
+        out.push(row.kind as u8 | row.base.map_or(0, |_| BASED));
         out.extend_from_slice(row.id.as_bytes());
         put_varint(out, u64::from(row.length));
         put_varint(out, u64::from(row.sealed));
+        if let Some(base) = &row.base {
+            out.extend_from_slice(base.as_bytes());
+        }
     }
 }
 
@@ -122,9 +130,12 @@ pub(crate) fn take_rows(reader: &mut Reader<'_>) -> Result<Vec<Row>> {
     let count = reader.count(35)?;
     let mut rows = Vec::with_capacity(count);
     for _ in 0..count {
-        let kind = chunk_kind(reader.byte()?)?;
+        let word = reader.byte()?;
+        let kind = chunk_kind(word & !BASED)?;
         let id = ChunkId(reader.array()?);
-        rows.push(Row { kind, id, length: reader.u32()?, sealed: reader.u32()? });
+        let (length, sealed) = (reader.u32()?, reader.u32()?);
+        let base = if word & BASED == 0 { None } else { Some(ChunkId(reader.array()?)) };
+        rows.push(Row { kind, id, length, sealed, base });
     }
     Ok(rows)
 }

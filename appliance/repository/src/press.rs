@@ -214,7 +214,7 @@ impl Bench {
             PackKind::Data => DATA_PACK,
             PackKind::Meta => META_PACK,
         };
-        self.builder(kind).push(Row { kind: job.kind, id: job.id, length, sealed: size }, sealed, full);
+        self.builder(kind).push(Row { kind: job.kind, id: job.id, length, sealed: size, base: None }, sealed, full);
         job.tally.stored(u64::from(size));
         if let Some((ticket, full)) = self.take(kind, full) {
             self.store(full);

@@ -61,10 +61,14 @@ fn hostile_recipes_are_refused() {
 #[test]
 fn segments_and_reach_lists_keep_their_bytes() {
     let name = PackName { kind: PackKind::Data, id: PackId([0xaa; 32]), size: 300 };
-    let row = pack::Row { kind: ChunkKind::Meta, id: ChunkId([0xbb; 32]), length: 128, sealed: 60 };
-    let segment = Segment { supersedes: vec![SegmentId([0xcc; 32])], packs: vec![PackRows { name, rows: vec![row] }] };
+    let row = pack::Row { kind: ChunkKind::Meta, id: ChunkId([0xbb; 32]), length: 128, sealed: 60, base: None };
+    let delta = pack::Row { base: Some(ChunkId([0xdd; 32])), ..row };
+    let segment =
+        Segment { supersedes: vec![SegmentId([0xcc; 32])], packs: vec![PackRows { name, rows: vec![row, delta] }] };
     let bytes = segment.encode();
-    let expected = format!("0101{}0101{}ac020102{}80013c", "cc".repeat(32), "aa".repeat(32), "bb".repeat(32));
+    let two = |byte: &str| byte.repeat(32);
+    let rows = format!("02{0}80013c82{0}80013c{1}", two("bb"), two("dd"));
+    let expected = format!("0101{}0101{}ac0202{rows}", two("cc"), two("aa"));
     assert_eq!(hex::encode(&bytes), expected);
     assert_eq!(Segment::decode(&bytes).unwrap(), segment);
     let reach = encode_reach(&[name]);
@@ -79,7 +83,8 @@ fn segments_and_reach_lists_keep_their_bytes() {
 fn packs_keep_their_shape() {
     let keys = Keys::derive(&RootKey::from_bytes([1; 32]));
     let envelope = Envelope::new(&keys, RepositoryId([2; 16]));
-    let row = pack::Row { kind: ChunkKind::Data, id: ChunkId([3; 32]), length: 9, sealed: 5 };
+    let row =
+        pack::Row { kind: ChunkKind::Data, id: ChunkId([3; 32]), length: 9, sealed: 5, base: Some(ChunkId([4; 32])) };
     let mut builder = pack::Builder::new(PackKind::Data);
     builder.push(row, b"bytes", 100);
     let pack = builder.finish(envelope).unwrap();
