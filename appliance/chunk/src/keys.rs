@@ -3,7 +3,7 @@
 //! Invariants: contexts never change meaning within a format version; a key has exactly one use;
 //! keys are wiped from memory when dropped and never shown.
 
-use holdfast_model::ChunkId;
+use holdfast_model::{ChunkId, FileKey};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// What a chunk holds. Each kind has its own id key, so that a chunk of one kind never passes for another.
@@ -64,6 +64,7 @@ pub struct Keys {
     /// Reach lists and tombstones; may be handed to whoever collects garbage, opens nothing else.
     pub(crate) maintenance: [u8; 32],
     format: [u8; 32],
+    names: [u8; 32],
     gear: [u64; 256],
 }
 
@@ -83,6 +84,7 @@ impl Keys {
             settings: key("holdfast 2026 settings key v1"),
             maintenance: key("holdfast 2026 maintenance key v1"),
             format: key("holdfast 2026 format mac v1"),
+            names: key("holdfast 2026 file name key v1"),
             gear: gear_table(root),
         }
     }
@@ -95,6 +97,12 @@ impl Keys {
     /// The key of one chunk: content with one id has one key, and no key sees two plaintexts.
     pub(crate) fn chunk_key(&self, id: &ChunkId) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(*blake3::keyed_hash(&self.data, id.as_bytes()).as_bytes())
+    }
+
+    /// Stands for a file's path in its archive where only "the same file" is to be told.
+    pub fn file_key(&self, path: &[u8]) -> FileKey {
+        let hash = blake3::keyed_hash(&self.names, path);
+        FileKey(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
     }
 
     /// Authenticates the clear-text format object.

@@ -71,6 +71,18 @@ hex_id!(
     SegmentId, 32
 );
 hex_id!(
+    /// SHA-256 that proves one segment of a tree: over what it takes from chunks, then over its operations.
+    SegmentSum, 32
+);
+hex_id!(
+    /// What a source says of a group of entries: while it stays the same, none of them has changed.
+    Witness, 32
+);
+hex_id!(
+    /// Keyed hash of a file's path in its archive; meaningless outside its repository.
+    FileKey, 16
+);
+hex_id!(
     /// Random id of a repository.
     RepositoryId, 16
 );

@@ -20,7 +20,7 @@ pub mod snapshot;
 pub mod view;
 
 pub use error::{Error, Kind, Result};
-pub use id::{ChunkId, JobId, PackId, RepositoryId, SegmentId, SnapshotId};
+pub use id::{ChunkId, FileKey, JobId, PackId, RepositoryId, SegmentId, SegmentSum, SnapshotId, Witness};
 pub use moment::Moment;
 pub use problem::{Problem, Severity};
 pub use secret::Secret;

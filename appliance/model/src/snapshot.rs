@@ -3,7 +3,9 @@
 //! A snapshot is complete in itself; `parent` is only a hint. Readers ignore fields they do not
 //! know; a change that an old reader must not ignore raises [`FORMAT`] or sets a feature flag.
 
-use crate::{ChunkId, Moment, PackId, Problem, RepositoryId, SnapshotId, policy::Consistency};
+use crate::{
+    ChunkId, FileKey, Moment, PackId, Problem, RepositoryId, SegmentSum, SnapshotId, Witness, policy::Consistency,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -47,20 +49,57 @@ pub struct ChunkRef {
     pub sealed: u32,
 }
 
-/// A stored byte stream: recipe segments that rebuild it in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One segment of a stream: the recipe that rebuilds it, or (a branch) a chunk that lists more segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRef {
+    /// The recipe, or the list (a metadata chunk).
+    #[serde(flatten)]
+    pub chunk: ChunkRef,
+    /// Whether the chunk lists segments instead of being a recipe.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub branch: bool,
+    /// Bytes of the stream that it rebuilds.
+    #[serde(rename = "bytes")]
+    pub length: u64,
+    /// Entries whose headers end in it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub entries: u64,
+    /// Proves the segment alone; segments of trees have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum: Option<SegmentSum>,
+    /// What the source said of the group of entries that it belongs to (trees); neighbours with equal witnesses
+    /// are one group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
+    /// The single file that it holds a stretch of, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileKey>,
+    /// Where in that file the stretch begins, bytes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub at: u64,
+}
+
+/// A stored byte stream: segments that rebuild it in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamRef {
-    /// Recipe segments (metadata chunks), in stream order.
-    pub recipe: Vec<ChunkRef>,
+    /// Segments in stream order; a long list is made short by branches.
+    pub segments: Vec<SegmentRef>,
     /// Length of the stream, bytes.
     pub length: u64,
-    /// SHA-256 of the whole stream, hex.
+    /// SHA-256 of the whole stream, hex; of a tree: over the sums of its segments.
     pub sha256: String,
     /// Entries, if the stream is a tar; else 0.
     pub entries: u64,
     /// The stream's tar could not be split and is stored as plain bytes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub unsplit: bool,
+    /// The stream is the tar of a tree that is stored group by group.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tree: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Docker's answer, byte for byte: typed structs drop fields they do not know.

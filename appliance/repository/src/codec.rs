@@ -55,6 +55,10 @@ impl<'a> Reader<'a> {
         let count = usize::try_from(self.varint()?).map_err(|_| malformed())?;
         if count > self.rest.len() / least.max(1) { Err(malformed()) } else { Ok(count) }
     }
+    /// Bytes that were not read yet.
+    pub(crate) fn left(&self) -> usize {
+        self.rest.len()
+    }
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

@@ -6,8 +6,8 @@
 use crate::{
     inner::{Inner, is_damage},
     recipe::Placed,
-    session::blocking,
     state::PackNo,
+    threads::blocking,
 };
 use bytes::Bytes;
 use holdfast_chunk::{ChunkKind, Opener};

@@ -7,15 +7,16 @@ use crate::{
     ByteStream, Meter, StreamKind,
     press::Tally,
     recipe::Draft,
-    session::{Desk, StreamTally, blocking},
+    session::{Desk, StreamTally},
+    threads::blocking,
     weave::{Sink, Weaver},
 };
 use bytes::Bytes;
 use futures::StreamExt;
 use holdfast_chunk::ChunkKind;
 use holdfast_model::{
-    ChunkId, Error, Kind, Result,
-    snapshot::{ChunkRef, StreamRef},
+    ChunkId, Error, FileKey, Kind, Result,
+    snapshot::{SegmentRef, StreamRef},
 };
 use holdfast_tar::{Piece, Splitter};
 use sha2::{Digest, Sha256};
@@ -63,7 +64,7 @@ pub(crate) async fn store(
     let cut_short = failed.is_some();
     match (failed, result) {
         (Some(error), Ok(stream)) => {
-            desk.drop_drafts(&stream.recipe);
+            desk.drop_drafts(&stream.segments);
             Err(error)
         }
         (Some(error), Err(_)) if cut_short => Err(error),
@@ -76,7 +77,7 @@ struct Intake {
     desk: Arc<Desk>,
     tally: Arc<dyn Tally>,
     meter: Arc<dyn Meter>,
-    recipe: Vec<ChunkRef>,
+    segments: Vec<SegmentRef>,
 }
 
 impl Sink for Intake {
@@ -90,8 +91,11 @@ impl Sink for Intake {
         }
         Ok(id)
     }
+    fn file(&self, path: &[u8]) -> FileKey {
+        self.desk.inner.keys.file_key(path)
+    }
     fn draft(&mut self, draft: Draft) -> Result<()> {
-        self.recipe.push(self.desk.add_draft(draft)?);
+        self.segments.push(self.desk.add_draft(draft)?);
         Ok(())
     }
 }
@@ -99,7 +103,7 @@ impl Sink for Intake {
 impl Drop for Intake {
     fn drop(&mut self) {
         // Taken out when the stream is complete.
-        self.desk.drop_drafts(&self.recipe);
+        self.desk.drop_drafts(&self.segments);
     }
 }
 
@@ -126,7 +130,7 @@ fn run(
     meter: Arc<dyn Meter>,
 ) -> Result<StreamRef> {
     let tally = Arc::new(StreamTally { counts: Arc::clone(&desk.counts), meter: Arc::clone(&meter) });
-    let intake = Intake { desk: Arc::clone(desk), tally, meter: Arc::clone(&meter), recipe: Vec::new() };
+    let intake = Intake { desk: Arc::clone(desk), tally, meter: Arc::clone(&meter), segments: Vec::new() };
     let mut weaver = Weaver::new(&desk.inner.cutters, intake);
     let mut whole = Whole { hash: Sha256::new(), length: 0, zeros_at_end: 0 };
     let mut splitter = (kind == StreamKind::Tar).then(Splitter::new);
@@ -149,11 +153,12 @@ fn run(
         }
     }
     Ok(StreamRef {
-        recipe: std::mem::take(&mut intake.recipe),
+        segments: std::mem::take(&mut intake.segments),
         length: whole.length,
         sha256: hex::encode(whole.hash.finalize()),
         entries: end.map_or(0, |end| end.entries),
         unsplit,
+        tree: false,
     })
 }
 

@@ -123,3 +123,8 @@ impl Inner {
 pub(crate) fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), Kind::Corrupt | Kind::NotFound)
 }
+
+pub(crate) fn stale() -> Error {
+    Error::new(Kind::Conflict, "snapshot.stale", "the backup leans on data that has been pruned in the meantime")
+        .advice("run the backup again; nothing of the app is lost")
+}

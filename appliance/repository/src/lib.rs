@@ -7,6 +7,7 @@
 //! Read next: `session` (a backup), `press` (chunks become packs), `reader` (a restore), `opening`
 //! (what a start does), `ship` (the bucket's share), `prune`, `check`.
 
+mod branch;
 mod bucket;
 mod check;
 mod codec;
@@ -26,6 +27,8 @@ mod session;
 mod settings;
 mod ship;
 mod state;
+mod threads;
+mod walk;
 mod weave;
 
 pub use session::Session;

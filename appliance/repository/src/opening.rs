@@ -11,9 +11,11 @@ use crate::{
     layout::{self, DEVICE_SLOT, FORMAT},
     pack,
     press::Press,
+    recipe::Recipe,
     segment::{PackName, PackRows, Segment, decode_reach},
-    session::blocking,
     state::{Held, PackNo, State},
+    threads::blocking,
+    walk::Walk,
     weave::Cutters,
 };
 use bytes::Bytes;
@@ -284,10 +286,14 @@ impl Inner {
     /// The reach list is gone: recipes tell the same. A pack that nobody knows is an error.
     async fn rebuild_reach(self: &Arc<Self>, snapshot: &Snapshot) -> Result<Vec<PackNo>> {
         let mut reach = BTreeSet::new();
-        for chunk in snapshot.streams().flat_map(|stream| &stream.recipe) {
-            let recipe = self.open_recipe(chunk, From::Auto).await?;
+        let segments = snapshot.streams().flat_map(|stream| stream.segments.iter().copied()).collect();
+        let mut walk = Walk::new(self, segments, From::Auto);
+        while let Some(segment) = walk.next().await? {
+            let mut packs = BTreeSet::from([segment.chunk.pack]);
+            if !segment.branch {
+                packs.extend(Recipe::packs_of(&self.open_record(&segment.chunk, From::Auto).await?)?);
+            }
             let state = self.read();
-            let packs: BTreeSet<_> = recipe.packs().map(|placed| placed.pack).chain([chunk.pack]).collect();
             for id in packs {
                 // Left out, the snapshot would pass for whole.
                 reach.insert(state.index.number(&id).ok_or_else(|| unknown_pack(&snapshot.id, &id))?);

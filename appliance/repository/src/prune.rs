@@ -10,10 +10,11 @@ use crate::{
     layout,
     segment::Segment,
     state::{PackNo, State},
+    walk::Walk,
 };
 use bytes::Bytes;
 use holdfast_chunk::ObjectKind;
-use holdfast_model::{Error, Kind, PackId, Problem, Result, SegmentId, SnapshotId};
+use holdfast_model::{Error, Kind, PackId, Problem, Result, SegmentId, SnapshotId, view::From};
 use holdfast_runtime::Stop;
 use holdfast_storage::{PutMode, Store};
 use std::{
@@ -324,15 +325,24 @@ impl Inner {
         let mut recipes = HashSet::new();
         let mut chunks = HashSet::new();
         let mut used: BTreeMap<PackId, u64> = BTreeMap::new();
-        for chunk in kept.iter().flat_map(|snapshot| snapshot.streams()).flat_map(|stream| &stream.recipe) {
-            if !recipes.insert(chunk.id) {
+        let streams = kept.iter().flat_map(|snapshot| snapshot.streams());
+        let segments = streams.flat_map(|stream| stream.segments.iter().copied()).collect();
+        let mut walk = Walk::new(self, segments, From::Cache);
+        loop {
+            let Ok(next) = walk.next().await else { return 0 };
+            let Some(segment) = next else { break };
+            if !recipes.insert(segment.chunk.id) {
+                walk.pass_over();
                 continue;
             }
             if chunks.len() > COUNTED_MAX {
                 return 0;
             }
-            *used.entry(chunk.pack).or_default() += u64::from(chunk.sealed);
-            let Ok(recipe) = self.open_recipe(chunk, holdfast_model::view::From::Cache).await else { return 0 };
+            *used.entry(segment.chunk.pack).or_default() += u64::from(segment.chunk.sealed);
+            if segment.branch {
+                continue;
+            }
+            let Ok(recipe) = self.open_recipe(&segment, From::Cache).await else { return 0 };
             for placed in recipe.packs() {
                 if chunks.insert(placed.id) {
                     *used.entry(placed.pack).or_default() += u64::from(placed.sealed);

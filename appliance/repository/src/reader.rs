@@ -5,17 +5,17 @@
 
 use crate::{
     ByteStream, Meter, ReadCost,
-    inner::Inner,
+    inner::{Inner, stale},
     recipe::{Op, Placed, Recipe, Row},
-    session::blocking,
     state::PackNo,
+    threads::blocking,
+    walk::Walk,
 };
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
-use holdfast_chunk::ChunkKind;
 use holdfast_model::{
     Error, Kind, PackId, Result,
-    snapshot::{ChunkRef, StreamRef},
+    snapshot::{SegmentRef, StreamRef},
     view::From,
 };
 use sha2::{Digest, Sha256};
@@ -57,8 +57,8 @@ pub(crate) fn read(inner: Arc<Inner>, stream: &StreamRef, from: From, meter: Opt
     stream::once(async move {
         let (feed, fed) = mpsc::channel(2);
         let (out, pieces) = mpsc::channel(WAITING);
-        let recipe = stream.recipe.clone();
-        tokio::spawn(async move { feed_all(&inner, &recipe, from, &feed).await });
+        let segments = stream.segments.clone();
+        tokio::spawn(async move { feed_all(&inner, segments, from, &feed).await });
         tokio::task::spawn_blocking(move || assemble(fed, &out, &stream));
         stream::unfold((pieces, meter), |(mut pieces, meter)| async move {
             let piece: Result<Bytes> = pieces.recv().await?;
@@ -72,16 +72,22 @@ pub(crate) fn read(inner: Arc<Inner>, stream: &StreamRef, from: From, meter: Opt
     .boxed()
 }
 
-async fn feed_all(inner: &Arc<Inner>, recipe: &[ChunkRef], from: From, feed: &mpsc::Sender<Feed>) {
-    if let Err(error) = try_feed_all(inner, recipe, from, feed).await {
+async fn feed_all(inner: &Arc<Inner>, segments: Vec<SegmentRef>, from: From, feed: &mpsc::Sender<Feed>) {
+    if let Err(error) = try_feed_all(inner, segments, from, feed).await {
         // Nobody listens any more: then nobody needs to know.
         let _ = feed.send(Feed::Fail(error)).await;
     }
 }
 
-async fn try_feed_all(inner: &Arc<Inner>, recipe: &[ChunkRef], from: From, feed: &mpsc::Sender<Feed>) -> Result<()> {
-    for chunk in recipe {
-        let recipe = inner.open_recipe(chunk, from).await?;
+async fn try_feed_all(
+    inner: &Arc<Inner>,
+    segments: Vec<SegmentRef>,
+    from: From,
+    feed: &mpsc::Sender<Feed>,
+) -> Result<()> {
+    let mut walk = Walk::new(inner, segments, from);
+    while let Some(segment) = walk.leaf().await? {
+        let recipe = inner.open_recipe(&segment, from).await?;
         let batches = plan(&recipe);
         if feed.send(Feed::Ops(recipe.ops)).await.is_err() {
             return Ok(());
@@ -267,31 +273,55 @@ static ZEROS: [u8; PIECE] = [0; PIECE];
 
 impl Inner {
     /// Opens a recipe segment.
-    pub(crate) async fn open_recipe(self: &Arc<Self>, chunk: &ChunkRef, from: From) -> Result<Recipe> {
-        let placed =
-            Placed { id: chunk.id, length: chunk.length, pack: chunk.pack, offset: chunk.offset, sealed: chunk.sealed };
-        let opened = self.open_chunks(ChunkKind::Recipe, &[placed], from).await?;
-        let body = opened.into_iter().next().ok_or_else(|| Error::bug("a recipe gave no bytes"))?;
-        blocking(move || Recipe::decode(&body)).await
+    pub(crate) async fn open_recipe(self: &Arc<Self>, segment: &SegmentRef, from: From) -> Result<Recipe> {
+        let body = self.open_record(&segment.chunk, from).await?;
+        let length = segment.length;
+        blocking(move || {
+            let recipe = Recipe::decode(&body)?;
+            if recipe.length() == length { Ok(recipe) } else { Err(unlike()) }
+        })
+        .await
     }
 
-    /// Packs that a recipe segment needs, its own included. `Conflict` (`snapshot.stale`) if one is unknown.
-    pub(crate) async fn reach_of_recipe(self: &Arc<Self>, chunk: &ChunkRef) -> Result<BTreeSet<PackNo>> {
-        let recipe = self.open_recipe(chunk, From::Auto).await.map_err(|error| match error.kind() {
-            Kind::Corrupt if error.code() == "pack.missing" => crate::session::stale().caused_by(error),
-            _ => error,
-        })?;
+    /// Packs that these segments need, their own included. `Conflict` (`snapshot.stale`) if one is unknown.
+    pub(crate) async fn reach_of(self: &Arc<Self>, segments: Vec<SegmentRef>) -> Result<BTreeSet<PackNo>> {
+        let mut reach = BTreeSet::new();
+        let mut walk = Walk::new(self, segments, From::Auto);
+        while let Some(segment) = walk.next().await.map_err(gone)? {
+            reach.insert(self.pack_of(&segment).ok_or_else(stale)?);
+            if !segment.branch {
+                reach.extend(self.packs_of_recipe(&segment).await?);
+            }
+        }
+        Ok(reach)
+    }
+
+    /// The pack that holds the recipe itself.
+    fn pack_of(&self, segment: &SegmentRef) -> Option<PackNo> {
         let state = self.read();
-        let own = Placed { id: chunk.id, length: 0, pack: chunk.pack, offset: 0, sealed: 0 };
-        recipe
-            .packs()
-            .chain(std::iter::once(&own))
-            .map(|placed| {
-                let hint = state.index.number(&placed.pack).filter(|pack| state.index.pack(*pack).present());
-                hint.or_else(|| state.index.number(&state.index.find(&placed.id)?.pack))
-                    .ok_or_else(crate::session::stale)
-            })
-            .collect()
+        let hint = state.index.number(&segment.chunk.pack).filter(|pack| state.index.pack(*pack).present());
+        hint.or_else(|| state.index.number(&state.index.find(&segment.chunk.id)?.pack))
+    }
+
+    /// Packs that a recipe leans on, all of them present. `Conflict` (`snapshot.stale`) if one is not.
+    async fn packs_of_recipe(self: &Arc<Self>, segment: &SegmentRef) -> Result<BTreeSet<PackNo>> {
+        let body = self.open_record(&segment.chunk, From::Auto).await.map_err(gone)?;
+        let named = Recipe::packs_of(&body)?;
+        {
+            let state = self.read();
+            let present = |id: &PackId| state.index.number(id).filter(|pack| state.index.pack(*pack).present());
+            if let Some(packs) = named.iter().map(present).collect() {
+                return Ok(packs);
+            }
+        }
+        // A pack is gone: perhaps its chunks lie elsewhere by now.
+        let recipe = blocking(move || Recipe::decode(&body)).await?;
+        let state = self.read();
+        let place = |placed: &Placed| {
+            let hint = state.index.number(&placed.pack).filter(|pack| state.index.pack(*pack).present());
+            hint.or_else(|| state.index.number(&state.index.find(&placed.id)?.pack)).ok_or_else(stale)
+        };
+        recipe.packs().map(place).collect()
     }
 
     /// What reading streams costs.
@@ -299,13 +329,25 @@ impl Inner {
         let mut cost = ReadCost { bytes: streams.iter().map(|stream| stream.length).sum(), ..ReadCost::default() };
         let mut packs: BTreeSet<PackNo> = BTreeSet::new();
         let mut seen = BTreeSet::new();
-        for chunk in streams.iter().flat_map(|stream| &stream.recipe) {
-            if !seen.insert(chunk.id) {
-                continue;
-            }
-            match self.open_recipe(chunk, from).await {
-                Ok(recipe) => self.add_cost(&recipe, from, &mut packs, &mut cost),
-                Err(error) if error.kind() == Kind::Corrupt => cost.missing_bytes += u64::from(chunk.sealed),
+        let segments = streams.iter().flat_map(|stream| stream.segments.iter().copied()).collect();
+        let mut walk = Walk::new(self, segments, from);
+        loop {
+            let (sealed, opened) = match walk.next().await {
+                Ok(None) => break,
+                Ok(Some(segment)) if !seen.insert(segment.chunk.id) => {
+                    walk.pass_over();
+                    continue;
+                }
+                Ok(Some(segment)) if segment.branch => continue,
+                Ok(Some(segment)) => {
+                    (u64::from(segment.chunk.sealed), self.open_recipe(&segment, from).await.map(Some))
+                }
+                // The branch could not be opened; how much hangs on it nobody knows.
+                Err(error) => (1, Err(error)),
+            };
+            match opened {
+                Ok(recipe) => recipe.iter().for_each(|recipe| self.add_cost(recipe, from, &mut packs, &mut cost)),
+                Err(error) if error.kind() == Kind::Corrupt => cost.missing_bytes += sealed,
                 Err(error) => return Err(error),
             }
         }
@@ -334,6 +376,14 @@ impl Inner {
                 None => cost.missing_bytes += u64::from(placed.sealed),
             }
         }
+    }
+}
+
+/// What is gone by the time of a commit makes the backup stale.
+fn gone(error: Error) -> Error {
+    match error.kind() {
+        Kind::Corrupt if error.code() == "pack.missing" => stale().caused_by(error),
+        _ => error,
     }
 }
 

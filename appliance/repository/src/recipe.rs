@@ -1,18 +1,22 @@
 //! Recipes: how a stretch of a stream is put together again from chunks of three kinds and zeros.
 //!
 //! A stream is a list of recipe segments, each complete in itself: its chunks with where they lie,
-//! and the operations that take bytes from three rows of chunks (headers, bundles of small files,
-//! large files) or make zeros, in stream order. Invariants: the same content at the same places
-//! gives the same bytes, so an unchanged stream adds no recipe; reading is bounded.
+//! the operations that take bytes from three rows of chunks (headers, bundles of small files,
+//! large files) or make zeros, in stream order, and the marks of the entries of a tree that begin in it.
+//! Invariants: the same content at the same places gives the same bytes, so an unchanged stream adds no
+//! recipe; reading is bounded.
 
 use crate::codec::{Reader, malformed, put_varint};
 use holdfast_chunk::ChunkKind;
-use holdfast_model::{ChunkId, PackId, Result};
+use holdfast_model::{ChunkId, FileKey, PackId, Result, SegmentSum};
+use holdfast_tree::Mark;
 use std::collections::HashMap;
 
 const VERSION: u8 = 1;
 /// No recipe segment rebuilds more than this, bytes: hostile recipes end here.
 const STRETCH_MAX: u64 = 64 << 30;
+/// Bytes that a mark takes at least.
+const MARK_LEAST: usize = 10;
 
 /// A row of chunks that operations take bytes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +90,8 @@ impl Ops {
     pub(crate) fn size(&self) -> usize {
         self.done.len() + 8
     }
-    fn finished(&self) -> Vec<u8> {
+    /// As they are written into the recipe.
+    pub(crate) fn finished(&self) -> Vec<u8> {
         let mut out = self.done.clone();
         if let Some(last) = self.last {
             put_op(&mut out, last);
@@ -100,6 +105,13 @@ impl Ops {
 pub(crate) struct Draft {
     pub(crate) ops: Ops,
     pub(crate) chunks: [Vec<(ChunkId, u32)>; 3],
+    /// Of the group of entries that begins with this segment, all of it.
+    pub(crate) marks: Vec<Mark>,
+    /// Entries whose headers end in it.
+    pub(crate) entries: u64,
+    /// The file that it holds a stretch of and nothing else, and where in the file it begins.
+    pub(crate) file: Option<(FileKey, u64)>,
+    pub(crate) sum: Option<SegmentSum>,
 }
 
 impl Draft {
@@ -108,7 +120,7 @@ impl Draft {
     }
     /// Memory it takes, roughly, bytes.
     pub(crate) fn weight(&self) -> usize {
-        self.ops.size() + self.chunk_count() * 36
+        self.ops.size() + self.chunk_count() * 36 + self.marks.len() * size_of::<Mark>()
     }
     pub(crate) fn is_empty(&self) -> bool {
         self.ops.length() == 0
@@ -130,6 +142,7 @@ pub(crate) struct Placed {
 pub(crate) struct Recipe {
     pub(crate) chunks: [Vec<Placed>; 3],
     pub(crate) ops: Vec<Op>,
+    pub(crate) marks: Vec<Mark>,
 }
 
 impl Recipe {
@@ -159,18 +172,21 @@ impl Recipe {
             out.extend_from_slice(pack.as_bytes());
         }
         out.extend_from_slice(&body);
-        out.extend_from_slice(&draft.ops.finished());
+        let ops = draft.ops.finished();
+        put_varint(&mut out, ops.len() as u64);
+        out.extend_from_slice(&ops);
+        for mark in &draft.marks {
+            out.extend_from_slice(&mark.identity.to_le_bytes());
+            put_varint(&mut out, u64::from(mark.header));
+            put_varint(&mut out, mark.content);
+        }
         Ok(out)
     }
 
     /// Reads a recipe segment; operations that take more than the rows hold are refused.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(bytes);
-        if reader.byte()? != VERSION {
-            return Err(malformed());
-        }
-        let count = reader.count(32)?;
-        let packs = (0..count).map(|_| Ok(PackId(reader.array()?))).collect::<Result<Vec<_>>>()?;
+        let packs = take_packs(&mut reader)?;
         let mut chunks: [Vec<Placed>; 3] = Default::default();
         let mut left = [0u64; 3];
         for (row, left) in chunks.iter_mut().zip(&mut left) {
@@ -182,28 +198,56 @@ impl Recipe {
                 row.push(chunk);
             }
         }
-        let mut ops = Vec::new();
-        let mut total = 0u64;
+        let length = reader.count(1)?;
+        let ops = take_ops(reader.take(length)?, left)?;
+        let mut marks = Vec::with_capacity(reader.left() / MARK_LEAST);
         while !reader.is_empty() {
-            let op = take_op(&mut reader)?;
-            let (Op::Take(_, length) | Op::Zeros(length)) = op;
-            total = total.checked_add(length).filter(|total| *total <= STRETCH_MAX).ok_or_else(malformed)?;
-            if let Op::Take(row, count) = op {
-                let left = &mut left[row as usize];
-                *left = left.checked_sub(count).ok_or_else(malformed)?;
-            }
-            ops.push(op);
+            let identity = u64::from_le_bytes(reader.array()?);
+            marks.push(Mark { identity, header: reader.u32()?, content: reader.varint()? });
         }
-        if left != [0; 3] {
-            return Err(malformed());
-        }
-        Ok(Recipe { chunks, ops })
+        Ok(Recipe { chunks, ops, marks })
     }
 
-    /// All packs it names.
+    /// Bytes of the stream that it makes.
+    pub(crate) fn length(&self) -> u64 {
+        self.ops.iter().map(|(Op::Take(_, count) | Op::Zeros(count))| count).sum()
+    }
+
+    /// The packs that a recipe leans on, from its head alone.
+    pub(crate) fn packs_of(bytes: &[u8]) -> Result<Vec<PackId>> {
+        take_packs(&mut Reader::new(bytes))
+    }
+
+    /// All chunks it names.
     pub(crate) fn packs(&self) -> impl Iterator<Item = &Placed> {
         self.chunks.iter().flatten()
     }
+}
+
+fn take_packs(reader: &mut Reader<'_>) -> Result<Vec<PackId>> {
+    if reader.byte()? != VERSION {
+        return Err(malformed());
+    }
+    let count = reader.count(32)?;
+    (0..count).map(|_| Ok(PackId(reader.array()?))).collect()
+}
+
+/// Operations that use up exactly what the rows hold.
+fn take_ops(bytes: &[u8], mut left: [u64; 3]) -> Result<Vec<Op>> {
+    let mut reader = Reader::new(bytes);
+    let mut ops = Vec::new();
+    let mut total = 0u64;
+    while !reader.is_empty() {
+        let op = take_op(&mut reader)?;
+        let (Op::Take(_, length) | Op::Zeros(length)) = op;
+        total = total.checked_add(length).filter(|total| *total <= STRETCH_MAX).ok_or_else(malformed)?;
+        if let Op::Take(row, count) = op {
+            let left = &mut left[row as usize];
+            *left = left.checked_sub(count).ok_or_else(malformed)?;
+        }
+        ops.push(op);
+    }
+    if left == [0; 3] { Ok(ops) } else { Err(malformed()) }
 }
 
 fn take_chunk(reader: &mut Reader<'_>, packs: &[PackId]) -> Result<Placed> {

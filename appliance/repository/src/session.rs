@@ -4,19 +4,20 @@
 //! and reach list (law L1); a snapshot never names a pack that no tier holds.
 
 use crate::{
-    ByteStream, Meter, StreamKind, codec, ingest,
-    inner::Inner,
+    ByteStream, Meter, StreamKind, branch, codec, ingest,
+    inner::{Inner, stale},
     layout,
     pack::Row,
     press::Tally,
     recipe::{Draft, Recipe},
     segment::{PackRows, Segment, encode_reach},
     state::{Held, PackNo},
+    threads::blocking,
 };
 use holdfast_chunk::{ChunkKind, ObjectKind};
 use holdfast_model::{
     ChunkId, Error, Kind, PackId, Result,
-    snapshot::{ChunkRef, Snapshot, StreamRef},
+    snapshot::{ChunkRef, SegmentRef, Snapshot, StreamRef},
 };
 use holdfast_storage::PutMode;
 use std::{
@@ -151,25 +152,42 @@ impl Session {
         let mut foreign = Vec::new();
         {
             let done = self.desk.done.lock().expect("no holder panics");
-            for stream in streams_mut(snapshot) {
-                for chunk in &mut stream.recipe {
-                    let Some(recipe) = done.get(&chunk.id) else {
-                        foreign.push(*chunk);
-                        continue;
-                    };
-                    *chunk = inner.place(&recipe.id, recipe.length).ok_or_else(|| inner.press.failure())?;
-                    reach.extend(inner.read().index.number(&chunk.pack));
-                    reach.extend(recipe.packs.iter().copied());
-                }
+            for segment in streams_mut(snapshot).flat_map(|stream| &mut stream.segments) {
+                let Some(recipe) = done.get(&segment.chunk.id) else {
+                    foreign.push(*segment);
+                    continue;
+                };
+                segment.chunk = inner.place(&recipe.id, recipe.length).ok_or_else(|| inner.press.failure())?;
+                reach.extend(inner.read().index.number(&segment.chunk.pack));
+                reach.extend(recipe.packs.iter().copied());
             }
         }
-        for chunk in foreign {
-            reach.extend(inner.reach_of_recipe(&chunk).await?);
-        }
+        reach.extend(inner.reach_of(foreign).await?);
+        reach.extend(self.shorten(snapshot).await?);
         let state = inner.read();
         match reach.iter().find(|pack| !state.index.pack(**pack).present()) {
             Some(_) => Err(stale()),
             None => Ok(reach),
+        }
+    }
+
+    /// Puts branches in the place of long lists of segments; the answer is the packs they lie in.
+    async fn shorten(&self, snapshot: &mut Snapshot) -> Result<BTreeSet<PackNo>> {
+        let mut packs = BTreeSet::new();
+        loop {
+            let lists = streams_mut(snapshot).map(|stream| &mut stream.segments);
+            let mut long: Vec<_> = lists.filter(|list| list.len() > branch::LISTED_MAX).collect();
+            if long.is_empty() {
+                return Ok(packs);
+            }
+            let lists: Vec<_> = long.iter_mut().map(|list| std::mem::take(*list)).collect();
+            let desk = Arc::clone(&self.desk);
+            let shorter = blocking(move || desk.store_branches(&lists)).await?;
+            for (list, shorter) in long.into_iter().zip(shorter) {
+                let state = self.desk.inner.read();
+                packs.extend(shorter.iter().filter_map(|branch| state.index.number(&branch.chunk.pack)));
+                *list = shorter;
+            }
         }
     }
 
@@ -193,11 +211,21 @@ impl Session {
 
 impl Desk {
     /// Takes a draft; the ticket stands for its recipe until the commit. Blocks.
-    pub(crate) fn add_draft(&self, draft: Draft) -> Result<ChunkRef> {
+    pub(crate) fn add_draft(&self, draft: Draft) -> Result<SegmentRef> {
         if self.inner.press.failures() > self.failures {
             return Err(self.inner.press.failure());
         }
         let ticket = ChunkId(holdfast_runtime::random());
+        let segment = SegmentRef {
+            chunk: ChunkRef { id: ticket, length: 0, pack: PackId([0; 32]), offset: 0, sealed: 0 },
+            branch: false,
+            length: draft.ops.length(),
+            entries: draft.entries,
+            sum: draft.sum,
+            witness: None,
+            file: draft.file.map(|(key, _)| key),
+            at: draft.file.map_or(0, |(_, at)| at),
+        };
         let weight: usize = {
             let mut drafts = self.drafts.lock().expect("no holder panics");
             drafts.push((ticket, draft));
@@ -210,12 +238,12 @@ impl Desk {
             self.inner.press.settle();
             self.inner.runtime.block_on(self.inner.list_packs())?;
         }
-        Ok(ChunkRef { id: ticket, length: 0, pack: PackId([0; 32]), offset: 0, sealed: 0 })
+        Ok(segment)
     }
 
     /// A stream was given up: its drafts are not worth storing.
-    pub(crate) fn drop_drafts(&self, tickets: &[ChunkRef]) {
-        let gone: BTreeSet<ChunkId> = tickets.iter().map(|ticket| ticket.id).collect();
+    pub(crate) fn drop_drafts(&self, segments: &[SegmentRef]) {
+        let gone: BTreeSet<ChunkId> = segments.iter().map(|segment| segment.chunk.id).collect();
         self.drafts.lock().expect("no holder panics").retain(|(ticket, _)| !gone.contains(ticket));
     }
 
@@ -234,6 +262,30 @@ impl Desk {
         }
         press.settle();
         Ok(())
+    }
+
+    /// Writes the branches of some lists; the answer is the lists of those branches. Blocks.
+    fn store_branches(&self, lists: &[Vec<SegmentRef>]) -> Result<Vec<Vec<SegmentRef>>> {
+        let press = &self.inner.press;
+        let tally: Arc<dyn Tally> = Arc::new(SessionTally(Arc::clone(&self.counts)));
+        let mut named = Vec::with_capacity(lists.len());
+        for list in lists {
+            let mut ids = Vec::new();
+            for group in branch::groups(list) {
+                let body = branch::encode(group);
+                let id = self.inner.keys.chunk_id(ChunkKind::Recipe, &body);
+                press.offer(ChunkKind::Recipe, id, &body, &tally)?;
+                let length = u32::try_from(body.len()).map_err(|_| Error::bug("a branch is too long"))?;
+                ids.push((id, length));
+            }
+            named.push(ids);
+        }
+        press.settle();
+        let placed = |(group, (id, length)): (&[SegmentRef], (ChunkId, u32))| {
+            let chunk = self.inner.place(&id, length).ok_or_else(|| press.failure())?;
+            Ok(branch::standing_for(group, chunk))
+        };
+        lists.iter().zip(named).map(|(list, ids)| branch::groups(list).zip(ids).map(placed).collect()).collect()
     }
 
     fn encode(&self, draft: &Draft) -> Result<(Vec<u8>, Vec<PackNo>)> {
@@ -272,18 +324,6 @@ impl Inner {
 
 fn manifest(snapshot: &Snapshot) -> Result<Vec<u8>> {
     serde_json::to_vec(snapshot).map_err(|error| Error::bug("a snapshot could not be written").caused_by(error))
-}
-
-/// Runs blocking work off the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(Error::bug("a worker of the repository broke off").caused_by(error)))
-}
-
-pub(crate) fn stale() -> Error {
-    Error::new(Kind::Conflict, "snapshot.stale", "the backup leans on data that has been pruned in the meantime")
-        .advice("run the backup again; nothing of the app is lost")
 }
 
 fn streams_mut(snapshot: &mut Snapshot) -> impl Iterator<Item = &mut StreamRef> {

@@ -6,6 +6,7 @@ mod damage;
 mod fence;
 mod golden;
 mod round;
+mod segments;
 mod speed;
 mod tiers;
 

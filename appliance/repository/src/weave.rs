@@ -8,8 +8,9 @@ use holdfast_chunk::{
     ChunkKind, Cutter, Keys, Layout,
     cut::{BLOCK, FINE, LARGE, SMALL_FILE, is_zero},
 };
-use holdfast_model::{ChunkId, Result};
+use holdfast_model::{ChunkId, FileKey, Result, SegmentSum};
 use holdfast_tar::Piece;
+use sha2::{Digest, Sha256};
 
 /// A segment ends after this many stored bytes: restoring begins after reading one of them.
 const SEGMENT_BYTES: u64 = 1 << 30;
@@ -22,6 +23,12 @@ const SEGMENT_CHUNKS: usize = 16 * 1024;
 const SEGMENT_FILES: std::ops::Range<u64> = 4096..16 * 1024;
 /// Files from this size have segments of their own, so that their recipes do not depend on neighbours.
 const OWN_SEGMENT: u64 = 64 << 20;
+/// … and page-structured ones from this size: the next backup looks for their pages there.
+const OWN_SEGMENT_PAGED: u64 = 1 << 20;
+/// Such a file goes on in a new segment after this many bytes, so that a small change adds a small recipe …
+const STRETCH: u64 = 16 << 20;
+/// … unless that made more segments than this.
+const STRETCHES_MAX: u64 = 16 * 1024;
 /// Consumed bytes in front of the buffer are dropped at this size, bytes.
 const SLACK: usize = 4 << 20;
 
@@ -29,6 +36,8 @@ const SLACK: usize = 4 << 20;
 pub(crate) trait Sink {
     /// Takes a chunk, new or known, and names it.
     fn chunk(&mut self, kind: ChunkKind, plain: &[u8]) -> Result<ChunkId>;
+    /// Stands for a path.
+    fn file(&self, path: &[u8]) -> FileKey;
     /// Takes a finished draft.
     fn draft(&mut self, draft: Draft) -> Result<()>;
 }
@@ -49,10 +58,14 @@ impl Cutters {
 /// not looked at and is less than a block.
 struct Large {
     size: u64,
+    /// Stands for its path, if it is a file at all.
+    key: Option<FileKey>,
     layout: Option<Layout>,
     buffer: Vec<u8>,
     start: usize,
     seen: usize,
+    /// Bytes of it in drafts.
+    done: u64,
 }
 
 /// The weaver.
@@ -66,6 +79,8 @@ pub(crate) struct Weaver<'a, S: Sink> {
     large: Option<Large>,
     bundling: bool,
     ends_here: bool,
+    /// Of the draft, if each segment gets a sum.
+    sum: Option<Sha256>,
 }
 
 impl<'a, S: Sink> Weaver<'a, S> {
@@ -80,6 +95,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
             large: None,
             bundling: false,
             ends_here: false,
+            sum: None,
         }
     }
 
@@ -90,6 +106,10 @@ impl<'a, S: Sink> Weaver<'a, S> {
                 self.feed(Row::Meta, bytes)?;
                 // Only headers without end, millions of them, come here.
                 if self.draft.chunk_count() >= 4 * SEGMENT_CHUNKS { self.end_segment() } else { Ok(()) }
+            }
+            Piece::Member => {
+                self.draft.entries += 1;
+                Ok(())
             }
             Piece::Open { path, size } => self.open(path, size),
             Piece::Data(bytes) if self.bundling => self.feed(Row::Bundle, bytes),
@@ -102,7 +122,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
     /// Takes bytes that are cut by content alone.
     pub(crate) fn plain(&mut self, bytes: &[u8]) -> Result<()> {
         if self.large.is_none() {
-            self.large = Some(Large::new(0));
+            self.large = Some(Large::new(0, None));
         }
         // Small steps keep the buffer near one chunk.
         for part in bytes.chunks(4 * BLOCK) {
@@ -128,11 +148,17 @@ impl<'a, S: Sink> Weaver<'a, S> {
         // One name in 1024 may end a segment.
         let word = name_word(path);
         self.ends_here = self.files >= SEGMENT_FILES.end || (self.files >= SEGMENT_FILES.start && word & 1023 == 0);
-        if self.own_segment {
-            self.end_segment()?;
-        }
         if !self.bundling {
-            self.large = Some(Large::new(size));
+            self.large = Some(Large::new(size, Some(self.sink.file(path))));
+        }
+        if self.own_segment { self.next_stretch() } else { Ok(()) }
+    }
+
+    /// Ends the segment; if the open file has segments of its own, the next one is one of them.
+    fn next_stretch(&mut self) -> Result<()> {
+        self.end_segment()?;
+        if let Some(large) = self.large.as_ref().filter(|_| self.own_segment) {
+            self.draft.file = large.key.map(|key| (key, large.done));
         }
         Ok(())
     }
@@ -157,6 +183,9 @@ impl<'a, S: Sink> Weaver<'a, S> {
     /// Bytes of headers or small files: one row each, cut finely.
     fn feed(&mut self, row: Row, bytes: &[u8]) -> Result<()> {
         self.draft.ops.push(Op::Take(row, bytes.len() as u64));
+        if let Some(sum) = &mut self.sum {
+            sum.update(bytes);
+        }
         self.fine[row as usize].extend_from_slice(bytes);
         self.cut_fine(row, false)
     }
@@ -175,7 +204,13 @@ impl<'a, S: Sink> Weaver<'a, S> {
     /// Looks at whole blocks: zeros leave, pages become chunks, the rest waits for a cut.
     fn look(&mut self) -> Result<()> {
         while let Some(large) = self.large.as_mut().filter(|large| large.buffer.len() - large.seen >= BLOCK) {
+            let undecided = large.layout.is_none();
             let layout = large.layout();
+            if undecided && layout == Layout::Paged && large.key.is_some() && large.size >= OWN_SEGMENT_PAGED {
+                self.own_segment = true;
+                self.next_stretch()?;
+            }
+            let Some(large) = &mut self.large else { break };
             if is_zero(&large.buffer[large.seen..large.seen + BLOCK]) {
                 self.cut_large(true)?;
                 self.step_over(BLOCK);
@@ -184,9 +219,9 @@ impl<'a, S: Sink> Weaver<'a, S> {
                 large.seen += BLOCK;
                 self.cut_large(layout == Layout::Paged)?;
             }
-            if self.is_full() {
+            if self.is_full() || self.stretch_ends(layout) {
                 self.cut_large(true)?;
-                self.end_segment()?;
+                self.next_stretch()?;
             }
         }
         if let Some(large) = self.large.as_mut().filter(|large| large.start >= SLACK) {
@@ -197,10 +232,20 @@ impl<'a, S: Sink> Weaver<'a, S> {
         Ok(())
     }
 
+    /// Stretches of page-structured files begin at round places, whatever the pages hold.
+    fn stretch_ends(&self, layout: Layout) -> bool {
+        let large = self.large.as_ref().filter(|_| self.own_segment && layout == Layout::Paged);
+        large.is_some_and(|large| {
+            let stretch = (large.size / STRETCHES_MAX).next_power_of_two().max(STRETCH);
+            large.done.is_multiple_of(stretch)
+        })
+    }
+
     fn step_over(&mut self, count: usize) {
         if let Some(large) = &mut self.large {
             large.seen += count;
             large.start = large.seen;
+            large.done += count as u64;
         }
     }
 
@@ -219,7 +264,11 @@ impl<'a, S: Sink> Weaver<'a, S> {
             let id = self.sink.chunk(ChunkKind::Data, &waiting[..length])?;
             self.draft.chunks[Row::Large as usize].push((id, narrow(length)));
             self.draft.ops.push(Op::Take(Row::Large, length as u64));
+            if let Some(sum) = &mut self.sum {
+                sum.update(&waiting[..length]);
+            }
             large.start += length;
+            large.done += length as u64;
         }
         Ok(())
     }
@@ -244,14 +293,18 @@ impl<'a, S: Sink> Weaver<'a, S> {
         self.cut_fine(Row::Meta, true)?;
         self.cut_fine(Row::Bundle, true)?;
         self.files = 0;
-        let draft = std::mem::take(&mut self.draft);
-        if draft.is_empty() { Ok(()) } else { self.sink.draft(draft) }
+        let mut draft = std::mem::take(&mut self.draft);
+        if draft.is_empty() {
+            return Ok(());
+        }
+        draft.sum = self.sum.as_mut().map(|sum| sum_of(sum, &draft.ops.finished()));
+        self.sink.draft(draft)
     }
 }
 
 impl Large {
-    fn new(size: u64) -> Self {
-        Large { size, layout: None, buffer: Vec::new(), start: 0, seen: 0 }
+    fn new(size: u64, key: Option<FileKey>) -> Self {
+        Large { size, key, layout: None, buffer: Vec::new(), start: 0, seen: 0, done: 0 }
     }
     /// Decided once, by the file's first bytes.
     fn layout(&mut self) -> Layout {
@@ -259,9 +312,18 @@ impl Large {
     }
 }
 
-/// A few well-mixed bits of a name (FNV-1a); nothing secret hangs on them.
+/// Some well-mixed bits of a name: FNV-1a, and a multiplication that carries its last bytes upwards; nothing
+/// secret hangs on them.
 fn name_word(path: &[u8]) -> u64 {
-    path.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)) >> 20
+    let hash =
+        path.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+}
+
+/// Sum of a segment: over the bytes it takes, then over its operations; holes cost nothing.
+pub(crate) fn sum_of(taken: &mut Sha256, ops: &[u8]) -> SegmentSum {
+    taken.update(ops);
+    SegmentSum(taken.finalize_reset().into())
 }
 
 fn narrow(length: usize) -> u32 {

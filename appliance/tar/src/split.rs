@@ -9,6 +9,8 @@ use holdfast_model::Result;
 pub enum Piece<'a> {
     /// Headers, long names, PAX bodies, padding, the end: as they came.
     Meta(&'a [u8]),
+    /// The headers of a member are complete: told once for every member, whatever it is.
+    Member,
     /// Content of a member begins. Only for members that have any.
     Open {
         /// Name in the archive: raw bytes, not to be joined to a path.
@@ -53,9 +55,14 @@ impl Splitter {
                 Told::More => return Ok(()),
                 Told::Meta => sink(Piece::Meta(bytes))?,
                 Told::MetaBlock => sink(Piece::Meta(self.machine.block()))?,
-                Told::Open if member.size > 0 => sink(Piece::Open { path: &member.path, size: member.size })?,
+                Told::Open => {
+                    sink(Piece::Member)?;
+                    if member.size > 0 {
+                        sink(Piece::Open { path: &member.path, size: member.size })?;
+                    }
+                }
                 Told::Close if member.size > 0 => sink(Piece::Close)?,
-                Told::Open | Told::Close => {}
+                Told::Close => {}
                 Told::Data => sink(Piece::Data(bytes))?,
                 Told::Raw => sink(Piece::Raw(bytes))?,
                 Told::RawBlock => sink(Piece::Raw(self.machine.block()))?,

@@ -10,6 +10,7 @@ use std::process::Command;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Owned {
     Meta(Vec<u8>),
+    Member,
     Open(Vec<u8>, u64),
     Data(Vec<u8>),
     Close,
@@ -22,6 +23,7 @@ fn keep(pieces: &mut Vec<Owned>, piece: Piece<'_>) {
         | (Some(Owned::Data(last)), Piece::Data(more))
         | (Some(Owned::Raw(last)), Piece::Raw(more)) => last.extend_from_slice(more),
         (_, Piece::Meta(bytes)) => pieces.push(Owned::Meta(bytes.into())),
+        (_, Piece::Member) => pieces.push(Owned::Member),
         (_, Piece::Open { path, size }) => pieces.push(Owned::Open(path.into(), size)),
         (_, Piece::Data(bytes)) => pieces.push(Owned::Data(bytes.into())),
         (_, Piece::Close) => pieces.push(Owned::Close),
@@ -53,8 +55,11 @@ fn split(input: &[u8], cuts: &[usize]) -> (Vec<Owned>, End) {
 fn checked(input: &[u8]) -> (Vec<Owned>, End) {
     let (pieces, end) = split(input, &[]);
     let (mut bytes, mut open) = (Vec::new(), false);
+    let members = pieces.iter().filter(|piece| **piece == Owned::Member).count();
+    assert_eq!(members as u64, end.entries);
     for piece in &pieces {
         match piece {
+            Owned::Member => assert!(!open),
             Owned::Open(_, size) => assert!(!std::mem::replace(&mut open, true) && *size > 0),
             Owned::Close => assert!(std::mem::replace(&mut open, false)),
             Owned::Data(data) => {

@@ -181,7 +181,7 @@ async fn skip(archive: &mut Archive, head: &[u8], mut whole: bool, path: &str, k
 
 fn link(path: String, target: String) -> ImagePart {
     let sha256 = sha256(b"");
-    let stream = StreamRef { recipe: Vec::new(), length: 0, sha256: sha256.clone(), entries: 0, unsplit: false };
+    let stream = StreamRef { sha256: sha256.clone(), ..StreamRef::default() };
     ImagePart { path, sha256, stream, diff_id: None, link: Some(target) }
 }
 

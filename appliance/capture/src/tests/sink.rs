@@ -90,8 +90,7 @@ impl Sink for Recorder {
             StreamKind::Bytes => 0,
         };
         self.stored.fetch_add(all.len() as u64, Ordering::SeqCst);
-        let stream =
-            StreamRef { recipe: Vec::new(), length: all.len() as u64, sha256: sha256(&all), entries, unsplit: false };
+        let stream = StreamRef { length: all.len() as u64, sha256: sha256(&all), entries, ..StreamRef::default() };
         self.blobs.lock().unwrap().insert(stream.sha256.clone(), (stream.clone(), all));
         Ok(stream)
     }

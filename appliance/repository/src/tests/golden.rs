@@ -1,6 +1,7 @@
 //! Golden vectors: bytes that every later release must read and, while version 1 is written, write.
 
 use crate::{
+    branch,
     codec::put_varint,
     layout::{PackKind, pack_key},
     pack,
@@ -8,7 +9,11 @@ use crate::{
     segment::{PackName, PackRows, Segment, decode_reach, encode_reach},
 };
 use holdfast_chunk::{ChunkKind, Envelope, Keys, RootKey};
-use holdfast_model::{ChunkId, PackId, RepositoryId, SegmentId};
+use holdfast_model::{
+    ChunkId, FileKey, PackId, RepositoryId, SegmentId, SegmentSum, Witness,
+    snapshot::{ChunkRef, SegmentRef},
+};
+use holdfast_tree::Mark;
 
 fn place(id: &ChunkId) -> holdfast_model::Result<Placed> {
     Ok(Placed { id: *id, length: 0, pack: PackId([id.as_bytes()[0] % 2; 32]), offset: 8, sealed: 300 })
@@ -22,6 +27,7 @@ fn draft() -> Draft {
     draft.ops.push(Op::Take(Row::Meta, 12));
     draft.ops.push(Op::Take(Row::Large, 1000));
     draft.ops.push(Op::Zeros(65536));
+    draft.marks.push(Mark { identity: 0x0807_0605_0403_0201, header: 512, content: 66536 });
     draft
 }
 
@@ -31,7 +37,7 @@ fn recipes_keep_their_bytes() {
     let two = |byte: &str| byte.repeat(32);
     let chunk = |id: &str, length: &str, pack: &str| format!("{}{length}{pack}08000000ac02", two(id));
     let expected = format!(
-        "0102{}{}01{}0001{}8010a21f838010",
+        "0102{}{}01{}0001{}078010a21f83801001020304050607088004e88704",
         two("00"),
         two("01"),
         chunk("02", "8004", "00"),
@@ -41,19 +47,24 @@ fn recipes_keep_their_bytes() {
     let recipe = Recipe::decode(&bytes).unwrap();
     assert_eq!(recipe.ops, [Op::Take(Row::Meta, 512), Op::Take(Row::Large, 1000), Op::Zeros(65536)]);
     for end in 0..bytes.len() {
-        assert!(Recipe::decode(&bytes[..end]).is_err() || end == bytes.len() - 3, "{end}");
+        assert!(Recipe::decode(&bytes[..end]).is_err() || end == bytes.len() - 13, "{end}");
     }
 }
 
 #[test]
 fn hostile_recipes_are_refused() {
     let bytes = Recipe::encode(&draft(), place).unwrap();
-    let mut more = bytes.clone();
-    put_varint(&mut more, 1 << 2);
-    assert!(Recipe::decode(&more).is_err(), "more than the rows hold");
-    let mut huge = bytes;
-    put_varint(&mut huge, (u64::MAX >> 2) << 2 | 3);
-    assert!(Recipe::decode(&huge).is_err(), "endless zeros");
+    let ops = bytes.len() - 13 - 7;
+    let with = |op: u64| {
+        let mut more = Vec::new();
+        put_varint(&mut more, op);
+        let length = [7 + more.len() as u8];
+        [&bytes[..ops - 1], &length, &bytes[ops..ops + 7], &more, &bytes[ops + 7..]].concat()
+    };
+    assert!(Recipe::decode(&with(1 << 2 | 3)).is_ok());
+    assert!(Recipe::decode(&with(1 << 2)).is_err(), "more than the rows hold");
+    assert!(Recipe::decode(&with((u64::MAX >> 2) << 2 | 3)).is_err(), "endless zeros");
+    assert!(Recipe::decode(&[&bytes[..], &[0; 9]].concat()).is_err(), "half a mark");
     assert!(Recipe::decode(&[1, 0xff, 0xff, 0xff, 0xff, 0x0f]).is_err(), "counts beyond the input");
     assert!(Recipe::decode(&[2]).is_err(), "another version");
 }
@@ -96,4 +107,58 @@ fn packs_keep_their_shape() {
     let footer = &pack.bytes[size - 8 - length..size - 8];
     assert_eq!(pack::open_footer(envelope, footer).unwrap(), [row]);
     assert!(pack::footer_length(b"\xff\xff\xff\x7fHFPE", size as u64).is_err());
+}
+
+fn segment(byte: u8) -> SegmentRef {
+    let chunk = ChunkRef { id: ChunkId([byte; 32]), length: 300, pack: PackId([9; 32]), offset: 8, sealed: 200 };
+    SegmentRef { chunk, branch: false, length: 1000, entries: 2, sum: None, witness: None, file: None, at: 0 }
+}
+
+#[test]
+fn branches_keep_their_bytes() {
+    let plain = segment(1);
+    let full = SegmentRef {
+        sum: Some(SegmentSum([3; 32])),
+        witness: Some(Witness([4; 32])),
+        file: Some(FileKey([5; 16])),
+        at: 128,
+        ..segment(2)
+    };
+    let bytes = branch::encode(&[plain, full]);
+    let expected = format!(
+        "4101{}{}ac020008000000c80100e80702{}ac020008000000c80107e80702{}{}{}8001",
+        "09".repeat(32),
+        "01".repeat(32),
+        "02".repeat(32),
+        "03".repeat(32),
+        "04".repeat(32),
+        "05".repeat(16),
+    );
+    assert_eq!(hex::encode(&bytes), expected);
+    assert_eq!(branch::decode(&bytes, 2000).unwrap(), [plain, full]);
+    assert!(branch::decode(&bytes, 1999).is_err(), "its segments are not what it stands for");
+    assert!(Recipe::decode(&bytes).is_err() && branch::decode(&Recipe::encode(&draft(), place).unwrap(), 0).is_err());
+    for end in 0..bytes.len() {
+        assert!(branch::decode(&bytes[..end], 2000).is_err(), "{end}");
+    }
+}
+
+#[test]
+fn an_unchanged_run_gives_unchanged_branches() {
+    let list: Vec<SegmentRef> = (0..4000u32)
+        .map(|n| {
+            let id = ChunkId(holdfast_chunk::sha256(&n.to_le_bytes()));
+            let plain = segment(0);
+            SegmentRef { chunk: ChunkRef { id, ..plain.chunk }, ..plain }
+        })
+        .collect();
+    let branches = |list: &[SegmentRef]| branch::groups(list).map(branch::encode).collect::<Vec<_>>();
+    let before = branches(&list);
+    assert_eq!(branch::groups(&list).map(<[SegmentRef]>::len).sum::<usize>(), list.len());
+    assert!(before.len() < 100);
+    let mut changed = list.clone();
+    changed.splice(1000..1001, [segment(7), segment(8)]);
+    let after = branches(&changed);
+    let same = after.iter().filter(|branch| before.contains(branch)).count();
+    assert!(same + 4 >= after.len(), "{same} of {}", after.len());
 }

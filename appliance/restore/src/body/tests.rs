@@ -42,13 +42,7 @@ impl World {
     fn new(prefix: &str, fixed: bool) -> World {
         let fate = |name: &str| Fate { name: format!("{prefix}{name}"), fixed };
         let volume = |name: &str| (name.to_owned(), format!("{prefix}{name}"));
-        let stream = holdfast_model::snapshot::StreamRef {
-            recipe: vec![],
-            length: 1,
-            sha256: String::new(),
-            entries: 1,
-            unsplit: false,
-        };
+        let stream = holdfast_model::snapshot::StreamRef { length: 1, entries: 1, ..Default::default() };
         World {
             networks: [("shop_default".into(), fate("shop_default")), ("proxy".into(), fate("proxy"))].into(),
             volumes: [volume("shop_data"), volume("shop_more"), volume(&"a".repeat(64))].into(),

@@ -44,8 +44,7 @@ pub struct Memory {
 impl Memory {
     pub fn keep(&self, bytes: Vec<u8>, entries: u64) -> StreamRef {
         let sha256 = archive::sha256(&bytes);
-        let stream =
-            StreamRef { recipe: vec![], length: bytes.len() as u64, sha256: sha256.clone(), entries, unsplit: false };
+        let stream = StreamRef { length: bytes.len() as u64, sha256: sha256.clone(), entries, ..StreamRef::default() };
         self.streams.lock().unwrap().insert(sha256, bytes);
         stream
     }

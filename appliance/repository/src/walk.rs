@@ -1,0 +1,85 @@
+//! Segments of a stream one after the other, through branches: the one way to all of them.
+//!
+//! Invariant: memory is bounded by one branch per level; a branch is told before its segments, and opened
+//! only when the one who walks goes on.
+
+use crate::{branch, inner::Inner, recipe::Placed, threads::blocking};
+use bytes::Bytes;
+use holdfast_chunk::ChunkKind;
+use holdfast_model::{
+    Error, Kind, Result,
+    snapshot::{ChunkRef, SegmentRef},
+    view::From,
+};
+use std::sync::Arc;
+
+/// More levels than any honest stream has.
+const LEVELS_MAX: usize = 8;
+
+/// A walk over all segments of a list.
+pub(crate) struct Walk {
+    inner: Arc<Inner>,
+    from: From,
+    levels: Vec<std::vec::IntoIter<SegmentRef>>,
+    /// A branch that was told and not opened yet.
+    ahead: Option<SegmentRef>,
+}
+
+impl Walk {
+    /// Begins a walk; branches are read from the tier given.
+    pub(crate) fn new(inner: &Arc<Inner>, segments: Vec<SegmentRef>, from: From) -> Walk {
+        Walk { inner: Arc::clone(inner), from, levels: vec![segments.into_iter()], ahead: None }
+    }
+
+    /// The next segment or branch.
+    pub(crate) async fn next(&mut self) -> Result<Option<SegmentRef>> {
+        if let Some(branch) = self.ahead.take() {
+            if self.levels.len() >= LEVELS_MAX {
+                return Err(Error::new(Kind::Corrupt, "record.malformed", "a stored stream branches without end"));
+            }
+            let list = self.inner.open_branch(&branch, self.from).await?;
+            self.levels.push(list.into_iter());
+        }
+        while let Some(level) = self.levels.last_mut() {
+            match level.next() {
+                Some(segment) => {
+                    self.ahead = segment.branch.then_some(segment);
+                    return Ok(Some(segment));
+                }
+                None => drop(self.levels.pop()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Does not go into the branch that was told last.
+    pub(crate) fn pass_over(&mut self) {
+        self.ahead = None;
+    }
+
+    /// The next segment that is a recipe.
+    pub(crate) async fn leaf(&mut self) -> Result<Option<SegmentRef>> {
+        while let Some(segment) = self.next().await? {
+            if !segment.branch {
+                return Ok(Some(segment));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Inner {
+    async fn open_branch(self: &Arc<Self>, segment: &SegmentRef, from: From) -> Result<Vec<SegmentRef>> {
+        let body = self.open_record(&segment.chunk, from).await?;
+        let length = segment.length;
+        blocking(move || branch::decode(&body, length)).await
+    }
+
+    /// Plaintext of a recipe or a branch.
+    pub(crate) async fn open_record(self: &Arc<Self>, chunk: &ChunkRef, from: From) -> Result<Bytes> {
+        let ChunkRef { id, length, pack, offset, sealed } = *chunk;
+        let placed = Placed { id, length, pack, offset, sealed };
+        let opened = self.open_chunks(ChunkKind::Recipe, &[placed], from).await?;
+        opened.into_iter().next().ok_or_else(|| Error::bug("a recipe gave no bytes"))
+    }
+}

@@ -1,0 +1,156 @@
+//! A tree in memory: for tests of whoever asks trees, with faults on request.
+
+use crate::{Frame, Frames, Group, Grouper, Mark, Request, Tree};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use holdfast_model::{Error, Kind, Problem, Result, Witness};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// What goes wrong with an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// It changes while it is read.
+    Changes,
+    /// It cannot be opened.
+    Unreadable,
+    /// It breaks off in the middle of its content.
+    BreaksOff,
+    /// The source itself breaks off there.
+    SourceGone,
+}
+
+/// One entry.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its headers, a multiple of 512 bytes.
+    pub header: Bytes,
+    /// Its content.
+    pub content: Bytes,
+    /// Counts up with each change of content or metadata; the path and this make its identity.
+    pub version: u64,
+    /// What goes wrong.
+    pub fault: Fault,
+}
+
+/// A tree in memory. Its entries may be changed between two backups.
+#[derive(Debug, Default)]
+pub struct MemTree {
+    /// Entries by path; `/` sorts before everything else in a real tree, here names of tests must see to it.
+    pub nodes: BTreeMap<Vec<u8>, Node>,
+    /// Bytes of headers and contents that were sent.
+    pub sent: Arc<AtomicU64>,
+    /// Paths whose contents were asked for.
+    pub asked: Vec<Vec<u8>>,
+    groups: Vec<Vec<Vec<u8>>>,
+}
+
+impl MemTree {
+    /// A tree of these entries.
+    pub fn new(nodes: BTreeMap<Vec<u8>, Node>) -> MemTree {
+        MemTree { nodes, ..MemTree::default() }
+    }
+
+    fn identity(&self, path: &[u8]) -> u64 {
+        let word = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let version = self.nodes[path].version.to_le_bytes();
+        path.iter().chain(&version).fold(0xcbf2_9ce4_8422_2325, |hash, byte| word(hash, *byte)).max(1)
+    }
+
+    fn mark(&self, path: &[u8]) -> Mark {
+        let node = &self.nodes[path];
+        let header = u32::try_from(node.header.len()).unwrap_or(u32::MAX);
+        Mark { identity: self.identity(path), header, content: node.content.len() as u64 }
+    }
+
+    fn frames(&self, path: &[u8]) -> Vec<Result<Frame>> {
+        const PIECE: usize = 100_000;
+        let node = &self.nodes[path];
+        let name = String::from_utf8_lossy(path).into_owned();
+        let unreadable = || Problem::warning("file.unreadable", &name, "the file could not be read and is not stored");
+        if node.fault == Fault::Unreadable {
+            return vec![Ok(Frame::Left(unreadable()))];
+        }
+        let mut frames = vec![Ok(Frame::Begin(node.header.clone()))];
+        for at in (0..node.content.len()).step_by(PIECE) {
+            let piece = node.content.slice(at..node.content.len().min(at + PIECE));
+            let hole = piece.iter().all(|byte| *byte == 0);
+            frames.push(Ok(if hole { Frame::Hole(piece.len() as u64) } else { Frame::Content(piece) }));
+        }
+        match node.fault {
+            Fault::BreaksOff => {
+                frames.truncate(2);
+                frames.push(Ok(Frame::Left(unreadable())));
+            }
+            Fault::SourceGone => {
+                frames.truncate(2);
+                frames.push(Err(Error::new(Kind::Unavailable, "host.gone", "the source went away")));
+            }
+            Fault::Changes => {
+                let problem = Problem::warning("file.changed", &name, "the file changed while it was read");
+                frames.push(Ok(Frame::End(Some(problem))));
+            }
+            _ => frames.push(Ok(Frame::End(None))),
+        }
+        frames
+    }
+}
+
+#[async_trait]
+impl Tree for MemTree {
+    async fn groups(&mut self) -> Result<Vec<Group>> {
+        let mut grouper = Grouper::new();
+        self.groups.clear();
+        for (path, node) in &self.nodes {
+            if grouper.begins(path, node.content.len() as u64) {
+                self.groups.push(Vec::new());
+            }
+            self.groups.last_mut().ok_or_else(|| Error::bug("the first entry begins no group"))?.push(path.clone());
+        }
+        let told = |paths: &Vec<Vec<u8>>| {
+            let mut witness = [0u8; 32];
+            for path in paths {
+                let identity = self.identity(path).to_le_bytes();
+                for (at, byte) in witness.iter_mut().enumerate() {
+                    *byte = byte.rotate_left(1).wrapping_mul(31).wrapping_add(identity[at % 8] ^ at as u8);
+                }
+            }
+            let bytes = paths.iter().map(|path| self.nodes[path].content.len() as u64).sum();
+            Group { witness: Witness(witness), entries: u32::try_from(paths.len()).unwrap_or(u32::MAX), bytes }
+        };
+        Ok(self.groups.iter().map(told).collect())
+    }
+
+    async fn marks(&mut self, groups: &[usize]) -> Result<Vec<Vec<Mark>>> {
+        Ok(groups.iter().map(|group| self.groups[*group].iter().map(|path| self.mark(path)).collect()).collect())
+    }
+
+    async fn read<'a>(&'a mut self, requests: Vec<Request>) -> Result<Frames<'a>> {
+        let mut paths = Vec::new();
+        for Request { group, wanted } in &requests {
+            let entries = self.groups[*group].iter().zip(wanted);
+            paths.extend(entries.filter(|(_, wanted)| **wanted).map(|(path, _)| path.clone()));
+        }
+        self.asked.extend(paths.iter().cloned());
+        let this = &*self;
+        let frames = stream::iter(paths).flat_map(move |path| stream::iter(this.frames(&path))).inspect(|frame| {
+            if let Ok(Frame::Begin(bytes) | Frame::Content(bytes)) = frame {
+                this.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+        });
+        Ok(frames.boxed())
+    }
+
+    async fn finish(&mut self) -> Result<Vec<Problem>> {
+        Ok(Vec::new())
+    }
+}
