@@ -1,0 +1,103 @@
+//! `holdfast-mover`: a folder to a tar on standard output, a tar on standard input to a folder.
+//!
+//! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems.
+
+use holdfast_mover::{Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, shown, write_archive};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+const USAGE: &str = "usage: holdfast-mover tar|untar|list DIR
+  tar DIR    writes the folder as a PAX tar to standard output
+  untar DIR  writes the tar on standard input into the folder
+  list DIR   prints the groups of the folder: witness, entries, bytes, first path";
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let [verb, folder] = arguments.as_slice() else { return usage() };
+    open_many_files();
+    let folder = Path::new(folder);
+    let result = match verb.to_str() {
+        Some("tar") => tar(folder),
+        Some("untar") => untar(folder),
+        Some("list") => list(folder),
+        _ => return usage(),
+    };
+    match result {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(3),
+        Err(error) => {
+            eprintln!("holdfast-mover: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+/// Deep trees need one open folder for each step.
+fn open_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If it is refused, very deep paths are told as troubles.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Troubles found.
+type Outcome = Result<u64, Box<dyn std::error::Error>>;
+
+fn tell(trouble: &Trouble) {
+    eprintln!("holdfast-mover: {trouble}");
+}
+
+fn tar(folder: &Path) -> Outcome {
+    let root = Arc::new(Root::open(folder)?);
+    let report = write_archive(&root, Options::default(), b"", &mut io::stdout().lock())?;
+    report.troubles.iter().for_each(tell);
+    Ok(report.troubles.len() as u64)
+}
+
+fn untar(folder: &Path) -> Outcome {
+    let troubles = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&troubles);
+    let tell = move |trouble: Trouble| {
+        count.fetch_add(1, Ordering::Relaxed);
+        tell(&trouble);
+    };
+    let writer = Writer::open(folder, Rights::default(), Arc::new(tell))?;
+    writer.write(&mut Archive::new(io::stdin().lock()))?;
+    Ok(troubles.load(Ordering::Relaxed))
+}
+
+fn list(folder: &Path) -> Outcome {
+    let root = Arc::new(Root::open(folder)?);
+    let mut groups = Groups::new(Walk::new(root, Options::default()), [0; 32]);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut troubles = 0;
+    while let Some(group) = groups.next() {
+        for byte in &group.witness[..8] {
+            write!(out, "{byte:02x}")?;
+        }
+        let first = group.entries.first().map_or_else(String::new, |entry| shown(&entry.path));
+        writeln!(out, " {} {} {first}", group.entries.len(), group.bytes())?;
+        let new = groups.take_troubles();
+        new.iter().for_each(tell);
+        troubles += new.len() as u64;
+    }
+    let last = groups.take_troubles();
+    last.iter().for_each(tell);
+    out.flush()?;
+    Ok(troubles + last.len() as u64)
+}
