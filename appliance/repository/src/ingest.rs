@@ -15,10 +15,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use holdfast_chunk::ChunkKind;
 use holdfast_model::{
-    ChunkId, Error, FileKey, Kind, Result,
+    ChunkId, Error, FileKey, Kind, Result, Witness,
     snapshot::{SegmentRef, StreamRef},
 };
 use holdfast_tar::{Piece, Splitter};
+use holdfast_tree::Mark;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, atomic::Ordering};
 use tokio::sync::mpsc;
@@ -73,11 +74,37 @@ pub(crate) async fn store(
 }
 
 /// Gives chunks to the press and drafts to the desk.
-struct Intake {
+pub(crate) struct Intake {
     desk: Arc<Desk>,
     tally: Arc<dyn Tally>,
     meter: Arc<dyn Meter>,
     segments: Vec<SegmentRef>,
+    /// Of a group of a tree: its first draft waits here for the marks.
+    first: Option<Draft>,
+    is_group: bool,
+}
+
+impl Intake {
+    fn new(desk: &Arc<Desk>, meter: Arc<dyn Meter>) -> Intake {
+        let tally = Arc::new(StreamTally { counts: Arc::clone(&desk.counts), meter: Arc::clone(&meter) });
+        Intake { desk: Arc::clone(desk), tally, meter, segments: Vec::new(), first: None, is_group: false }
+    }
+    /// For one group of a tree.
+    pub(crate) fn of_group(desk: &Arc<Desk>, meter: Arc<dyn Meter>) -> Intake {
+        let mut intake = Intake::new(desk, meter);
+        intake.is_group = true;
+        intake
+    }
+    /// The group is whole. Blocks.
+    pub(crate) fn group(&mut self, marks: Vec<Mark>, witness: Witness) -> Result<Vec<SegmentRef>> {
+        if let Some(first) = self.first.take() {
+            let first = self.desk.add_draft(Draft { marks, ..first })?;
+            self.segments.insert(0, first);
+        }
+        let mut segments = std::mem::take(&mut self.segments);
+        segments.iter_mut().for_each(|segment| segment.witness = Some(witness));
+        Ok(segments)
+    }
 }
 
 impl Sink for Intake {
@@ -95,6 +122,10 @@ impl Sink for Intake {
         self.desk.inner.keys.file_key(path)
     }
     fn draft(&mut self, draft: Draft) -> Result<()> {
+        if self.is_group && self.first.is_none() {
+            self.first = Some(draft);
+            return Ok(());
+        }
         self.segments.push(self.desk.add_draft(draft)?);
         Ok(())
     }
@@ -129,9 +160,7 @@ fn run(
     mut receiver: mpsc::Receiver<Bytes>,
     meter: Arc<dyn Meter>,
 ) -> Result<StreamRef> {
-    let tally = Arc::new(StreamTally { counts: Arc::clone(&desk.counts), meter: Arc::clone(&meter) });
-    let intake = Intake { desk: Arc::clone(desk), tally, meter: Arc::clone(&meter), segments: Vec::new() };
-    let mut weaver = Weaver::new(&desk.inner.cutters, intake);
+    let mut weaver = Weaver::new(&desk.inner.cutters, Intake::new(desk, Arc::clone(&meter)));
     let mut whole = Whole { hash: Sha256::new(), length: 0, zeros_at_end: 0 };
     let mut splitter = (kind == StreamKind::Tar).then(Splitter::new);
     while let Some(piece) = receiver.blocking_recv() {

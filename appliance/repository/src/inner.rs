@@ -128,3 +128,9 @@ pub(crate) fn stale() -> Error {
     Error::new(Kind::Conflict, "snapshot.stale", "the backup leans on data that has been pruned in the meantime")
         .advice("run the backup again; nothing of the app is lost")
 }
+
+/// A stream that is not what its manifest says.
+pub(crate) fn unlike() -> Error {
+    Error::new(Kind::Corrupt, "stream.corrupt", "a stored stream did not come out as it went in")
+        .advice("run a check with --read-data and restore another snapshot")
+}

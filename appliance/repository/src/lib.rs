@@ -7,10 +7,12 @@
 //! Read next: `session` (a backup), `press` (chunks become packs), `reader` (a restore), `opening`
 //! (what a start does), `ship` (the bucket's share), `prune`, `check`.
 
+mod assemble;
 mod branch;
 mod bucket;
 mod check;
 mod codec;
+mod excerpt;
 mod fetch;
 mod format;
 mod ingest;
@@ -20,6 +22,7 @@ mod opening;
 mod pack;
 mod press;
 mod prune;
+mod reach;
 mod reader;
 mod recipe;
 mod segment;
@@ -28,6 +31,7 @@ mod settings;
 mod ship;
 mod state;
 mod threads;
+mod tree;
 mod walk;
 mod weave;
 
@@ -49,6 +53,29 @@ use std::sync::Arc;
 
 /// Bytes of a stream as they come; an error ends it.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// A piece of a stream on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Bytes.
+    Bytes(Bytes),
+    /// That many zeros, stored as such: writers may leave a hole.
+    Zeros(u64),
+}
+
+impl Piece {
+    /// Bytes of the stream that it stands for.
+    #[allow(clippy::len_without_is_empty, reason = "no piece is empty")]
+    pub fn len(&self) -> u64 {
+        match self {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::Zeros(count) => *count,
+        }
+    }
+}
+
+/// Pieces of a stream as they come; an error ends it.
+pub type PieceStream = BoxStream<'static, Result<Piece>>;
 
 /// What a repository stands on.
 #[derive(Clone, Debug)]
@@ -265,6 +292,10 @@ impl Repository {
     /// way (reported through [`Repository::take_healed`]); the whole stream's SHA-256 is checked at its end.
     pub fn read(&self, stream: &StreamRef, from: From, meter: Option<Arc<dyn Meter>>) -> ByteStream {
         reader::read(Arc::clone(&self.inner), stream, from, meter)
+    }
+    /// Like [`Repository::read`], with long runs of zeros told instead of made.
+    pub fn read_pieces(&self, stream: &StreamRef, from: From, meter: Option<Arc<dyn Meter>>) -> PieceStream {
+        reader::read_pieces(Arc::clone(&self.inner), stream, from, meter)
     }
     /// What reading these streams costs.
     pub async fn cost(&self, streams: &[StreamRef], from: From) -> Result<ReadCost> {

@@ -48,6 +48,14 @@ pub(crate) enum Op {
     Zeros(u64),
 }
 
+impl Op {
+    /// Bytes of the stream that it makes.
+    pub(crate) fn count(self) -> u64 {
+        let (Op::Take(_, count) | Op::Zeros(count)) = self;
+        count
+    }
+}
+
 /// Operations as written; neighbours of one kind melt together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ops {
@@ -208,9 +216,16 @@ impl Recipe {
         Ok(Recipe { chunks, ops, marks })
     }
 
+    /// Its operations in the form in which they are written.
+    pub(crate) fn ops_as_written(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.ops.iter().for_each(|op| put_op(&mut out, *op));
+        out
+    }
+
     /// Bytes of the stream that it makes.
     pub(crate) fn length(&self) -> u64 {
-        self.ops.iter().map(|(Op::Take(_, count) | Op::Zeros(count))| count).sum()
+        self.ops.iter().map(|op| op.count()).sum()
     }
 
     /// The packs that a recipe leans on, from its head alone.

@@ -13,13 +13,15 @@ use crate::{
     segment::{PackRows, Segment, encode_reach},
     state::{Held, PackNo},
     threads::blocking,
+    tree,
 };
 use holdfast_chunk::{ChunkKind, ObjectKind};
 use holdfast_model::{
-    ChunkId, Error, Kind, PackId, Result,
+    ChunkId, Error, Kind, PackId, Problem, Result,
     snapshot::{ChunkRef, SegmentRef, Snapshot, StreamRef},
 };
 use holdfast_storage::PutMode;
+use holdfast_tree::Tree;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
@@ -103,6 +105,23 @@ impl Session {
     pub async fn store(&self, kind: StreamKind, bytes: ByteStream, meter: Arc<dyn Meter>) -> Result<StreamRef> {
         self.enter().await;
         ingest::store(&self.desk, kind, bytes, meter).await
+    }
+
+    /// Stores a tree of files, reading from its source only what `parent`, a stored tree, does not prove unchanged:
+    /// groups with a known witness are taken over as they are; in others each entry with a known mark comes
+    /// from the cache, if it is there. What restores see is the tar of the tree.
+    ///
+    /// The answer also names what the source could not read (it is left out) and what changed while it was read (it
+    /// is kept and read again next time). `meter.moved` is told what came from the source. Errors: those of `tree`;
+    /// `Corrupt` (`tree.malformed`) if its headers do not make a tar; those of the cache.
+    pub async fn store_tree(
+        &self,
+        parent: Option<&StreamRef>,
+        tree: Box<dyn Tree>,
+        meter: Arc<dyn Meter>,
+    ) -> Result<(StreamRef, Vec<Problem>)> {
+        self.enter().await;
+        tree::store(&self.desk, parent, tree, meter).await
     }
 
     /// Sealed bytes stored new by this session so far.
@@ -210,6 +229,13 @@ impl Session {
 }
 
 impl Desk {
+    /// A stored segment is used again: the commit need not open it, its packs are these.
+    pub(crate) fn lean_on(&self, segment: &SegmentRef, packs: BTreeSet<PackNo>) {
+        let ChunkRef { id, length, .. } = segment.chunk;
+        let done = Done { id, length, packs: packs.into_iter().collect() };
+        self.done.lock().expect("no holder panics").insert(id, done);
+    }
+
     /// Takes a draft; the ticket stands for its recipe until the commit. Blocks.
     pub(crate) fn add_draft(&self, draft: Draft) -> Result<SegmentRef> {
         if self.inner.press.failures() > self.failures {

@@ -9,6 +9,7 @@ mod round;
 mod segments;
 mod speed;
 mod tiers;
+mod trees;
 
 use crate::*;
 use futures::{StreamExt, stream};

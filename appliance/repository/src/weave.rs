@@ -99,6 +99,11 @@ impl<'a, S: Sink> Weaver<'a, S> {
         }
     }
 
+    /// Gives each segment a sum of its own.
+    pub(crate) fn with_sums(self) -> Self {
+        Weaver { sum: Some(Sha256::new()), ..self }
+    }
+
     /// Takes a piece of a tar.
     pub(crate) fn piece(&mut self, piece: Piece<'_>) -> Result<()> {
         match piece {

@@ -8,7 +8,7 @@ use holdfast_model::{Error, Kind, Problem, Result, Witness};
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -49,8 +49,8 @@ pub struct MemTree {
     pub nodes: BTreeMap<Vec<u8>, Node>,
     /// Bytes of headers and contents that were sent.
     pub sent: Arc<AtomicU64>,
-    /// Paths whose contents were asked for.
-    pub asked: Vec<Vec<u8>>,
+    /// Paths that were asked for.
+    pub asked: Arc<Mutex<Vec<Vec<u8>>>>,
     groups: Vec<Vec<Vec<u8>>>,
 }
 
@@ -140,7 +140,7 @@ impl Tree for MemTree {
             let entries = self.groups[*group].iter().zip(wanted);
             paths.extend(entries.filter(|(_, wanted)| **wanted).map(|(path, _)| path.clone()));
         }
-        self.asked.extend(paths.iter().cloned());
+        self.asked.lock().expect("no holder panics").extend(paths.iter().cloned());
         let this = &*self;
         let frames = stream::iter(paths).flat_map(move |path| stream::iter(this.frames(&path))).inspect(|frame| {
             if let Ok(Frame::Begin(bytes) | Frame::Content(bytes)) = frame {

@@ -1,0 +1,139 @@
+//! What recipes lean on: the packs of a stream, and what reading it costs.
+
+use crate::{
+    ReadCost,
+    inner::{Inner, stale, unlike},
+    recipe::{Placed, Recipe},
+    state::PackNo,
+    threads::blocking,
+    walk::Walk,
+};
+use holdfast_model::{
+    Error, Kind, PackId, Result,
+    snapshot::{SegmentRef, StreamRef},
+    view::From,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+impl Inner {
+    /// Opens a recipe segment.
+    pub(crate) async fn open_recipe(self: &Arc<Self>, segment: &SegmentRef, from: From) -> Result<Recipe> {
+        let body = self.open_record(&segment.chunk, from).await?;
+        let length = segment.length;
+        blocking(move || {
+            let recipe = Recipe::decode(&body)?;
+            if recipe.length() == length { Ok(recipe) } else { Err(unlike()) }
+        })
+        .await
+    }
+
+    /// Packs that these segments need, their own included. `Conflict` (`snapshot.stale`) if one is unknown.
+    pub(crate) async fn reach_of(self: &Arc<Self>, segments: Vec<SegmentRef>) -> Result<BTreeSet<PackNo>> {
+        let mut reach = BTreeSet::new();
+        let mut walk = Walk::new(self, segments, From::Auto);
+        while let Some(segment) = walk.next().await.map_err(gone)? {
+            reach.insert(self.pack_of(&segment).ok_or_else(stale)?);
+            if !segment.branch {
+                reach.extend(self.packs_of_recipe(&segment).await?);
+            }
+        }
+        Ok(reach)
+    }
+
+    /// Packs that one recipe segment needs, its own included, if all of them are present in some tier.
+    pub(crate) async fn packs_of_segment(self: &Arc<Self>, segment: &SegmentRef) -> Result<BTreeSet<PackNo>> {
+        let mut packs = self.packs_of_recipe(segment).await?;
+        packs.insert(self.pack_of(segment).ok_or_else(stale)?);
+        Ok(packs)
+    }
+
+    /// The pack that holds the recipe itself.
+    fn pack_of(&self, segment: &SegmentRef) -> Option<PackNo> {
+        let state = self.read();
+        let hint = state.index.number(&segment.chunk.pack).filter(|pack| state.index.pack(*pack).present());
+        hint.or_else(|| state.index.number(&state.index.find(&segment.chunk.id)?.pack))
+    }
+
+    /// Packs that a recipe leans on, all of them present. `Conflict` (`snapshot.stale`) if one is not.
+    pub(crate) async fn packs_of_recipe(self: &Arc<Self>, segment: &SegmentRef) -> Result<BTreeSet<PackNo>> {
+        let body = self.open_record(&segment.chunk, From::Auto).await.map_err(gone)?;
+        let named = Recipe::packs_of(&body)?;
+        {
+            let state = self.read();
+            let present = |id: &PackId| state.index.number(id).filter(|pack| state.index.pack(*pack).present());
+            if let Some(packs) = named.iter().map(present).collect() {
+                return Ok(packs);
+            }
+        }
+        // A pack is gone: perhaps its chunks lie elsewhere by now.
+        let recipe = blocking(move || Recipe::decode(&body)).await?;
+        let state = self.read();
+        let place = |placed: &Placed| {
+            let hint = state.index.number(&placed.pack).filter(|pack| state.index.pack(*pack).present());
+            hint.or_else(|| state.index.number(&state.index.find(&placed.id)?.pack)).ok_or_else(stale)
+        };
+        recipe.packs().map(place).collect()
+    }
+
+    /// What reading streams costs.
+    pub(crate) async fn cost(self: &Arc<Self>, streams: &[StreamRef], from: From) -> Result<ReadCost> {
+        let mut cost = ReadCost { bytes: streams.iter().map(|stream| stream.length).sum(), ..ReadCost::default() };
+        let mut packs: BTreeSet<PackNo> = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let segments = streams.iter().flat_map(|stream| stream.segments.iter().copied()).collect();
+        let mut walk = Walk::new(self, segments, from);
+        loop {
+            let (sealed, opened) = match walk.next().await {
+                Ok(None) => break,
+                Ok(Some(segment)) if !seen.insert(segment.chunk.id) => {
+                    walk.pass_over();
+                    continue;
+                }
+                Ok(Some(segment)) if segment.branch => continue,
+                Ok(Some(segment)) => {
+                    (u64::from(segment.chunk.sealed), self.open_recipe(&segment, from).await.map(Some))
+                }
+                // The branch could not be opened; how much hangs on it nobody knows.
+                Err(error) => (1, Err(error)),
+            };
+            match opened {
+                Ok(recipe) => recipe.iter().for_each(|recipe| self.add_cost(recipe, from, &mut packs, &mut cost)),
+                Err(error) if error.kind() == Kind::Corrupt => cost.missing_bytes += sealed,
+                Err(error) => return Err(error),
+            }
+        }
+        let state = self.read();
+        let fetched =
+            packs.iter().map(|pack| state.index.pack(*pack)).filter(|info| from == From::Bucket || !info.cached);
+        for info in fetched {
+            cost.bucket_bytes += info.name.size;
+            cost.requests += 1;
+        }
+        Ok(cost)
+    }
+
+    fn add_cost(&self, recipe: &Recipe, from: From, packs: &mut BTreeSet<PackNo>, cost: &mut ReadCost) {
+        let state = self.read();
+        let bucket = self.bucket().is_some();
+        for placed in recipe.packs() {
+            let hint = state.index.number(&placed.pack).filter(|pack| state.index.pack(*pack).present());
+            let pack = hint.or_else(|| state.index.number(&state.index.find(&placed.id)?.pack));
+            let reachable = pack.is_some_and(|pack| {
+                let info = state.index.pack(pack);
+                (info.cached && from != From::Bucket) || (info.acked && bucket && from != From::Cache)
+            });
+            match pack.filter(|_| reachable) {
+                Some(pack) => drop(packs.insert(pack)),
+                None => cost.missing_bytes += u64::from(placed.sealed),
+            }
+        }
+    }
+}
+
+/// What is gone by the time of a commit makes the backup stale.
+fn gone(error: Error) -> Error {
+    match error.kind() {
+        Kind::Corrupt if error.code() == "pack.missing" => stale().caused_by(error),
+        _ => error,
+    }
+}
