@@ -31,8 +31,10 @@ pub struct Kit {
 impl Kit {
     /// The page.
     pub fn render(&self) -> String {
-        let bucket = self.bucket.as_deref().unwrap_or("none yet: print the kit again when a bucket is set");
-        let url = self.bucket.as_deref().unwrap_or("URL");
+        // On one line, whatever it is: a second one could pass for another word of the kit.
+        let bucket = self.bucket.as_deref().map(|url| url.replace(char::is_control, ""));
+        let url = bucket.as_deref().unwrap_or("URL");
+        let bucket = bucket.as_deref().unwrap_or("none yet: print the kit again when a bucket is set");
         let made = self.made.map(|at| at.to_string()).unwrap_or_default();
         format!(
             "HOLDFAST RECOVERY KIT\n\

@@ -48,8 +48,15 @@ pub struct S3Place {
 impl BucketUrl {
     /// Parses a bucket URL.
     pub fn parse(text: &str) -> Result<Self> {
+        // It is printed on the recovery kit, where a second line could pass for another word of the kit.
+        if text.contains(char::is_control) {
+            return Err(malformed(
+                &text.escape_debug().to_string(),
+                "it holds a line break or another control character",
+            ));
+        }
         if let Some(path) = text.strip_prefix("file://") {
-            if !path.starts_with('/') || path.len() < 2 {
+            if !path.starts_with('/') || path.trim_end_matches('/').is_empty() {
                 return Err(malformed(text, "a directory bucket needs an absolute path, as in file:///srv/bucket"));
             }
             return Ok(BucketUrl::Directory(path.trim_end_matches('/').to_owned()));
@@ -190,8 +197,19 @@ mod tests {
     }
 
     #[test]
+    fn a_url_is_one_line() {
+        for text in ["s3://acme/x\nRecovery key: 0", "file:///srv\r", "s3://acme/\u{85}"] {
+            let error = BucketUrl::parse(text).unwrap_err();
+            assert_eq!(error.code(), "bucket.url");
+            assert!(!error.to_string().contains(char::is_control), "{error}");
+        }
+    }
+
+    #[test]
     fn wrong_urls_are_named() {
-        for text in ["", "acme", "s3://", "file://relative", "s3://key:secret@acme", "s3://acme?colour=red"] {
+        for text in
+            ["", "acme", "s3://", "file://relative", "s3://key:secret@acme", "s3://acme?colour=red", "file:////"]
+        {
             assert_eq!(BucketUrl::parse(text).unwrap_err().code(), "bucket.url");
         }
     }

@@ -4,6 +4,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+/// The first and the last millisecond that RFC 3339 can name: of the years 1 and 9999.
+const FIRST: i64 = -62_135_596_800_000;
+const LAST: i64 = 253_402_300_799_999;
+
 /// Milliseconds since the Unix epoch, UTC. Shown and parsed as RFC 3339.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(i64);
@@ -32,12 +36,14 @@ impl Moment {
     }
     /// The civil date and time in UTC; moments outside years 1 to 9999 are clamped.
     pub fn civil(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        let millis = self.0.clamp(FIRST, LAST);
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
-    /// Parses RFC 3339.
+    /// Parses RFC 3339. What an offset moves out of the years 1 to 9999 is no moment: it could not be written again.
     pub fn parse(text: &str) -> Option<Self> {
         let parsed = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        i64::try_from(parsed.unix_timestamp_nanos() / 1_000_000).ok().map(Moment)
+        let millis = i64::try_from(parsed.unix_timestamp_nanos() / 1_000_000).ok()?;
+        (FIRST..=LAST).contains(&millis).then_some(Moment(millis))
     }
 }
 
@@ -75,5 +81,16 @@ mod tests {
         let moment = Moment::from_millis(1_795_411_200_123);
         assert_eq!(Moment::parse(&moment.to_string()), Some(moment));
         assert_eq!(Moment::parse("2026-11-23T05:00:00Z").unwrap().seconds(), 1_795_410_000);
+    }
+
+    #[test]
+    fn the_ends_of_time_can_be_written_and_nothing_beyond_is_read() {
+        for (millis, text) in [(i64::MIN, "0001-01-01T00:00:00Z"), (i64::MAX, "9999-12-31T23:59:59.999Z")] {
+            assert_eq!(Moment::from_millis(millis).to_string(), text);
+            assert_eq!(Moment::parse(text).unwrap().to_string(), text);
+        }
+        for beyond in ["0000-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"] {
+            assert_eq!(Moment::parse(beyond), None, "{beyond}");
+        }
     }
 }

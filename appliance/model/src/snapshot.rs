@@ -12,6 +12,10 @@ use utoipa::ToSchema;
 /// Version of the snapshot manifest.
 pub const FORMAT: u32 = 1;
 
+/// Longest that all streams of a snapshot are together, bytes: ten times the largest app that is thought of. Sums over
+/// streams and over snapshots stay far below what a number holds.
+pub const LENGTH_MAX: u64 = 1 << 50;
+
 /// How completely the source's metadata could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -337,6 +341,21 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Refuses what no release has written, however it came under a right seal: `Corrupt` (`snapshot.malformed`).
+    pub fn validate(&self) -> crate::Result<()> {
+        let within = |sum: u64, length: u64| sum.checked_add(length).filter(|sum| *sum <= LENGTH_MAX);
+        let streams = self.streams().try_fold(0, |sum, stream| within(sum, stream.length));
+        let told = self.images.iter().try_fold(self.stats.bytes_logical, |sum, image| within(sum, image.bytes));
+        match (streams, told.and_then(|told| within(told, 0))) {
+            (Some(_), Some(_)) => Ok(()),
+            _ => Err(crate::Error::new(
+                crate::Kind::Corrupt,
+                "snapshot.malformed",
+                format!("snapshot {} claims to be larger than anything that is backed up", self.id),
+            )),
+        }
+    }
+
     /// All streams the snapshot needs.
     pub fn streams(&self) -> impl Iterator<Item = &StreamRef> {
         let layers = self.containers.iter().flat_map(|c| c.layer.iter().map(|part| &part.stream));

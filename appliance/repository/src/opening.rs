@@ -265,6 +265,7 @@ impl Inner {
         if snapshot.id != *id || snapshot.repository != self.id {
             return Err(Error::new(Kind::Corrupt, "snapshot.malformed", "a snapshot lies under a wrong name"));
         }
+        snapshot.validate()?;
         let reach = match self.read_reach(id).await {
             Ok(reach) => reach,
             Err(error) => {

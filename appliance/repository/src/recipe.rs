@@ -7,7 +7,7 @@
 //! recipe; reading is bounded.
 
 use crate::codec::{Reader, malformed, put_varint};
-use holdfast_chunk::ChunkKind;
+use holdfast_chunk::{ChunkKind, cut::CHUNK_MAX, seal::OVERHEAD};
 use holdfast_model::{ChunkId, FileKey, PackId, Result, SegmentSum};
 use holdfast_tree::Mark;
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ const VERSION: u8 = 1;
 const STRETCH_MAX: u64 = 64 << 30;
 /// Bytes that a mark takes at least.
 const MARK_LEAST: usize = 10;
+/// No chunk is longer when sealed: what does not shrink is stored as it is.
+const SEALED_MAX: usize = CHUNK_MAX + OVERHEAD;
 
 /// A row of chunks that operations take bytes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,7 +273,11 @@ fn take_chunk(reader: &mut Reader<'_>, packs: &[PackId]) -> Result<Placed> {
     let pack = *usize::try_from(reader.varint()?).ok().and_then(|n| packs.get(n)).ok_or_else(malformed)?;
     let offset = u32::from_le_bytes(reader.array()?);
     let sealed = reader.u32()?;
-    if length == 0 || offset.checked_add(sealed).is_none() {
+    if length == 0
+        || length as usize > CHUNK_MAX
+        || sealed as usize > SEALED_MAX
+        || offset.checked_add(sealed).is_none()
+    {
         return Err(malformed());
     }
     Ok(Placed { id, length, pack, offset, sealed })
