@@ -86,18 +86,30 @@ impl<'a> Envelope<'a> {
         if body.len() > BODY_MAX {
             return Err(Error::bug("an object is larger than the format allows"));
         }
+        let packed =
+            zstd::bulk::compress(body, 3).map_err(|error| Error::bug("the compressor failed").caused_by(error))?;
+        self.seal_packed(kind, name, body.len(), &packed, salt)
+    }
+
+    /// Seals what is compressed already; `length` is what it promises to give.
+    pub(crate) fn seal_packed(
+        &self,
+        kind: ObjectKind,
+        name: &str,
+        length: usize,
+        packed: &[u8],
+        salt: [u8; 32],
+    ) -> Result<Vec<u8>> {
         let (key, commit) = object_key(kind.key(self.keys), kind, &salt);
-        let mut out = Vec::with_capacity(HEADER + body.len() / 2 + TAG + 64);
+        let mut out = Vec::with_capacity(HEADER + packed.len() + TAG + 4);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&[VERSION, kind as u8, 0, 0]);
         out.extend_from_slice(&salt);
         out.extend_from_slice(&commit);
-        let aad = self.aad(&out, name, body.len());
-        out.extend_from_slice(&u32::try_from(body.len()).expect("bounded above").to_le_bytes());
-        let packed =
-            zstd::bulk::compress(body, 3).map_err(|error| Error::bug("the compressor failed").caused_by(error))?;
+        let aad = self.aad(&out, name, length);
+        out.extend_from_slice(&u32::try_from(length).expect("bounded by the callers").to_le_bytes());
         let start = out.len();
-        out.extend_from_slice(&packed);
+        out.extend_from_slice(packed);
         let tag = Aes256Gcm::new(&(*key).into())
             .encrypt_inout_detached(&[0u8; 12].into(), &aad, (&mut out[start..]).into())
             .map_err(|_| Error::bug("an object could not be sealed"))?;

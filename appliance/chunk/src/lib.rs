@@ -9,6 +9,8 @@
 mod base32;
 pub mod cut;
 pub mod envelope;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod keys;
 pub mod kit;
 pub mod password;

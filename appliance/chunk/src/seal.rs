@@ -137,7 +137,7 @@ impl Opener {
     }
 }
 
-fn aad(kind: ChunkKind, encoding: u8, id: &ChunkId, length: usize) -> [u8; AAD] {
+pub(crate) fn aad(kind: ChunkKind, encoding: u8, id: &ChunkId, length: usize) -> [u8; AAD] {
     let mut aad = [0u8; AAD];
     aad[..4].copy_from_slice(b"HFC1");
     aad[4] = kind as u8;

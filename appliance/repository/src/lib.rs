@@ -15,6 +15,8 @@ mod codec;
 mod excerpt;
 mod fetch;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ingest;
 mod inner;
 mod layout;

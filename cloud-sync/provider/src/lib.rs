@@ -9,6 +9,8 @@
 
 pub mod bundle;
 mod driver;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ledger;
 mod provider;
 mod rights;

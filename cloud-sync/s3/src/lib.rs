@@ -10,6 +10,8 @@
 
 mod admin;
 mod fault;
+#[doc(hidden)]
+pub mod fuzzing;
 mod iam;
 mod name;
 mod probe;

@@ -1,0 +1,82 @@
+//! Doors for the fuzz targets: the readers of sealed records, given what lies under the seal.
+//!
+//! Each takes any bytes; what it could read it writes and reads again. Never used by the product.
+
+use crate::{
+    branch,
+    format::Format,
+    layout,
+    pack::{self, put_rows, take_rows},
+    recipe::Recipe,
+    segment::{Segment, decode_reach, encode_reach},
+};
+use holdfast_chunk::Keys;
+
+/// The rows of a pack's footer, and the eight bytes behind it.
+pub fn footer(bytes: &[u8]) {
+    if let Some((trailer, rest)) = bytes.split_last_chunk::<8>().map(|(rest, trailer)| (trailer, rest)) {
+        let size = bytes.len() as u64;
+        if let Ok(length) = pack::footer_length(trailer, size) {
+            assert!(length <= rest.len() as u64, "a footer longer than its pack");
+        }
+    }
+    let mut reader = crate::codec::Reader::new(bytes);
+    if let Ok(rows) = take_rows(&mut reader) {
+        let mut again = Vec::new();
+        put_rows(&mut again, &rows);
+        let back = take_rows(&mut crate::codec::Reader::new(&again)).expect("our own rows are read");
+        assert!(back == rows, "rows differ after writing");
+    }
+}
+
+/// An index segment and a reach list.
+pub fn segment(bytes: &[u8]) {
+    if let Ok(segment) = Segment::decode(bytes) {
+        assert!(Segment::decode(&segment.encode()).expect("our own segment is read") == segment);
+    }
+    if let Ok(reach) = decode_reach(bytes) {
+        assert!(decode_reach(&encode_reach(&reach)).expect("our own reach list is read") == reach);
+    }
+}
+
+/// A recipe segment: what its operations take is what its rows hold.
+pub fn recipe(bytes: &[u8]) {
+    let Ok(recipe) = Recipe::decode(bytes) else { return };
+    assert!(recipe.packs().count() <= bytes.len() / 32, "more chunks than the bytes could name");
+    assert!(recipe.ops.len() + recipe.marks.len() <= bytes.len(), "more operations and marks than bytes");
+    let taken = recipe.packs().map(|chunk| u64::from(chunk.length)).sum::<u64>();
+    assert!(taken <= recipe.length(), "chunks that no operation takes");
+}
+
+/// A branch that is to stand for `length` bytes of a stream.
+pub fn branch(bytes: &[u8], length: u64) {
+    let Ok(segments) = branch::decode(bytes, length) else { return };
+    let again = branch::decode(&branch::encode(&segments), length).expect("our own branch is read");
+    assert!(again == segments, "a branch changes by writing");
+    assert!(branch::groups(&segments).map(<[_]>::len).sum::<usize>() == segments.len(), "segments get lost in groups");
+}
+
+/// The format object, under these keys; whether it is genuine.
+pub fn format(bytes: &[u8], keys: &Keys) -> bool {
+    Format::decode(bytes).is_ok_and(|format| {
+        let again = format.encode().expect("a format can be written");
+        assert!(Format::decode(&again).is_ok(), "our own format object is not read");
+        format.verify(keys).is_ok()
+    })
+}
+
+/// The format object of a new repository.
+pub fn new_format(repository: holdfast_model::RepositoryId, keys: &Keys) -> Vec<u8> {
+    Format::new(repository, keys).encode().expect("a format can be written")
+}
+
+/// The name of an object, as a store lists it.
+pub fn key(text: &str) {
+    if let Some((kind, id)) = layout::parse_pack(text) {
+        assert!(layout::pack_key(kind, &id) == text, "a pack has two names");
+    }
+    if let Some(id) = layout::snapshot_of(text) {
+        assert!(layout::snapshot_key(&id).ends_with(&text[2..]), "a snapshot has two names");
+    }
+    layout::travels(text);
+}

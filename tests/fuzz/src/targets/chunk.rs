@@ -1,0 +1,224 @@
+//! The chunk room: sealed chunks, envelopes, key slots, the recovery kit.
+//!
+//! Attackers without keys only reach what is tried with garbage; behind a right seal lies what a thief of the keys,
+//! or a mistake of ours, could write.
+
+use crate::food::{Food, stretch};
+use holdfast_chunk::{
+    ChunkKind, Envelope, Keys, Kit, ObjectKind, Opener, RootKey, Sealer, fuzzing, kit,
+    slot::{self, Cost, Opening},
+};
+use holdfast_model::{ChunkId, Moment, RepositoryId};
+use std::sync::OnceLock;
+
+const ROOT: [u8; 32] = [0x42; 32];
+const REPOSITORY: RepositoryId = RepositoryId([0x17; 16]);
+const DEVICE: [u8; 32] = [7; 32];
+const KINDS: [ChunkKind; 3] = [ChunkKind::Data, ChunkKind::Meta, ChunkKind::Recipe];
+const OBJECTS: [ObjectKind; 7] = [
+    ObjectKind::Snapshot,
+    ObjectKind::Segment,
+    ObjectKind::Reach,
+    ObjectKind::Settings,
+    ObjectKind::Tombstone,
+    ObjectKind::Footer,
+    ObjectKind::Fence,
+];
+
+/// Keys of one repository, derived once.
+pub(super) fn keys() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(|| Keys::derive(&RootKey::from_bytes(ROOT)))
+}
+
+pub(super) fn envelope_of() -> Envelope<'static> {
+    Envelope::new(keys(), REPOSITORY)
+}
+
+/// Only what was sealed opens, and it has the promised length and name.
+pub(super) fn open(input: &[u8]) {
+    let mut food = Food::new(input);
+    let mode = food.byte();
+    let kind = KINDS[usize::from(mode >> 4) % 3];
+    let mut opener = Opener::new().expect("there is memory for a decompressor");
+    match mode % 4 {
+        0 => {
+            let id = ChunkId([food.byte(); 32]);
+            let length = food.u64() as u32;
+            let opened = opener.open(keys(), kind, &id, length, food.rest());
+            assert!(opened.is_err(), "garbage opens as a chunk");
+        }
+        1 => round_trip(&mut opener, kind, food.rest()),
+        _ => {
+            let (encoding, length) = (food.byte() % 4, food.u64() as u32 % (1 << 25));
+            let body = food.rest();
+            // Half of them have the name of a raw body, so that raw chunks open too.
+            let id = if mode % 4 == 2 { keys().chunk_id(kind, body) } else { ChunkId([1; 32]) };
+            let length = if mode & 8 == 0 { body.len() as u32 } else { length };
+            // The format's longest chunk; nobody can seal a longer one, its opening is tried above.
+            let length = length.min(16 << 20);
+            let sealed = fuzzing::sealed_chunk(keys(), (kind, &id), encoding, length, body);
+            if let Ok(plain) = opener.open(keys(), kind, &id, length, &sealed) {
+                assert_eq!(plain.len(), length as usize, "another length than promised");
+                assert!(keys().chunk_id(kind, &plain) == id, "another content than named");
+            }
+        }
+    }
+}
+
+fn round_trip(opener: &mut Opener, kind: ChunkKind, plain: &[u8]) {
+    let id = keys().chunk_id(kind, plain);
+    let mut sealed = Vec::new();
+    let mut sealer = Sealer::new(1).expect("there is memory for a compressor");
+    sealer.seal(keys(), kind, &id, plain, &mut sealed).expect("a short chunk can be sealed");
+    let opened = opener.open(keys(), kind, &id, plain.len() as u32, &sealed).expect("what was sealed opens");
+    assert!(opened == plain, "another content than sealed");
+    if let Some(place) = plain.first().map(|byte| usize::from(*byte) % sealed.len()) {
+        sealed[place] ^= 1 << (plain.len() % 8);
+        assert!(opener.open(keys(), kind, &id, plain.len() as u32, &sealed).is_err(), "a flipped bit passes");
+    }
+}
+
+pub(super) fn sealed() -> Vec<Vec<u8>> {
+    let mut zstd = Vec::new();
+    let plain = [b'a'; 3000];
+    let id = keys().chunk_id(ChunkKind::Data, &plain);
+    let mut sealer = Sealer::new(3).expect("there is memory for a compressor");
+    sealer.seal(keys(), ChunkKind::Data, &id, &plain, &mut zstd).expect("a short chunk can be sealed");
+    vec![
+        [&[0, 0, 100, 0, 0, 0, 0, 0, 0, 0], &zstd[..]].concat(),
+        [&[1], &b"plain text plain text plain text"[..]].concat(),
+        [&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0], &b"raw body"[..]].concat(),
+        // A zstd frame that says 3000 bytes of one letter.
+        [&[0x0b, 1, 0xb8, 0x0b, 0, 0, 0, 0, 0, 0], &FRAME[..]].concat(),
+        [&[0x0b, 2, 0xb8, 0x0b, 0, 0, 0, 0, 0, 0], &FRAME[..]].concat(),
+    ]
+}
+
+/// `zstd` of 3000 times `a`: magic, single segment, an RLE block.
+const FRAME: [u8; 11] = [0x28, 0xb5, 0x2f, 0xfd, 0x60, 0xb8, 0x0a, 0xc3, 0x5d, 0x00, b'a'];
+
+/// Only what was sealed opens, as what it is, under its name.
+pub(super) fn envelope(input: &[u8]) {
+    let mut food = Food::new(input);
+    let mode = food.byte();
+    let kind = OBJECTS[usize::from(mode >> 4) % OBJECTS.len()];
+    let envelope = envelope_of();
+    match mode % 4 {
+        // The seed is genuine, under another name.
+        0 => assert!(envelope.open(kind, "garbage", food.rest()).is_err(), "garbage opens as an object"),
+        1 => {
+            let body = food.rest();
+            let mut sealed = envelope.seal(kind, "name", body).expect("a short object can be sealed");
+            assert!(envelope.open(kind, "name", &sealed).expect("what was sealed opens") == body);
+            assert!(envelope.open(kind, "other", &sealed).is_err(), "a renamed object opens");
+            let place = body.first().map_or(0, |byte| usize::from(*byte) * 7 % sealed.len());
+            // Two bytes of the header mean nothing yet and are bound by the seal all the same.
+            sealed[place] ^= 1 << (body.len() % 8);
+            assert!(envelope.open(kind, "name", &sealed).is_err(), "a flipped bit passes at {place}");
+        }
+        _ => {
+            let length = food.u64() as u32 % (1 << 26);
+            let sealed = fuzzing::sealed_object(envelope, kind, "name", length, food.rest());
+            if let Ok(plain) = envelope.open(kind, "name", &sealed) {
+                assert_eq!(plain.len(), length as usize, "another length than promised");
+            }
+        }
+    }
+}
+
+pub(super) fn envelopes() -> Vec<Vec<u8>> {
+    let sealed =
+        envelope_of().seal(ObjectKind::Snapshot, "name", b"{\"body\":1}").expect("a short object can be sealed");
+    vec![
+        [&[0], &sealed[..]].concat(),
+        [&[1], &b"some body some body"[..]].concat(),
+        [&[0x13, 0xb8, 0x0b, 0, 0, 0, 0, 0, 0], &FRAME[..]].concat(),
+    ]
+}
+
+/// Slots and kits: JSON and text that people and stores hand in.
+pub(super) fn slot_and_kit(input: &[u8]) {
+    let mut food = Food::new(input);
+    match food.byte() % 4 {
+        0 => open_slot(food.rest()),
+        1 => wrap_slot(food),
+        2 => read_kit(&String::from_utf8_lossy(food.rest())),
+        _ => print_kit(food),
+    }
+}
+
+/// Without the cost of a passphrase, which is the attacker's to pay as well.
+fn open_slot(bytes: &[u8]) {
+    for opening in [Opening::Device(&DEVICE), Opening::Recovery(&DEVICE)] {
+        if slot::unwrap(bytes, REPOSITORY, &opening).is_ok() {
+            let genuine = seed_slot(&opening);
+            let meaning = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+            let (one, other) = (meaning(bytes), meaning(&genuine));
+            let differ = |field: &str| one.as_ref().map(|v| &v[field]) != other.as_ref().map(|v| &v[field]);
+            assert!(!differ("repository") && !differ("way"), "a foreign slot opens");
+        }
+    }
+}
+
+fn seed_slot(opening: &Opening<'_>) -> Vec<u8> {
+    slot::wrap(&RootKey::from_bytes(ROOT), REPOSITORY, "k/device", opening, Cost::default()).expect("a slot is made")
+}
+
+fn wrap_slot(mut food: Food<'_>) {
+    let mut key = [0; 32];
+    let given = food.bytes(32);
+    key[..given.len()].copy_from_slice(given);
+    let name = String::from_utf8_lossy(food.rest()).into_owned();
+    let opening = Opening::Recovery(&key);
+    let root = RootKey::from_bytes(ROOT);
+    let Ok(bytes) = slot::wrap(&root, REPOSITORY, &name, &opening, Cost::default()) else { return };
+    // A very long name makes a slot that is refused as too long: never a wrong key.
+    if let Ok(back) = slot::unwrap(&bytes, REPOSITORY, &opening) {
+        assert!(*back.recovery(0) == *root.recovery(0), "another root key than wrapped");
+    } else {
+        assert!(bytes.len() > 16 * 1024, "a slot of ours does not open");
+    }
+    key[0] ^= 1;
+    assert!(slot::unwrap(&bytes, REPOSITORY, &Opening::Recovery(&key)).is_err(), "a wrong key opens a slot");
+}
+
+fn read_kit(text: &str) {
+    let Ok(kit) = kit::Kit::parse(text) else { return };
+    let again = Kit::parse(&kit.render()).expect("a printed kit is read");
+    assert!(again.repository == kit.repository && *again.key == *kit.key, "another kit than printed");
+}
+
+fn print_kit(mut food: Food<'_>) {
+    let mut key = [0; 32];
+    let given = food.bytes(32);
+    key[..given.len()].copy_from_slice(given);
+    let made = Some(Moment::from_millis(food.u64().cast_signed()));
+    let bucket = String::from_utf8_lossy(food.stretch()).into_owned();
+    let kit = Kit {
+        repository: REPOSITORY,
+        bucket: (!bucket.is_empty()).then_some(bucket),
+        key: key.into(),
+        appliance: String::from_utf8_lossy(food.rest()).into_owned(),
+        made,
+    };
+    let again = Kit::parse(&kit.render()).expect("a printed kit is read");
+    assert!(again.repository == kit.repository && *again.key == key, "another kit than printed");
+}
+
+pub(super) fn slots_and_kits() -> Vec<Vec<u8>> {
+    let kit = Kit {
+        repository: REPOSITORY,
+        bucket: Some("s3://acme/holdfast?endpoint=https://s3.example".into()),
+        key: [5; 32].into(),
+        appliance: "office".into(),
+        made: Some(Moment::from_millis(1_795_000_000_000)),
+    };
+    vec![
+        [&[0], &seed_slot(&Opening::Device(&DEVICE))[..]].concat(),
+        [&[0], &seed_slot(&Opening::Recovery(&DEVICE))[..]].concat(),
+        [&[1], &[9; 32][..], b"k/recovery-0"].concat(),
+        [&[2], kit.render().to_lowercase().as_bytes()].concat(),
+        [&[3], &[9; 32][..], &[1; 8], &stretch(b"s3://bucket"), b"name"].concat(),
+    ]
+}
