@@ -109,7 +109,10 @@ impl Store for DirStore {
     async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         key::check(key)?;
         let key = key.to_owned();
-        self.blocking(move |folder| Ok(folder.facts(&key)?.map(|facts| ObjectInfo::new(key, facts.size).at(facts.modified)))).await
+        self.blocking(move |folder| {
+            Ok(folder.facts(&key)?.map(|facts| ObjectInfo::new(key, facts.size).at(facts.modified)))
+        })
+        .await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {

@@ -47,7 +47,10 @@ impl MemStore {
 
 impl From<BTreeMap<String, Bytes>> for MemStore {
     fn from(objects: BTreeMap<String, Bytes>) -> MemStore {
-        MemStore { objects: Mutex::new(objects.into_iter().map(|(key, bytes)| (key, (bytes, Moment::default()))).collect()), clock: Clock::default() }
+        MemStore {
+            objects: Mutex::new(objects.into_iter().map(|(key, bytes)| (key, (bytes, Moment::default()))).collect()),
+            clock: Clock::default(),
+        }
     }
 }
 
