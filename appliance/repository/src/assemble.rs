@@ -32,8 +32,8 @@ pub(crate) enum Proof {
 
 /// What the stream has to come out as.
 pub(crate) enum Whole {
-    /// Stretches of it were asked for.
-    Part,
+    /// So many bytes; a part of it was asked for.
+    Part(u64),
     Bytes(StreamRef),
     Tree(StreamRef),
 }
@@ -45,7 +45,7 @@ pub(crate) fn assemble(fed: mpsc::Receiver<Feed>, out: &mpsc::Sender<Result<Piec
         out,
         rows: Default::default(),
         piece: BytesMut::with_capacity(PIECE),
-        hash: (!matches!(whole, Whole::Part)).then(Sha256::new),
+        hash: (!matches!(whole, Whole::Part(_))).then(Sha256::new),
         length: 0,
     };
     match assembly.run(&whole) {
@@ -89,7 +89,8 @@ impl Assembly<'_> {
             }
         }
         let (stream, hash) = match whole {
-            Whole::Part => return self.flush(),
+            Whole::Part(length) if self.length == *length => return self.flush(),
+            Whole::Part(_) => return Err(Halt::Failed(unlike())),
             Whole::Bytes(stream) => (stream, self.hash.take().unwrap_or_default()),
             Whole::Tree(stream) => (stream, sums),
         };

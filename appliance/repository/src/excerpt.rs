@@ -46,6 +46,16 @@ impl Excerpt {
         Excerpt { steps: recipe.ops.iter().map(step).collect(), chunks: recipe.chunks }
     }
 
+    /// Its headers; contents become zeros.
+    pub(crate) fn outline(recipe: Recipe) -> Excerpt {
+        let step = |op: &Op| match *op {
+            Op::Take(Row::Meta, count) => Step::Take(Row::Meta, count),
+            Op::Take(_, count) | Op::Zeros(count) => Step::Zeros(count),
+        };
+        let [meta, ..] = recipe.chunks;
+        Excerpt { steps: recipe.ops.iter().map(step).collect(), chunks: [meta, Vec::new(), Vec::new()] }
+    }
+
     /// These stretches of it, which rise and do not overlap.
     pub(crate) fn of(recipe: &Recipe, stretches: &[Range<u64>]) -> Excerpt {
         let mut picker = Picker { recipe, places: Default::default(), excerpt: Excerpt::default() };

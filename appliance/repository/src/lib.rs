@@ -299,6 +299,21 @@ impl Repository {
     pub fn read_pieces(&self, stream: &StreamRef, from: From, meter: Option<Arc<dyn Meter>>) -> PieceStream {
         reader::read_pieces(Arc::clone(&self.inner), stream, from, meter)
     }
+    /// The outline of a stored tar: its headers as they are, every byte of content as a zero. Only metadata is read, so
+    /// that a listing of a large volume costs little; nothing proves the whole but the chunks themselves.
+    /// `Invalid` (`stream.unsplit`) if the stream is not stored as a tar.
+    pub fn read_outline(&self, stream: &StreamRef, from: From) -> PieceStream {
+        if stream.unsplit || stream.entries == 0 {
+            let error = holdfast_model::Error::invalid("stream.unsplit", "the stream is not stored as a tar of files");
+            return Box::pin(futures::stream::iter([Err(error)]));
+        }
+        reader::read_outline(Arc::clone(&self.inner), stream, from)
+    }
+    /// Bytes of a stored stream from one place to another, reading no more recipes and chunks than those need.
+    /// `Invalid` (`stream.range`) if they do not lie in it.
+    pub fn read_range(&self, stream: &StreamRef, range: std::ops::Range<u64>, from: From) -> ByteStream {
+        reader::in_bytes(reader::read_range(Arc::clone(&self.inner), stream, range, from))
+    }
     /// What reading these streams costs.
     pub async fn cost(&self, streams: &[StreamRef], from: From) -> Result<ReadCost> {
         self.inner.cost(streams, from).await

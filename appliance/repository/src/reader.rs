@@ -34,10 +34,18 @@ const PACKS_AHEAD: usize = 3;
 /// Pieces waiting for the one who reads.
 const WAITING: usize = 4;
 
-/// A segment to be read: all of it, or stretches of it.
+/// A segment to be read.
 struct Part {
     segment: SegmentRef,
-    stretches: Option<Vec<Range<u64>>>,
+    wish: Wish,
+}
+
+/// What of a segment is wanted.
+enum Wish {
+    All,
+    Stretches(Vec<Range<u64>>),
+    /// Headers; contents become zeros.
+    Outline,
 }
 
 /// Chunks of one row and one pack that lie close together.
@@ -63,7 +71,7 @@ pub(crate) fn read_pieces(
     let walk = Walk::new(&inner, stream.segments.clone(), from);
     let parts = stream::try_unfold(walk, |mut walk| async {
         let next = walk.leaf().await?;
-        Ok(next.map(|segment| (Part { segment, stretches: None }, walk)))
+        Ok(next.map(|segment| (Part { segment, wish: Wish::All }, walk)))
     });
     let whole = if stream.tree { Whole::Tree(stream.clone()) } else { Whole::Bytes(stream.clone()) };
     start(inner, parts, whole, from, meter)
@@ -72,6 +80,45 @@ pub(crate) fn read_pieces(
 /// Opens a stored stream.
 pub(crate) fn read(inner: Arc<Inner>, stream: &StreamRef, from: From, meter: Option<Arc<dyn Meter>>) -> ByteStream {
     in_bytes(read_pieces(inner, stream, from, meter))
+}
+
+/// Opens the outline of a stored tar: headers as they are, contents as zeros that were never read.
+pub(crate) fn read_outline(inner: Arc<Inner>, stream: &StreamRef, from: From) -> PieceStream {
+    let walk = Walk::new(&inner, stream.segments.clone(), from);
+    let parts = stream::try_unfold(walk, |mut walk| async {
+        let next = walk.leaf().await?;
+        Ok(next.map(|segment| (Part { segment, wish: Wish::Outline }, walk)))
+    });
+    start(inner, parts, Whole::Part(stream.length), from, None)
+}
+
+/// Reads one stretch of a stored stream, and of its recipes those that it needs.
+pub(crate) fn read_range(inner: Arc<Inner>, stream: &StreamRef, range: Range<u64>, from: From) -> PieceStream {
+    if range.start > range.end || range.end > stream.length {
+        let text = format!("bytes {} to {} do not lie in a stream of {}", range.start, range.end, stream.length);
+        return stream::iter([Err(Error::invalid("stream.range", text))]).boxed();
+    }
+    let length = range.end - range.start;
+    let walk = Walk::new(&inner, stream.segments.clone(), from);
+    let parts = stream::try_unfold((walk, 0u64), move |(mut walk, mut begin)| {
+        let range = range.clone();
+        async move {
+            while let Some(segment) = walk.next().await? {
+                let end = begin.saturating_add(segment.length);
+                if end <= range.start {
+                    walk.pass_over();
+                    begin = end;
+                } else if begin >= range.end {
+                    break;
+                } else if !segment.branch {
+                    let inside = range.start.max(begin) - begin..range.end.min(end) - begin;
+                    return Ok(Some((Part { segment, wish: Wish::Stretches(vec![inside]) }, (walk, end))));
+                }
+            }
+            Ok(None)
+        }
+    });
+    start(inner, parts, Whole::Part(length), from, None)
 }
 
 /// Reads stretches of a row of recipe segments, rising and apart; offsets count from the first segment's beginning.
@@ -91,15 +138,16 @@ pub(crate) fn read_stretches(
         let own: Vec<_> = rest[..touching].iter().map(inside).collect();
         rest = &rest[rest.iter().take_while(|s| s.end <= end).count()..];
         if !own.is_empty() {
-            parts.push(Ok(Part { segment: *segment, stretches: Some(own) }));
+            parts.push(Ok(Part { segment: *segment, wish: Wish::Stretches(own) }));
         }
         begin = end;
     }
-    start(inner, stream::iter(parts), Whole::Part, from, None)
+    let length = stretches.iter().map(|stretch| stretch.end - stretch.start).sum();
+    start(inner, stream::iter(parts), Whole::Part(length), from, None)
 }
 
 /// Zeros become bytes.
-fn in_bytes(pieces: PieceStream) -> ByteStream {
+pub(crate) fn in_bytes(pieces: PieceStream) -> ByteStream {
     let bytes = pieces.map_ok(|piece| match piece {
         Piece::Bytes(bytes) => stream::iter(vec![Ok(bytes)]).left_stream(),
         Piece::Zeros(count) => {
@@ -160,13 +208,14 @@ async fn feed_all(
 async fn items(inner: &Arc<Inner>, part: Part, from: From) -> Result<Vec<Item>> {
     let recipe = inner.open_recipe(&part.segment, from).await?;
     blocking(move || {
-        let proof = match part.segment.sum.filter(|_| part.stretches.is_none()) {
-            Some(sum) => Proof::Sum(sum, recipe.ops_as_written()),
-            None => Proof::None,
+        let proof = match (&part.wish, part.segment.sum) {
+            (Wish::All, Some(sum)) => Proof::Sum(sum, recipe.ops_as_written()),
+            _ => Proof::None,
         };
-        let excerpt = match part.stretches {
-            Some(stretches) => Excerpt::of(&recipe, &stretches),
-            None => Excerpt::whole(recipe),
+        let excerpt = match part.wish {
+            Wish::All => Excerpt::whole(recipe),
+            Wish::Stretches(stretches) => Excerpt::of(&recipe, &stretches),
+            Wish::Outline => Excerpt::outline(recipe),
         };
         let batches = plan(&excerpt).into_iter().map(Item::Batch);
         Ok(std::iter::once(Item::Begin(excerpt.steps, proof)).chain(batches).collect())

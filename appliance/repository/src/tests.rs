@@ -5,6 +5,7 @@ mod crowd;
 mod damage;
 mod fence;
 mod golden;
+mod reading;
 mod round;
 mod segments;
 mod speed;

@@ -5,8 +5,7 @@
 use crate::{ObjectInfo, PutMode, Store, key, words};
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_model::{Moment, Result};
-use holdfast_runtime::Clock;
+use holdfast_model::Result;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,8 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Objects in memory.
 #[derive(Default)]
 pub struct MemStore {
-    objects: Mutex<BTreeMap<String, (Bytes, Moment)>>,
-    clock: Clock,
+    objects: Mutex<BTreeMap<String, Bytes>>,
 }
 
 impl MemStore {
@@ -24,33 +22,25 @@ impl MemStore {
         MemStore::default()
     }
 
-    /// An empty store whose time is that of `clock`.
-    pub fn with_clock(clock: Clock) -> MemStore {
-        MemStore { objects: Mutex::default(), clock }
-    }
-
     /// All objects as they are now; bodies are shared, not copied.
     pub fn objects_now(&self) -> BTreeMap<String, Bytes> {
-        self.objects().iter().map(|(key, (bytes, _))| (key.clone(), bytes.clone())).collect()
+        self.objects().clone()
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, (Bytes, Moment)>> {
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
         // Every critical section is a single map operation: a poisoned map is still whole.
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find(&self, key: &str) -> Result<Bytes> {
         key::check(key)?;
-        self.objects().get(key).map(|(bytes, _)| bytes.clone()).ok_or_else(|| words::missing(key))
+        self.objects().get(key).cloned().ok_or_else(|| words::missing(key))
     }
 }
 
 impl From<BTreeMap<String, Bytes>> for MemStore {
     fn from(objects: BTreeMap<String, Bytes>) -> MemStore {
-        MemStore {
-            objects: Mutex::new(objects.into_iter().map(|(key, bytes)| (key, (bytes, Moment::default()))).collect()),
-            clock: Clock::default(),
-        }
+        MemStore { objects: Mutex::new(objects) }
     }
 }
 
@@ -70,12 +60,12 @@ impl Store for MemStore {
         key::check(key)?;
         let mut objects = self.objects();
         if mode == PutMode::Once
-            && let Some((there, _)) = objects.get(key)
+            && let Some(there) = objects.get(key)
         {
             let (there, ours) = (there.len() as u64, bytes.len() as u64);
             return if there == ours { Ok(()) } else { Err(words::differs(key, there, ours)) };
         }
-        objects.insert(key.to_owned(), (bytes, self.clock.now()));
+        objects.insert(key.to_owned(), bytes);
         Ok(())
     }
 
@@ -98,7 +88,7 @@ impl Store for MemStore {
 
     async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         key::check(key)?;
-        Ok(self.objects().get(key).map(|(bytes, time)| ObjectInfo::new(key, bytes.len() as u64).at(Some(*time))))
+        Ok(self.objects().get(key).map(|bytes| ObjectInfo { key: key.to_owned(), size: bytes.len() as u64 }))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
@@ -107,7 +97,7 @@ impl Store for MemStore {
             .objects()
             .range(prefix.to_owned()..)
             .take_while(|(key, _)| key.starts_with(prefix))
-            .map(|(key, (bytes, time))| ObjectInfo::new(key, bytes.len() as u64).at(Some(*time)))
+            .map(|(key, bytes)| ObjectInfo { key: key.clone(), size: bytes.len() as u64 })
             .collect())
     }
 

@@ -87,3 +87,59 @@ async fn speed_of_many_small_files() {
     reopen(&cache).await;
     println!("opening: {:?}", start.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn speed_of_a_tree() {
+    use holdfast_tree::{Fault, MemTree, Node};
+    if !wanted() {
+        return;
+    }
+    const FILES: u64 = 200_000;
+    let node = |path: &str, n: u64, version: u64| {
+        let content = noise(n * 10 + version, 500 + (n * 37 % 9000) as usize);
+        let header = TarEntry::file(path.as_bytes(), content.len() as u64).header().unwrap();
+        Node { header: header.into(), content: content.into(), version, fault: Fault::None }
+    };
+    let name = |n: u64| format!("v/some/folder-{:05}/file-{n:07}", n / 100);
+    let nodes = |version: &dyn Fn(u64) -> u64| -> std::collections::BTreeMap<Vec<u8>, Node> {
+        (0..FILES).map(|n| (name(n).into_bytes(), node(&name(n), n, version(n)))).collect()
+    };
+    let folder = std::env::temp_dir().join(format!("holdfast-tree-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let cache: Arc<dyn Store> = Arc::new(DirStore::open(&folder).unwrap());
+    let repository = Repository::create(parts(Arc::clone(&cache)), DEVICE).await.unwrap();
+    let mut parent: Option<StreamRef> = None;
+    type Version = fn(u64) -> u64;
+    let rounds: [(&str, Version); 4] = [
+        ("first", |_| 1),
+        ("unchanged", |_| 1),
+        ("one file in 1000 changed", |n| if n % 1000 == 0 { 2 } else { 1 }),
+        ("one folder changed", |n| if n < 100 { 3 } else { u64::from(n % 1000 == 0) + 1 }),
+    ];
+    for (what, version) in rounds {
+        let tree = MemTree::new(nodes(&version));
+        let numbers = Arc::new(Numbers::default());
+        let start = Instant::now();
+        let session = repository.session();
+        let meter = Arc::clone(&numbers) as Arc<dyn Meter>;
+        let (stream, _) = session.store_tree(parent.as_ref(), Box::new(tree), meter).await.unwrap();
+        let written = session.commit(snapshot("a", vec![stream])).await.unwrap();
+        let (time, read) = (start.elapsed(), numbers.moved.load(Ordering::Relaxed));
+        println!("{what}: {time:?}, {read} bytes from the source, {} bytes new", written.stats.bytes_new);
+        parent = written.volumes[0].stream.clone();
+    }
+    let stream = parent.unwrap();
+    for what in ["restore", "outline"] {
+        let start = Instant::now();
+        let mut pieces = match what {
+            "restore" => repository.read_pieces(&stream, From::Cache, None),
+            _ => repository.read_outline(&stream, From::Cache),
+        };
+        while let Some(piece) = pieces.next().await {
+            piece.unwrap();
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{what}: {:.0} MB/s, {:.0} files/s", stream.length as f64 / 1e6 / seconds, FILES as f64 / seconds);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -178,8 +178,8 @@ impl Known {
             };
             let starts: Vec<u64> = marks.iter().scan(0, begin).collect();
             let length: u64 = self.groups[place].segments.iter().map(|segment| segment.length).sum();
-            let end = starts.last().zip(marks.last()).map_or(0, |(start, mark)| start + size(mark));
-            if starts.len() != marks.len() || end != length {
+            let end = starts.last().zip(marks.last()).map_or(Some(0), |(start, mark)| start.checked_add(size(mark)));
+            if starts.len() != marks.len() || end != Some(length) {
                 continue;
             }
             self.entries += marks.len();

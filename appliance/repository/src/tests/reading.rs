@@ -1,0 +1,107 @@
+//! Reading in part, and how often the bucket is asked.
+
+use super::*;
+use holdfast_storage::Counting;
+
+async fn bytes_of(mut pieces: PieceStream) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        match piece? {
+            Piece::Bytes(piece) => bytes.extend_from_slice(&piece),
+            Piece::Zeros(count) => bytes.resize(bytes.len() + usize::try_from(count).unwrap(), 0),
+        }
+    }
+    Ok(bytes)
+}
+
+async fn range(repository: &Repository, stream: &StreamRef, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut pieces = repository.read_range(stream, range, From::Auto);
+    while let Some(piece) = pieces.next().await {
+        bytes.extend_from_slice(&piece?);
+    }
+    Ok(bytes)
+}
+
+/// A tar in which every byte of content is a zero.
+fn hollow(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let empty: Vec<_> = files.iter().map(|(path, bytes)| (*path, vec![0; bytes.len()])).collect();
+    tar(&empty)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outline_needs_metadata_only() {
+    let (repository, cache) = fresh().await;
+    let files =
+        [("v/a", noise(1, 700)), ("v/b", noise(2, 300_000)), ("v/c", noise(3, 1)), ("v/d", noise(4, 2_000_000))];
+    let written = back_up(&repository, "shop", &tar(&files)).await.unwrap();
+    for pack in cache.list("p/").await.unwrap() {
+        cache.delete(&pack.key).await.unwrap();
+    }
+    let outline = bytes_of(repository.read_outline(volume(&written), From::Auto)).await.unwrap();
+    assert!(outline == hollow(&files));
+    let session = repository.session();
+    let plain = put(&session, StreamKind::Bytes, b"no tar").await.unwrap();
+    let error = bytes_of(repository.read_outline(&plain, From::Auto)).await.unwrap_err();
+    assert_eq!(error.code(), "stream.unsplit");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ranges_come_out_of_the_middle() {
+    let (repository, _) = fresh().await;
+    let mut files: Vec<(String, Vec<u8>)> = (0..90).map(|n| (format!("v/base/{n}"), vec![0; 1 << 20])).collect();
+    for ((_, bytes), seed) in files.iter_mut().zip(0..) {
+        // Pages, so that there are many segments.
+        bytes[..8192].copy_from_slice(&noise(seed, 8192));
+        bytes[18..20].copy_from_slice(&[4, 0x20]);
+    }
+    let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    let whole = tar(&files);
+    let written = back_up(&repository, "db", &whole).await.unwrap();
+    let stream = volume(&written);
+    assert!(stream.segments[0].branch);
+    let length = whole.len() as u64;
+    for (start, end) in
+        [(0, 10), (5, 5), (1000, 3 << 20), (50 << 20, (50 << 20) + 1), (length - 5, length), (0, length)]
+    {
+        let part = range(&repository, stream, start..end).await.unwrap();
+        assert!(part == whole[start as usize..end as usize], "{start}..{end}");
+    }
+    assert_eq!(range(&repository, stream, 5..length + 1).await.unwrap_err().code(), "stream.range");
+    let mut longer = stream.clone();
+    longer.length += 10;
+    assert_eq!(range(&repository, &longer, length - 5..length + 5).await.unwrap_err().code(), "stream.corrupt");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bucket_is_asked_seldom() {
+    let (repository, cache) = fresh().await;
+    let counting = Arc::new(Counting::new(memory()));
+    let bucket: Arc<dyn Store> = Arc::clone(&counting) as Arc<dyn Store>;
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    let names: Vec<String> = (0..500).map(|n| format!("v/{n:03}")).collect();
+    let mut files: Vec<(&str, Vec<u8>)> =
+        names.iter().zip(0..).map(|(name, n)| (name.as_str(), noise(n, 900))).collect();
+    files.extend([("v/x", noise(600, 40 << 20)), ("v/y", noise(601, 30 << 20))]);
+    let bytes = tar(&files);
+    let written = back_up(&repository, "shop", &bytes).await.unwrap();
+    ship(&repository, &bucket).await;
+    for pack in cache.list("p/").await.unwrap().into_iter().chain(cache.list("m/").await.unwrap()) {
+        cache.delete(&pack.key).await.unwrap();
+    }
+    let asked = || counting.counts().gets + counting.counts().ranges;
+    for whole in [false, true] {
+        let again = reopen(&cache).await;
+        again.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+        counting.reset();
+        if whole {
+            assert!(read_all(&again, volume(&written), From::Bucket).await.unwrap() == bytes);
+            assert!(asked() <= bytes.len() as u64 / (8 << 20), "{}", asked());
+        } else {
+            let at = 300 * (512 + 1024);
+            let file = range(&again, volume(&written), at + 512..at + 512 + 900).await.unwrap();
+            assert!(file == noise(300, 900));
+            assert!(asked() <= 4, "{}", asked());
+        }
+    }
+}
