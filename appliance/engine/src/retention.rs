@@ -1,18 +1,31 @@
 //! Which snapshots of one app stay and why. Pure: no clock, no repository.
 //!
-//! Invariants: a snapshot stays if any rule keeps it; no rule set keeps everything; a rule counts
-//! only periods that have a snapshot, in UTC; the app's only good snapshot is never let go.
+//! The rules, exactly. Each app is judged alone; a snapshot stays if any of these says so, else it goes:
+//! 1. No number is set in the policy: everything stays.
+//! 2. `last N`: the N newest in the order in which the repository committed them (`sequence`). No clock has a say.
+//! 3. `hourly N`, `daily N`, `weekly N`, `monthly N`: periods are hours, days, ISO weeks (Monday to Sunday) and months of
+//!    the snapshot's time in UTC, so that a change to summer time neither doubles nor drops one. Of the N latest
+//!    periods that have a snapshot, the latest snapshot stays; of equal times the one committed later.
+//! 4. A snapshot whose time has not come yet was taken by a clock that was wrong. It stays until then, and rule 3 does
+//!    not count it: it must not push out snapshots of today.
+//! 5. The newest in commit order stays, whatever its time says.
+//! 6. If none of those that stay is good (nothing that was asked for is missing from it), the newest good one stays too.
+//!
+//! What follows: the newest is never let go, nor the last good one; judging what stayed again lets nothing more go
+//! while no time passes; a larger number never lets more go, but for what rule 6 held.
 
 use holdfast_model::{Moment, SnapshotId, policy::Retention};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 
 /// A snapshot as retention sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
     /// Its id.
     pub id: SnapshotId,
-    /// Start of its capture.
+    /// Start of its capture, by the appliance's clock.
     pub time: Moment,
+    /// The repository's count when it was committed.
+    pub sequence: u64,
     /// Nothing that was asked for is missing from it.
     pub good: bool,
 }
@@ -28,19 +41,26 @@ pub struct Verdict {
     pub reason: String,
 }
 
-/// Judges the snapshots of one app. The answer is oldest first, one verdict per snapshot.
-pub fn judge(points: &[Point], rules: &Retention) -> Vec<Verdict> {
+/// Judges the snapshots of one app. The answer has one verdict per snapshot, in commit order, oldest first.
+pub fn judge(points: &[Point], rules: &Retention, now: Moment) -> Vec<Verdict> {
     let mut newest_first = points.to_vec();
-    newest_first.sort_by(|a, b| (b.time, &b.id).cmp(&(a.time, &a.id)));
+    newest_first.sort_by(|a, b| (b.sequence, &b.id).cmp(&(a.sequence, &a.id)));
     let mut reasons: Vec<Vec<String>> = vec![Vec::new(); newest_first.len()];
     if rules.keeps_everything() {
         reasons.iter_mut().for_each(|why| why.push("no rule is set, everything is kept".into()));
     } else {
         keep_last(&mut reasons, rules.last);
-        keep_periods(&newest_first, &mut reasons, rules.hourly, "hourly", hour);
-        keep_periods(&newest_first, &mut reasons, rules.daily, "daily", day);
-        keep_periods(&newest_first, &mut reasons, rules.weekly, "weekly", week);
-        keep_periods(&newest_first, &mut reasons, rules.monthly, "monthly", month);
+        let by_time = latest_first(&newest_first, now);
+        keep_periods(&newest_first, &by_time, &mut reasons, rules.hourly, "hourly", hour);
+        keep_periods(&newest_first, &by_time, &mut reasons, rules.daily, "daily", day);
+        keep_periods(&newest_first, &by_time, &mut reasons, rules.weekly, "weekly", week);
+        keep_periods(&newest_first, &by_time, &mut reasons, rules.monthly, "monthly", month);
+        for (_, why) in newest_first.iter().zip(&mut reasons).filter(|(point, _)| point.time > now) {
+            why.push("its time has not come yet: a clock was wrong".into());
+        }
+        if let Some(why) = reasons.first_mut().filter(|why| why.is_empty()) {
+            why.push("the newest".into());
+        }
         keep_only_good(&newest_first, &mut reasons);
     }
     let verdict = |(point, why): (Point, Vec<String>)| Verdict {
@@ -59,22 +79,33 @@ fn keep_last(reasons: &mut [Vec<String>], count: u32) {
     }
 }
 
+/// Places of the snapshots whose time has come, latest first; of equal times the one committed later.
+fn latest_first(newest_first: &[Point], now: Moment) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..newest_first.len()).filter(|place| newest_first[*place].time <= now).collect();
+    places.sort_by_key(|place| (Reverse(newest_first[*place].time), *place));
+    places
+}
+
 fn keep_periods(
-    newest_first: &[Point],
+    points: &[Point],
+    latest_first: &[usize],
     reasons: &mut [Vec<String>],
     count: u32,
     rule: &str,
     period: fn(Moment) -> String,
 ) {
-    let mut seen: BTreeMap<String, ()> = BTreeMap::new();
-    for (point, why) in newest_first.iter().zip(reasons) {
-        if seen.len() >= count as usize {
+    let (mut seen, mut last) = (0, None);
+    for place in latest_first {
+        let name = period(points[*place].time);
+        if last.as_ref() == Some(&name) {
+            continue;
+        }
+        if seen == count {
             break;
         }
-        let name = period(point.time);
-        if seen.insert(name.clone(), ()).is_none() {
-            why.push(format!("{rule} {name}"));
-        }
+        seen += 1;
+        reasons[*place].push(format!("{rule} {name}"));
+        last = Some(name);
     }
 }
 
@@ -89,7 +120,7 @@ fn keep_only_good(newest_first: &[Point], reasons: &mut [Vec<String>]) {
     if let Some(why) = place.and_then(|place| reasons.get_mut(place))
         && why.is_empty()
     {
-        why.push("the only good one".into());
+        why.push("the newest good one".into());
     }
 }
 

@@ -135,9 +135,14 @@ fn judge_all(facts: &Facts) -> (PruneView, Vec<SnapshotId>) {
     for (app, entries) in &facts.snapshots {
         let points: Vec<Point> = entries
             .iter()
-            .map(|entry| Point { id: entry.snapshot.id.clone(), time: entry.snapshot.time, good: is_good(entry) })
+            .map(|entry| Point {
+                id: entry.snapshot.id.clone(),
+                time: entry.snapshot.time,
+                sequence: entry.snapshot.sequence,
+                good: is_good(entry),
+            })
             .collect();
-        for verdict in judge(&points, &rules(facts, app)) {
+        for verdict in judge(&points, &rules(facts, app), facts.now) {
             let line =
                 PruneLine { id: verdict.point.id, app: app.clone(), time: verdict.point.time, reason: verdict.reason };
             if verdict.keep { view.keep.push(line) } else { view.forget.push(line) }

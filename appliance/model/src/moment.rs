@@ -14,7 +14,7 @@ pub struct Moment(i64);
 
 impl Moment {
     /// From milliseconds since the epoch.
-    pub fn from_millis(millis: i64) -> Self {
+    pub const fn from_millis(millis: i64) -> Self {
         Moment(millis)
     }
     /// Milliseconds since the epoch.

@@ -51,7 +51,12 @@ async fn reads_back_whole_and_by_range(store: &dyn Store) {
         put(store, &key, &bytes, PutMode::Once).await;
         assert!(store.get(&key).await.expect("get what was put") == bytes, "{len} bytes read back differ");
         let info = store.head(&key).await.expect("head what was put");
-        assert_eq!(info, Some(ObjectInfo { key: key.clone(), size: len as u64 }), "head tells the truth");
+        let info = info.expect("what was put is there");
+        assert_eq!((&info.key, info.size), (&key, len as u64), "head tells the truth");
+        let listed = store.list(&key).await.expect("list what was put");
+        let listed = listed.into_iter().find(|other| other.key == key).expect("what was put is listed");
+        let second = |info: &ObjectInfo| info.modified.map(|time| time.seconds());
+        assert_eq!(second(&listed), second(&info), "head and list tell one time, to the second");
         if len > 0 {
             let (from, to) = (len / 3, len.min(len / 3 + 1000));
             let part = store.get_range(&key, from as u64..to as u64).await.expect("get a range");

@@ -8,7 +8,7 @@
 
 mod draft;
 
-use crate::disk::{Disk, RealDisk, Sort};
+use crate::disk::{Disk, Facts, RealDisk, Sort};
 use crate::{ObjectInfo, PutMode, Store, key, words};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -109,7 +109,10 @@ impl Store for DirStore {
     async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         key::check(key)?;
         let key = key.to_owned();
-        self.blocking(move |folder| Ok(folder.size(&key)?.map(|size| ObjectInfo { key, size }))).await
+        self.blocking(move |folder| {
+            Ok(folder.facts(&key)?.map(|facts| ObjectInfo::new(key, facts.size).at(facts.modified)))
+        })
+        .await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
@@ -227,8 +230,12 @@ impl Folder {
     }
 
     fn size(&self, key: &str) -> Result<Option<u64>> {
+        Ok(self.facts(key)?.map(|facts| facts.size))
+    }
+
+    fn facts(&self, key: &str) -> Result<Option<Facts>> {
         match self.disk.look(&self.root.join(key)) {
-            Ok(facts) => Ok((facts.sort == Sort::File).then_some(facts.size)),
+            Ok(facts) => Ok((facts.sort == Sort::File).then_some(facts)),
             Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
             Err(e) => Err(failure(&format!("look for {key}"), e)),
         }
@@ -251,7 +258,7 @@ impl Folder {
                 match entry.facts {
                     Ok(facts) if facts.sort == Sort::Folder && leads_to(&key, prefix) => folders.push(key),
                     Ok(facts) if facts.sort == Sort::File && key.starts_with(prefix) => {
-                        found.push(ObjectInfo { key, size: facts.size });
+                        found.push(ObjectInfo::new(key, facts.size).at(facts.modified));
                     }
                     // Removed since the folder was read.
                     Err(e) if e.kind() != Io::NotFound => return Err(listing(e)),

@@ -3,12 +3,14 @@
 //! Invariants: one call is one step that a power cut can come before or after; no call retries, and none
 //! is cleverer than the system call it is named for. Paths are absolute.
 
+use holdfast_model::Moment;
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 /// What lies under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +23,15 @@ pub enum Sort {
     Other,
 }
 
-/// Sort and size of what lies under a name.
+/// Sort, size and time of what lies under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// What it is.
     pub sort: Sort,
     /// Bytes, of a file.
     pub size: u64,
+    /// When it was last written, by the clock of the machine that holds it; `None` where that is not told.
+    pub modified: Option<Moment>,
 }
 
 /// An entry of a folder.
@@ -97,7 +101,9 @@ impl From<Metadata> for Facts {
             sort if sort.is_dir() => Sort::Folder,
             _ => Sort::Other,
         };
-        Facts { sort, size: facts.len() }
+        let since = facts.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = since.and_then(|since| i64::try_from(since.as_millis()).ok()).map(Moment::from_millis);
+        Facts { sort, size: facts.len(), modified }
     }
 }
 

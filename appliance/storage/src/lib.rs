@@ -23,7 +23,7 @@ pub use mem::MemStore;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_model::Result;
+use holdfast_model::{Moment, Result};
 use std::ops::Range;
 
 /// What a store says of an object.
@@ -33,6 +33,22 @@ pub struct ObjectInfo {
     pub key: String,
     /// Bytes.
     pub size: u64,
+    /// When the store took it, by the store's own clock; `None` where the store does not say. Never the client's time:
+    /// differences between two of them are what grace periods are measured in.
+    pub modified: Option<Moment>,
+}
+
+impl ObjectInfo {
+    /// An object of which nothing but its size is known.
+    pub fn new(key: impl Into<String>, size: u64) -> ObjectInfo {
+        ObjectInfo { key: key.into(), size, modified: None }
+    }
+    /// With the store's time.
+    #[must_use]
+    pub fn at(mut self, modified: Option<Moment>) -> ObjectInfo {
+        self.modified = modified;
+        self
+    }
 }
 
 /// How to treat an existing object.

@@ -5,7 +5,8 @@
 use crate::{ObjectInfo, PutMode, Store, key, words};
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_model::Result;
+use holdfast_model::{Moment, Result};
+use holdfast_runtime::Clock;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Objects in memory.
 #[derive(Default)]
 pub struct MemStore {
-    objects: Mutex<BTreeMap<String, Bytes>>,
+    objects: Mutex<BTreeMap<String, (Bytes, Moment)>>,
+    clock: Clock,
 }
 
 impl MemStore {
@@ -22,25 +24,33 @@ impl MemStore {
         MemStore::default()
     }
 
-    /// All objects as they are now; bodies are shared, not copied.
-    pub fn objects_now(&self) -> BTreeMap<String, Bytes> {
-        self.objects().clone()
+    /// An empty store whose time is that of `clock`.
+    pub fn with_clock(clock: Clock) -> MemStore {
+        MemStore { objects: Mutex::default(), clock }
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+    /// All objects as they are now; bodies are shared, not copied.
+    pub fn objects_now(&self) -> BTreeMap<String, Bytes> {
+        self.objects().iter().map(|(key, (bytes, _))| (key.clone(), bytes.clone())).collect()
+    }
+
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, (Bytes, Moment)>> {
         // Every critical section is a single map operation: a poisoned map is still whole.
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find(&self, key: &str) -> Result<Bytes> {
         key::check(key)?;
-        self.objects().get(key).cloned().ok_or_else(|| words::missing(key))
+        self.objects().get(key).map(|(bytes, _)| bytes.clone()).ok_or_else(|| words::missing(key))
     }
 }
 
 impl From<BTreeMap<String, Bytes>> for MemStore {
     fn from(objects: BTreeMap<String, Bytes>) -> MemStore {
-        MemStore { objects: Mutex::new(objects) }
+        MemStore {
+            objects: Mutex::new(objects.into_iter().map(|(key, bytes)| (key, (bytes, Moment::default()))).collect()),
+            clock: Clock::default(),
+        }
     }
 }
 
@@ -60,12 +70,12 @@ impl Store for MemStore {
         key::check(key)?;
         let mut objects = self.objects();
         if mode == PutMode::Once
-            && let Some(there) = objects.get(key)
+            && let Some((there, _)) = objects.get(key)
         {
             let (there, ours) = (there.len() as u64, bytes.len() as u64);
             return if there == ours { Ok(()) } else { Err(words::differs(key, there, ours)) };
         }
-        objects.insert(key.to_owned(), bytes);
+        objects.insert(key.to_owned(), (bytes, self.clock.now()));
         Ok(())
     }
 
@@ -88,7 +98,7 @@ impl Store for MemStore {
 
     async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         key::check(key)?;
-        Ok(self.objects().get(key).map(|bytes| ObjectInfo { key: key.to_owned(), size: bytes.len() as u64 }))
+        Ok(self.objects().get(key).map(|(bytes, time)| ObjectInfo::new(key, bytes.len() as u64).at(Some(*time))))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
@@ -97,7 +107,7 @@ impl Store for MemStore {
             .objects()
             .range(prefix.to_owned()..)
             .take_while(|(key, _)| key.starts_with(prefix))
-            .map(|(key, bytes)| ObjectInfo { key: key.clone(), size: bytes.len() as u64 })
+            .map(|(key, (bytes, time))| ObjectInfo::new(key, bytes.len() as u64).at(Some(*time)))
             .collect())
     }
 

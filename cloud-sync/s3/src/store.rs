@@ -19,8 +19,9 @@ use aws_sdk_s3::{
     types::ChecksumMode,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::DateTime;
 use bytes::Bytes;
-use holdfast_model::{Error, Kind, Result, settings::BucketSettings};
+use holdfast_model::{Error, Kind, Moment, Result, settings::BucketSettings};
 use holdfast_storage::{ObjectInfo, PutMode, Store, key, words};
 use std::{
     collections::HashSet,
@@ -261,7 +262,7 @@ impl Store for S3Store {
                 self.saw_bucket();
                 let size = found.content_length().and_then(|size| u64::try_from(size).ok());
                 let size = size.ok_or_else(|| odd_listing(&self.place, "an object without a size"))?;
-                return Ok(Some(ObjectInfo { key: key.to_owned(), size }));
+                return Ok(Some(ObjectInfo::new(key, size).at(moment(found.last_modified()))));
             }
             Err(error) => error,
         };
@@ -296,7 +297,7 @@ impl Store for S3Store {
                 let Some(key) = key.filter(|key| key.starts_with(prefix)) else { continue };
                 let size = object.size().and_then(|size| u64::try_from(size).ok());
                 let size = size.ok_or_else(|| odd_listing(&self.place, "an object without a size"))?;
-                found.push(ObjectInfo { key: key.to_owned(), size });
+                found.push(ObjectInfo::new(key, size).at(moment(object.last_modified())));
             }
             if found.len() > MOST_LISTED {
                 return Err(odd_listing(&self.place, "more objects than can be"));
@@ -326,6 +327,12 @@ impl Store for S3Store {
 
 fn too_large(place: &str, key: &str) -> Error {
     Error::new(Kind::Corrupt, "object.too_large", format!("object {key} in {place} is far larger than any of ours"))
+}
+
+/// The bucket's own time of an object.
+fn moment(time: Option<&DateTime>) -> Option<Moment> {
+    let time = time?;
+    Some(Moment::from_millis(time.secs().checked_mul(1000)? + i64::from(time.subsec_nanos() / 1_000_000)))
 }
 
 fn odd_listing(place: &str, what: &str) -> Error {

@@ -185,8 +185,8 @@ impl State {
 
     fn facts(&self, inode: Inode) -> Facts {
         match self.world.files.get(&inode) {
-            Some(file) => Facts { sort: Sort::File, size: file.size() },
-            None => Facts { sort: Sort::Folder, size: 0 },
+            Some(file) => Facts { sort: Sort::File, size: file.size(), modified: None },
+            None => Facts { sort: Sort::Folder, size: 0, modified: None },
         }
     }
 
