@@ -108,12 +108,9 @@ impl Inner {
         self.same_repository(&*bucket).await?;
         self.not_fenced(&*bucket).await?;
         let listed = bucket.list("").await?;
-        let reappeared = self.learn(&listed);
+        self.learn(&listed);
         *self.bucket.write().expect("no holder panics") = Some(Arc::clone(&bucket));
-        if reappeared {
-            // Rows of packs that lay nowhere were skipped when the segments were read.
-            self.write().segments.clear();
-        }
+        self.finder.try_again();
         self.bring_in(&*bucket, &listed).await.inspect_err(|_| self.detach())
     }
 
@@ -158,9 +155,8 @@ impl Inner {
         self.read().small.get(key).is_some_and(|small| small.cached)
     }
 
-    /// Marks what the bucket holds. The answer is whether packs came back into reach.
-    fn learn(&self, listed: &[ObjectInfo]) -> bool {
-        let mut reappeared = false;
+    /// Marks what the bucket holds.
+    fn learn(&self, listed: &[ObjectInfo]) {
         let mut acks = Vec::new();
         let there: HashSet<&str> = listed.iter().map(|object| object.key.as_str()).collect();
         {
@@ -174,7 +170,6 @@ impl Inner {
                     continue;
                 }
                 if !was_acked {
-                    reappeared |= layout::parse_pack(&object.key).is_some();
                     state.set_acked(&object.key, true);
                     acks.push((object.key.clone(), object.size));
                 }
@@ -188,7 +183,6 @@ impl Inner {
                 tracing::warn!(key, error = %error.chain(), "the catalog did not take an acknowledgement");
             }
         }
-        reappeared
     }
 
     fn acked_keys(&self) -> Vec<String> {

@@ -117,10 +117,20 @@ impl Inner {
     ) -> Result<Vec<Bytes>> {
         let mut opened = Vec::with_capacity(chunks.len());
         for chunk in chunks {
-            let other = self.read().index.find(&chunk.id).filter(|other| other.pack != chunk.pack);
-            let pack = other.and_then(|other| Some((other, self.usable(&other.pack, from)?)));
-            let Some((other, pack)) = pack else { return Err(error) };
-            opened.extend(self.open_in(kind, &[other], pack, from).await?);
+            let mut places = self.finder.places(&chunk.id).await;
+            places.retain(|place| place.placed.pack != chunk.pack && self.usable(&place.placed.pack, from).is_some());
+            let mut other = None;
+            for place in places {
+                match self.open_in(kind, &[place.placed], place.pack, from).await {
+                    Err(error) if is_damage(&error) => {}
+                    result => {
+                        other = Some(result?);
+                        break;
+                    }
+                }
+            }
+            let Some(other) = other else { return Err(error) };
+            opened.extend(other);
         }
         Ok(opened)
     }

@@ -8,7 +8,7 @@ use crate::{
     layout,
     pack::{self, put_rows, take_rows},
     recipe::Recipe,
-    segment::{Segment, decode_reach, encode_reach},
+    segment::{Directory, decode_reach, directory_range, encode_reach},
 };
 use holdfast_chunk::Keys;
 
@@ -29,10 +29,17 @@ pub fn footer(bytes: &[u8]) {
     }
 }
 
-/// An index segment and a reach list.
+/// The directory of an index segment, where it lies, and a reach list.
 pub fn segment(bytes: &[u8]) {
-    if let Ok(segment) = Segment::decode(bytes) {
-        assert!(Segment::decode(&segment.encode()).expect("our own segment is read") == segment);
+    if let Ok((directory, length)) = Directory::read(bytes) {
+        assert!(directory.packs.iter().map(|pack| u64::from(pack.length)).sum::<u64>() == u64::from(length));
+        let again = Directory::decode(&directory.encode(), u64::from(length)).expect("our own directory is read");
+        assert!(again == directory, "a directory changes by writing");
+    }
+    if let Some(trailer) = bytes.last_chunk::<8>()
+        && let Ok(range) = directory_range(trailer, bytes.len() as u64)
+    {
+        assert!(range.start <= range.end && range.end <= bytes.len() as u64, "a directory outside of its segment");
     }
     if let Ok(reach) = decode_reach(bytes) {
         assert!(decode_reach(&encode_reach(&reach)).expect("our own reach list is read") == reach);

@@ -4,16 +4,15 @@
 
 use crate::{
     fetch::Shelf,
-    layout,
+    find::{Attached, Finder},
     press::Press,
-    segment::Segment,
-    state::{Small, State},
+    state::{PackNo, Small, State},
     weave::Cutters,
 };
 use bytes::Bytes;
 use holdfast_catalog::{Catalog, Table};
 use holdfast_chunk::{Envelope, Keys, ObjectKind, RootKey};
-use holdfast_model::{ChunkId, Error, Kind, RepositoryId, Result, SegmentId, snapshot::ChunkRef};
+use holdfast_model::{ChunkId, Error, Kind, PackId, RepositoryId, Result};
 use holdfast_runtime::Clock;
 use holdfast_storage::{PutMode, Store};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -28,8 +27,9 @@ pub(crate) struct Inner {
     pub(crate) cache: Arc<dyn Store>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) clock: Clock,
-    pub(crate) bucket: RwLock<Option<Arc<dyn Store>>>,
+    pub(crate) bucket: Attached,
     pub(crate) state: Arc<RwLock<State>>,
+    pub(crate) finder: Arc<Finder>,
     pub(crate) press: Press,
     pub(crate) cutters: Cutters,
     /// Sessions share it; prune takes it alone.
@@ -53,10 +53,16 @@ impl Inner {
         Envelope::new(&self.keys, self.id)
     }
 
-    /// Where a chunk lies, in the form of manifests.
-    pub(crate) fn place(&self, id: &ChunkId, length: u32) -> Option<ChunkRef> {
-        let place = self.read().index.find(id)?;
-        Some(ChunkRef { id: *id, length, pack: place.pack, offset: place.offset, sealed: place.sealed })
+    /// The pack to read a chunk from: that of its recipe while some tier has it, else one that the index knows.
+    pub(crate) async fn pack_of(&self, id: &ChunkId, pack: &PackId) -> Option<PackNo> {
+        let hint = {
+            let state = self.read();
+            state.index.number(pack).filter(|pack| state.index.pack(*pack).present())
+        };
+        match hint {
+            Some(pack) => Some(pack),
+            None => Some(self.finder.seek(id).await?.pack),
+        }
     }
 
     /// Seals an object under its own key as name and puts it into the cache. The answer is its size in bytes.
@@ -76,18 +82,6 @@ impl Inner {
             .map_err(|error| error.while_doing(format!("{key} could not be written into the cache")))?;
         self.write().small.insert(key.to_owned(), Small { size, cached: true, acked: false });
         Ok(())
-    }
-
-    /// Puts an index segment into the cache under the name of its bytes. The answer is that name and the size.
-    pub(crate) async fn put_segment(&self, segment: &Segment) -> Result<(SegmentId, u64)> {
-        let sealed = Bytes::from(self.envelope().seal(ObjectKind::Segment, "", &segment.encode())?);
-        let id = SegmentId(holdfast_chunk::sha256(&sealed));
-        let (key, size) = (layout::segment_key(&id), sealed.len() as u64);
-        self.put_small(&key, sealed, PutMode::Once).await?;
-        let mut state = self.write();
-        let packs = segment.packs.iter().map(|pack| state.index.enter(pack.name)).collect();
-        state.segments.insert(key, packs);
-        Ok((id, size))
     }
 
     /// Reads a small object from the cache, else from the bucket.

@@ -58,6 +58,10 @@ pub(crate) fn segment_key(id: &SegmentId) -> String {
     format!("{SEGMENTS}{id}")
 }
 
+pub(crate) fn parse_segment(key: &str) -> Option<SegmentId> {
+    key.strip_prefix(SEGMENTS)?.parse().ok()
+}
+
 pub(crate) fn snapshot_key(id: &SnapshotId) -> String {
     format!("{SNAPSHOTS}{id}")
 }

@@ -5,7 +5,7 @@
 //! Docker, when anything happens (engine). Formats and invariants: `FORMAT.md`.
 //!
 //! Read next: `session` (a backup), `press` (chunks become packs), `reader` (a restore), `opening`
-//! (what a start does), `ship` (the bucket's share), `prune`, `check`.
+//! (what a start does), `listing` and `find` (the index), `ship` (the bucket's share), `prune`, `check`.
 
 mod assemble;
 mod branch;
@@ -14,12 +14,14 @@ mod check;
 mod codec;
 mod excerpt;
 mod fetch;
+mod find;
 mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ingest;
 mod inner;
 mod layout;
+mod listing;
 mod opening;
 mod pack;
 mod press;
@@ -27,11 +29,13 @@ mod prune;
 mod reach;
 mod reader;
 mod recipe;
+mod rows;
 mod segment;
 mod session;
 mod settings;
 mod ship;
 mod state;
+mod table;
 mod threads;
 mod tree;
 mod walk;

@@ -6,13 +6,13 @@
 use crate::{
     Parts, RecoveryKey, Unlock,
     fetch::Shelf,
+    find::Finder,
     format::Format,
     inner::{ACKS, Inner},
     layout::{self, DEVICE_SLOT, FORMAT},
-    pack,
     press::Press,
     recipe::Recipe,
-    segment::{PackName, PackRows, Segment, decode_reach},
+    segment::decode_reach,
     state::{Held, PackNo, State},
     threads::blocking,
     walk::Walk,
@@ -24,13 +24,11 @@ use holdfast_chunk::{
     Keys, ObjectKind, RootKey,
     slot::{self, Cost, Opening},
 };
-use holdfast_model::{
-    Error, Kind, PackId, Problem, RepositoryId, Result, SegmentId, SnapshotId, snapshot::Snapshot, view::From,
-};
+use holdfast_model::{Error, Kind, PackId, Problem, RepositoryId, Result, SnapshotId, snapshot::Snapshot, view::From};
 use holdfast_storage::{PutMode, Store};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::{Arc, RwLock},
+    collections::BTreeSet,
+    sync::{Arc, Mutex, RwLock},
 };
 
 /// Number of the recovery key that is printed now.
@@ -116,7 +114,16 @@ pub(crate) async fn put_slot(
 pub(crate) async fn load(parts: Parts, root: RootKey, id: RepositoryId) -> Result<Arc<Inner>> {
     let keys = Arc::new(Keys::derive(&root));
     let state = Arc::new(RwLock::new(State::default()));
-    let press = Press::start(Arc::clone(&keys), id, Arc::clone(&parts.cache), Arc::clone(&state))?;
+    let finder = Arc::new(Finder {
+        keys: Arc::clone(&keys),
+        repository: id,
+        cache: Arc::clone(&parts.cache),
+        bucket: Arc::default(),
+        state: Arc::clone(&state),
+        runtime: tokio::runtime::Handle::current(),
+        kept: Mutex::default(),
+    });
+    let press = Press::start(Arc::clone(&finder))?;
     let inner = Arc::new(Inner {
         id,
         cutters: Cutters::new(&keys),
@@ -125,8 +132,9 @@ pub(crate) async fn load(parts: Parts, root: RootKey, id: RepositoryId) -> Resul
         cache: parts.cache,
         catalog: parts.catalog,
         clock: parts.clock,
-        bucket: RwLock::default(),
+        bucket: Arc::clone(&finder.bucket),
         state,
+        finder,
         press,
         gate: Arc::default(),
         commits: tokio::sync::Mutex::default(),
@@ -159,75 +167,6 @@ impl Inner {
             }
         }
         Ok(())
-    }
-
-    /// Reads index segments; an unreadable one is told, its packs are found by their footers.
-    pub(crate) async fn enter_segments(self: &Arc<Self>) -> Result<()> {
-        let known: Vec<String> = self.read().segments.keys().cloned().collect();
-        let mut segments: HashMap<SegmentId, Segment> = HashMap::new();
-        for key in self.keys_of(layout::SEGMENTS) {
-            let Ok(id) = key[layout::SEGMENTS.len()..].parse::<SegmentId>() else { continue };
-            if known.contains(&key) {
-                continue;
-            }
-            match self.read_segment(&key).await {
-                Ok(segment) => drop(segments.insert(id, segment)),
-                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
-                Err(error) => self.set_aside(&key, "index segment", &error),
-            }
-        }
-        let void: HashSet<SegmentId> = segments.values().flat_map(|segment| &segment.supersedes).copied().collect();
-        let mut state = self.write();
-        for (id, segment) in segments.iter().filter(|(id, _)| !void.contains(id)) {
-            let mut packs = Vec::with_capacity(segment.packs.len());
-            for pack in &segment.packs {
-                state.index.enter_rows(pack);
-                packs.push(state.index.enter(pack.name));
-            }
-            state.segments.insert(layout::segment_key(id), packs);
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn read_segment(&self, key: &str) -> Result<Segment> {
-        let bytes = self.get_small(key).await?;
-        Segment::decode(&self.envelope().open(ObjectKind::Segment, "", &bytes)?)
-    }
-
-    /// Packs of the cache that no segment names: a backup was cut off. Their footers tell what they hold.
-    pub(crate) async fn enter_unlisted(&self) -> Result<()> {
-        let strays: Vec<(PackNo, PackName)> = {
-            let state = self.read();
-            let mut listed: HashSet<PackNo> = state.segments.values().flatten().copied().collect();
-            listed.extend(state.unlisted.iter().filter_map(|pack| state.index.number(&pack.name.id)));
-            let strays = state.index.packs().filter(|(number, info)| info.cached && !listed.contains(number));
-            strays.map(|(number, info)| (number, info.name)).collect()
-        };
-        for (number, name) in strays {
-            let key = self.read().index.pack(number).key();
-            match self.read_footer(&key, name.size).await {
-                Ok(rows) => {
-                    let rows = PackRows { name, rows };
-                    let mut state = self.write();
-                    state.index.enter_rows(&rows);
-                    state.unlisted.push(rows);
-                }
-                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
-                // Not acknowledged data of a cut-off backup; a check names it if a snapshot needs it.
-                Err(error) => {
-                    tracing::warn!(key, error = %error.chain(), "a pack without readable footer is left aside")
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn read_footer(&self, key: &str, size: u64) -> Result<Vec<pack::Row>> {
-        let trailer = self.cache.get_range(key, size.saturating_sub(pack::TRAILER)..size).await?;
-        let end = size.saturating_sub(pack::TRAILER);
-        let length = pack::footer_length(&trailer, size)?;
-        let footer = self.cache.get_range(key, end - length..end).await?;
-        pack::open_footer(self.envelope(), &footer)
     }
 
     /// Reads snapshots and their reach lists; tombstoned ones are gone.
@@ -313,7 +252,7 @@ impl Inner {
     }
 
     /// An object of the cache that cannot be used counts as absent, so that the bucket's copy may replace it.
-    fn set_aside(&self, key: &str, word: &str, error: &Error) {
+    pub(crate) fn set_aside(&self, key: &str, word: &str, error: &Error) {
         tracing::warn!(key, error = %error.chain(), "an object of the cache cannot be used");
         let mut state = self.write();
         state.set_cached(key, false);

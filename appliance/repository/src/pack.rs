@@ -48,6 +48,8 @@ pub(crate) struct Finished {
     pub(crate) kind: PackKind,
     pub(crate) id: PackId,
     pub(crate) bytes: Bytes,
+    /// The sealed footer alone, for the index.
+    pub(crate) footer: Bytes,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -88,7 +90,7 @@ impl Builder {
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.bytes.extend_from_slice(END);
         let id = PackId(holdfast_chunk::sha256(&self.bytes));
-        Ok(Finished { kind: self.kind, id, bytes: Bytes::from(self.bytes), rows: self.rows })
+        Ok(Finished { kind: self.kind, id, bytes: Bytes::from(self.bytes), footer: footer.into(), rows: self.rows })
     }
 }
 
@@ -111,7 +113,17 @@ pub(crate) fn open_footer(envelope: Envelope<'_>, footer: &[u8]) -> Result<Vec<R
     Ok(rows)
 }
 
-/// Writes rows; shared with index segments.
+/// Tells the ids in a sealed footer, in pack order, without keeping its rows.
+pub(crate) fn each_id(envelope: Envelope<'_>, footer: &[u8], mut tell: impl FnMut(&ChunkId)) -> Result<()> {
+    let body = envelope.open(ObjectKind::Footer, "", footer)?;
+    let mut reader = Reader::new(&body);
+    for _ in 0..reader.count(35)? {
+        tell(&take_row(&mut reader)?.id);
+    }
+    reader.end()
+}
+
+/// Writes rows.
 pub(crate) fn put_rows(out: &mut Vec<u8>, rows: &[Row]) {
     put_varint(out, rows.len() as u64);
     for row in rows {
@@ -130,14 +142,18 @@ pub(crate) fn take_rows(reader: &mut Reader<'_>) -> Result<Vec<Row>> {
     let count = reader.count(35)?;
     let mut rows = Vec::with_capacity(count);
     for _ in 0..count {
-        let word = reader.byte()?;
-        let kind = chunk_kind(word & !BASED)?;
-        let id = ChunkId(reader.array()?);
-        let (length, sealed) = (reader.u32()?, reader.u32()?);
-        let base = if word & BASED == 0 { None } else { Some(ChunkId(reader.array()?)) };
-        rows.push(Row { kind, id, length, sealed, base });
+        rows.push(take_row(reader)?);
     }
     Ok(rows)
+}
+
+fn take_row(reader: &mut Reader<'_>) -> Result<Row> {
+    let word = reader.byte()?;
+    let kind = chunk_kind(word & !BASED)?;
+    let id = ChunkId(reader.array()?);
+    let (length, sealed) = (reader.u32()?, reader.u32()?);
+    let base = if word & BASED == 0 { None } else { Some(ChunkId(reader.array()?)) };
+    Ok(Row { kind, id, length, sealed, base })
 }
 
 fn chunk_kind(byte: u8) -> Result<ChunkKind> {

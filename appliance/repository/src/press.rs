@@ -5,18 +5,19 @@
 //! and is told to every session that might lean on them.
 
 use crate::{
+    find::Finder,
     layout::PackKind,
     pack::{Builder, Row},
-    segment::{PackName, PackRows},
-    state::{State, pack_kind},
+    segment::PackName,
+    state::pack_kind,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use holdfast_chunk::{ChunkKind, Envelope, Keys, Sealer};
-use holdfast_model::{ChunkId, Error, Kind, RepositoryId, Result};
-use holdfast_storage::{PutMode, Store};
+use holdfast_chunk::{ChunkKind, Envelope, Sealer};
+use holdfast_model::{ChunkId, Error, Kind, Result};
+use holdfast_storage::PutMode;
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::{Arc, Condvar, Mutex, MutexGuard, RwLock},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
 /// Packs of file contents are closed at this size: 32 MiB keeps requests few and retries cheap.
@@ -65,11 +66,7 @@ struct Failure {
 
 /// What workers share.
 pub(crate) struct Bench {
-    pub(crate) keys: Arc<Keys>,
-    pub(crate) repository: RepositoryId,
-    pub(crate) cache: Arc<dyn Store>,
-    pub(crate) state: Arc<RwLock<State>>,
-    runtime: tokio::runtime::Handle,
+    finder: Arc<Finder>,
     flight: Mutex<Flight>,
     idle: Condvar,
     data: Mutex<Builder>,
@@ -84,20 +81,11 @@ pub(crate) struct Press {
 
 impl Press {
     /// Starts the workers. Must be called within the async runtime that the cache needs.
-    pub(crate) fn start(
-        keys: Arc<Keys>,
-        repository: RepositoryId,
-        cache: Arc<dyn Store>,
-        state: Arc<RwLock<State>>,
-    ) -> Result<Press> {
+    pub(crate) fn start(finder: Arc<Finder>) -> Result<Press> {
         let workers = std::thread::available_parallelism().map_or(2, usize::from).min(WORKERS_MAX);
         let (jobs, queue) = bounded(QUEUE * workers);
         let bench = Arc::new(Bench {
-            keys,
-            repository,
-            cache,
-            state,
-            runtime: tokio::runtime::Handle::current(),
+            finder,
             flight: Mutex::default(),
             idle: Condvar::new(),
             data: Mutex::new(Builder::new(PackKind::Data)),
@@ -117,14 +105,19 @@ impl Press {
     /// Offers a chunk: known ones and ones in flight are answered at once with `false`, new ones are
     /// queued. Blocks while the queue is full.
     pub(crate) fn offer(&self, kind: ChunkKind, id: ChunkId, plain: &[u8], tally: &Arc<dyn Tally>) -> Result<bool> {
+        // Claimed before the index is asked, which may read rows from the disk: nobody else stores it meanwhile.
         let ticket = {
             let mut flight = self.bench.flight();
-            if flight.ids.contains(&id) || self.bench.knows(&id) {
+            if !flight.ids.insert(id) {
                 return Ok(false);
             }
-            flight.ids.insert(id);
             flight.ticket()
         };
+        if self.bench.finder.find(&id).is_some() {
+            self.bench.flight().ids.remove(&id);
+            self.bench.close(ticket);
+            return Ok(false);
+        }
         let job = Job { ticket, kind, id, plain: plain.to_vec(), tally: Arc::clone(tally) };
         self.jobs.send(job).map_err(|_| Error::bug("the press has stopped"))?;
         Ok(true)
@@ -175,9 +168,6 @@ impl Bench {
     fn flight(&self) -> MutexGuard<'_, Flight> {
         self.flight.lock().expect("no holder panics")
     }
-    fn knows(&self, id: &ChunkId) -> bool {
-        self.state.read().expect("no holder panics").index.find(id).is_some()
-    }
     fn builder(&self, kind: PackKind) -> MutexGuard<'_, Builder> {
         let builder = match kind {
             PackKind::Data => &self.data,
@@ -206,7 +196,7 @@ impl Bench {
 
     fn press(&self, sealer: &mut Sealer, job: &Job, sealed: &mut Vec<u8>) -> Result<()> {
         sealed.clear();
-        sealer.seal(&self.keys, job.kind, &job.id, &job.plain, sealed)?;
+        sealer.seal(&self.finder.keys, job.kind, &job.id, &job.plain, sealed)?;
         let kind = pack_kind(job.kind);
         let length = u32::try_from(job.plain.len()).expect("chunks are at most 16 MiB");
         let size = u32::try_from(sealed.len()).expect("chunks are at most 16 MiB");
@@ -239,18 +229,15 @@ impl Bench {
     }
 
     fn try_store(&self, builder: Builder) -> Result<()> {
-        let pack = builder.finish(Envelope::new(&self.keys, self.repository))?;
+        let pack = builder.finish(Envelope::new(&self.finder.keys, self.finder.repository))?;
         let name = PackName { kind: pack.kind, id: pack.id, size: pack.bytes.len() as u64 };
         let key = crate::layout::pack_key(pack.kind, &pack.id);
-        self.runtime
-            .block_on(self.cache.put(&key, pack.bytes, PutMode::Once))
+        self.finder
+            .runtime
+            .block_on(self.finder.cache.put(&key, pack.bytes, PutMode::Once))
             .map_err(|error| error.while_doing("new data could not be written into the cache"))?;
-        let rows = PackRows { name, rows: pack.rows };
-        let mut state = self.state.write().expect("no holder panics");
-        let number = state.index.enter(name);
-        state.index.pack_mut(number).cached = true;
-        state.index.enter_rows(&rows);
-        state.unlisted.push(rows);
+        let mut state = self.finder.state.write().expect("no holder panics");
+        state.enter_stored(name, &pack.rows, pack.footer);
         Ok(())
     }
 }

@@ -8,7 +8,6 @@ use crate::{
     PruneOutcome, PrunePlan,
     inner::Inner,
     layout,
-    segment::Segment,
     state::{PackNo, State},
     walk::Walk,
 };
@@ -201,15 +200,18 @@ impl Inner {
         }
         let mut replaced_in_bucket = true;
         if affected.values().any(|survivors| *survivors) {
-            let segment = self.without(&dead, affected.keys()).await?;
-            let (id, _) = self.put_segment(&segment).await?;
-            replaced_in_bucket = self.ship_segment(&layout::segment_key(&id), work).await;
+            let (survivors, old) = self.survivors(&dead, affected.keys());
+            let (new, _) = self.write_segments(survivors, old).await?;
+            for key in new {
+                // The last one makes the old ones void: without those before it, it must not be there.
+                replaced_in_bucket = replaced_in_bucket && self.ship_segment(&key, work).await;
+            }
         }
         for key in affected.keys() {
             if replaced_in_bucket {
                 work.delete(self, key).await;
             }
-            self.write().segments.remove(key);
+            self.write().drop_segment(key);
             self.delete_cached(key).await?;
         }
         Ok(())
@@ -235,21 +237,21 @@ impl Inner {
         Ok(())
     }
 
-    async fn without(&self, dead: &HashSet<PackNo>, keys: impl Iterator<Item = &String>) -> Result<Segment> {
-        let mut segment = Segment::default();
+    /// Packs of old segments that stay, each once, and the ids of those segments.
+    fn survivors<'a>(
+        &self,
+        dead: &HashSet<PackNo>,
+        keys: impl Iterator<Item = &'a String>,
+    ) -> (Vec<PackNo>, Vec<SegmentId>) {
+        let state = self.read();
+        let (mut packs, mut old) = (Vec::new(), Vec::new());
         for key in keys {
-            let old = self.read_segment(key).await?;
-            segment.supersedes.extend(key[layout::SEGMENTS.len()..].parse::<SegmentId>().ok());
-            let state = self.read();
-            let survives = |id: &PackId| {
-                state
-                    .index
-                    .number(id)
-                    .is_some_and(|number| !dead.contains(&number) && state.index.pack(number).present())
-            };
-            segment.packs.extend(old.packs.into_iter().filter(|pack| survives(&pack.name.id)));
+            old.extend(layout::parse_segment(key));
+            packs.extend(state.segments.get(key).into_iter().flatten().copied());
         }
-        Ok(segment)
+        let mut seen = HashSet::new();
+        packs.retain(|pack| !dead.contains(pack) && state.index.pack(*pack).present() && seen.insert(*pack));
+        (packs, old)
     }
 
     /// The bucket gets the new segment before the old ones go; only if it had one of them at all.
@@ -299,8 +301,9 @@ impl Inner {
             }
         }
         let mut state = self.write();
-        let gone: HashSet<PackId> = forgotten.iter().map(|pack| state.index.pack(*pack).name.id).collect();
-        state.unlisted.retain(|pack| !gone.contains(&pack.name.id));
+        for pack in &forgotten {
+            state.unlisted.remove(pack);
+        }
         state.index.forget(&forgotten);
         Ok(())
     }

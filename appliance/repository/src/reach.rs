@@ -3,7 +3,7 @@
 use crate::{
     ReadCost,
     inner::{Inner, stale, unlike},
-    recipe::{Placed, Recipe},
+    recipe::Recipe,
     state::PackNo,
     threads::blocking,
     walk::Walk,
@@ -32,7 +32,7 @@ impl Inner {
         let mut reach = BTreeSet::new();
         let mut walk = Walk::new(self, segments, From::Auto);
         while let Some(segment) = walk.next().await.map_err(gone)? {
-            reach.insert(self.pack_of(&segment).ok_or_else(stale)?);
+            reach.insert(self.pack_of(&segment.chunk.id, &segment.chunk.pack).await.ok_or_else(stale)?);
             if !segment.branch {
                 reach.extend(self.packs_of_recipe(&segment).await?);
             }
@@ -43,15 +43,8 @@ impl Inner {
     /// Packs that one recipe segment needs, its own included, if all of them are present in some tier.
     pub(crate) async fn packs_of_segment(self: &Arc<Self>, segment: &SegmentRef) -> Result<BTreeSet<PackNo>> {
         let mut packs = self.packs_of_recipe(segment).await?;
-        packs.insert(self.pack_of(segment).ok_or_else(stale)?);
+        packs.insert(self.pack_of(&segment.chunk.id, &segment.chunk.pack).await.ok_or_else(stale)?);
         Ok(packs)
-    }
-
-    /// The pack that holds the recipe itself.
-    fn pack_of(&self, segment: &SegmentRef) -> Option<PackNo> {
-        let state = self.read();
-        let hint = state.index.number(&segment.chunk.pack).filter(|pack| state.index.pack(*pack).present());
-        hint.or_else(|| state.index.number(&state.index.find(&segment.chunk.id)?.pack))
     }
 
     /// Packs that a recipe leans on, all of them present. `Conflict` (`snapshot.stale`) if one is not.
@@ -67,12 +60,11 @@ impl Inner {
         }
         // A pack is gone: perhaps its chunks lie elsewhere by now.
         let recipe = blocking(move || Recipe::decode(&body)).await?;
-        let state = self.read();
-        let place = |placed: &Placed| {
-            let hint = state.index.number(&placed.pack).filter(|pack| state.index.pack(*pack).present());
-            hint.or_else(|| state.index.number(&state.index.find(&placed.id)?.pack)).ok_or_else(stale)
-        };
-        recipe.packs().map(place).collect()
+        let mut packs = BTreeSet::new();
+        for placed in recipe.packs() {
+            packs.insert(self.pack_of(&placed.id, &placed.pack).await.ok_or_else(stale)?);
+        }
+        Ok(packs)
     }
 
     /// What reading streams costs.
@@ -97,7 +89,8 @@ impl Inner {
                 Err(error) => (1, Err(error)),
             };
             match opened {
-                Ok(recipe) => recipe.iter().for_each(|recipe| self.add_cost(recipe, from, &mut packs, &mut cost)),
+                Ok(Some(recipe)) => self.add_cost(&recipe, from, &mut packs, &mut cost).await,
+                Ok(None) => {}
                 Err(error) if error.kind() == Kind::Corrupt => cost.missing_bytes += sealed,
                 Err(error) => return Err(error),
             }
@@ -112,13 +105,12 @@ impl Inner {
         Ok(cost)
     }
 
-    fn add_cost(&self, recipe: &Recipe, from: From, packs: &mut BTreeSet<PackNo>, cost: &mut ReadCost) {
-        let state = self.read();
+    async fn add_cost(&self, recipe: &Recipe, from: From, packs: &mut BTreeSet<PackNo>, cost: &mut ReadCost) {
         let bucket = self.bucket().is_some();
         for placed in recipe.packs() {
-            let hint = state.index.number(&placed.pack).filter(|pack| state.index.pack(*pack).present());
-            let pack = hint.or_else(|| state.index.number(&state.index.find(&placed.id)?.pack));
+            let pack = self.pack_of(&placed.id, &placed.pack).await;
             let reachable = pack.is_some_and(|pack| {
+                let state = self.read();
                 let info = state.index.pack(pack);
                 (info.cached && from != From::Bucket) || (info.acked && bucket && from != From::Cache)
             });

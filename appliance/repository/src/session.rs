@@ -4,13 +4,14 @@
 //! and reach list (law L1); a snapshot never names a pack that no tier holds.
 
 use crate::{
-    ByteStream, Meter, StreamKind, branch, codec, ingest,
+    ByteStream, Meter, StreamKind, branch,
+    find::Found,
+    ingest,
     inner::{Inner, stale},
     layout,
-    pack::Row,
     press::Tally,
     recipe::{Draft, Recipe},
-    segment::{PackRows, Segment, encode_reach},
+    segment::encode_reach,
     state::{Held, PackNo},
     threads::blocking,
     tree,
@@ -69,8 +70,7 @@ impl Tally for SessionTally {
 /// A recipe segment that was stored, with the packs it needs.
 #[derive(Clone)]
 struct Done {
-    id: ChunkId,
-    length: u32,
+    place: ChunkRef,
     packs: Vec<PackNo>,
 }
 
@@ -93,6 +93,7 @@ impl Session {
     pub(crate) fn begin(inner: Arc<Inner>) -> Session {
         let guard = Arc::clone(&inner.gate).try_read_owned().ok();
         let failures = inner.press.failures();
+        inner.finder.try_again();
         let desk = Desk { inner, counts: Arc::default(), drafts: Mutex::default(), done: Mutex::default(), failures };
         Session { desk: Arc::new(desk), guard: tokio::sync::Mutex::new(guard) }
     }
@@ -176,8 +177,7 @@ impl Session {
                     foreign.push(*segment);
                     continue;
                 };
-                segment.chunk = inner.place(&recipe.id, recipe.length).ok_or_else(|| inner.press.failure())?;
-                reach.extend(inner.read().index.number(&segment.chunk.pack));
+                segment.chunk = recipe.place;
                 reach.extend(recipe.packs.iter().copied());
             }
         }
@@ -230,10 +230,17 @@ impl Session {
 
 impl Desk {
     /// A stored segment is used again: the commit need not open it, its packs are these.
-    pub(crate) fn lean_on(&self, segment: &SegmentRef, packs: BTreeSet<PackNo>) {
-        let ChunkRef { id, length, .. } = segment.chunk;
-        let done = Done { id, length, packs: packs.into_iter().collect() };
-        self.done.lock().expect("no holder panics").insert(id, done);
+    pub(crate) async fn lean_on(&self, segment: &SegmentRef, packs: BTreeSet<PackNo>) {
+        let mut place = segment.chunk;
+        let there = {
+            let state = self.inner.read();
+            state.index.number(&place.pack).is_some_and(|pack| state.index.pack(pack).present())
+        };
+        if !there && let Some(found) = self.inner.finder.seek(&place.id).await {
+            place = found.chunk_ref();
+        }
+        let done = Done { place, packs: packs.into_iter().collect() };
+        self.done.lock().expect("no holder panics").insert(segment.chunk.id, done);
     }
 
     /// Takes a draft; the ticket stands for its recipe until the commit. Blocks.
@@ -279,15 +286,26 @@ impl Desk {
         press.settle();
         let drafts = std::mem::take(&mut *self.drafts.lock().expect("no holder panics"));
         let tally: Arc<dyn Tally> = Arc::new(SessionTally(Arc::clone(&self.counts)));
+        let mut waiting = Vec::with_capacity(drafts.len());
         for (ticket, draft) in drafts {
             let (body, packs) = self.encode(&draft)?;
             let id = self.inner.keys.chunk_id(ChunkKind::Recipe, &body);
             press.offer(ChunkKind::Recipe, id, &body, &tally)?;
-            let length = u32::try_from(body.len()).map_err(|_| Error::bug("a recipe is too long"))?;
-            self.done.lock().expect("no holder panics").insert(ticket, Done { id, length, packs });
+            waiting.push((ticket, id, packs));
         }
         press.settle();
+        let mut done = self.done.lock().expect("no holder panics");
+        for (ticket, id, mut packs) in waiting {
+            let found = self.find(&id)?;
+            packs.push(found.pack);
+            done.insert(ticket, Done { place: found.chunk_ref(), packs });
+        }
         Ok(())
+    }
+
+    /// Where a chunk lies that the press took or knew. Blocks.
+    fn find(&self, id: &ChunkId) -> Result<Found> {
+        self.inner.finder.find(id).ok_or_else(|| self.inner.press.failure())
     }
 
     /// Writes the branches of some lists; the answer is the lists of those branches. Blocks.
@@ -301,50 +319,24 @@ impl Desk {
                 let body = branch::encode(group);
                 let id = self.inner.keys.chunk_id(ChunkKind::Recipe, &body);
                 press.offer(ChunkKind::Recipe, id, &body, &tally)?;
-                let length = u32::try_from(body.len()).map_err(|_| Error::bug("a branch is too long"))?;
-                ids.push((id, length));
+                ids.push(id);
             }
             named.push(ids);
         }
         press.settle();
-        let placed = |(group, (id, length)): (&[SegmentRef], (ChunkId, u32))| {
-            let chunk = self.inner.place(&id, length).ok_or_else(|| press.failure())?;
-            Ok(branch::standing_for(group, chunk))
-        };
+        let placed =
+            |(group, id): (&[SegmentRef], ChunkId)| Ok(branch::standing_for(group, self.find(&id)?.chunk_ref()));
         lists.iter().zip(named).map(|(list, ids)| branch::groups(list).zip(ids).map(placed).collect()).collect()
     }
 
     fn encode(&self, draft: &Draft) -> Result<(Vec<u8>, Vec<PackNo>)> {
         let mut packs = BTreeSet::new();
-        let body = {
-            let state = self.inner.read();
-            Recipe::encode(draft, |id| {
-                let place = state.index.find(id).ok_or_else(codec::malformed)?;
-                packs.extend(state.index.number(&place.pack));
-                Ok(place)
-            })
-        };
-        // The press is asked only after the state was let go: it locks in the other order.
-        let body = body.map_err(|_| self.inner.press.failure())?;
+        let body = Recipe::encode(draft, |id| {
+            let found = self.find(id)?;
+            packs.insert(found.pack);
+            Ok(found.placed)
+        })?;
         Ok((body, packs.into_iter().collect()))
-    }
-}
-
-impl Inner {
-    /// Writes an index segment for all packs that no segment names yet. The answer is its size in bytes.
-    pub(crate) async fn list_packs(&self) -> Result<u64> {
-        let packs: Vec<PackRows> = self.read().unlisted.clone();
-        if packs.is_empty() {
-            return Ok(0);
-        }
-        let listed: BTreeSet<PackId> = packs.iter().map(|pack| pack.name.id).collect();
-        let (_, size) = self.put_segment(&Segment { supersedes: Vec::new(), packs }).await?;
-        self.write().unlisted.retain(|pack| !listed.contains(&pack.name.id));
-        Ok(size)
-    }
-
-    pub(crate) fn unlisted_chunks(&self) -> usize {
-        self.read().unlisted.iter().map(|pack: &PackRows| <[Row]>::len(&pack.rows)).sum()
     }
 }
 

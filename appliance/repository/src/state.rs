@@ -1,17 +1,18 @@
 //! What the repository knows of itself while open: packs, where chunks lie, snapshots, small objects.
 //!
-//! Invariants: a chunk counts as known only if its pack lies in some tier; of two places the smaller
-//! one is told, so that recipes of unchanged streams do not change; all of it is rebuilt at opening.
+//! Invariants: of chunks only eight bytes each are kept here, `find` gives the exact answers; a pack counts only if it
+//! lies in some tier; all of it is rebuilt at opening, so nothing here can be stale.
 
 use crate::{
     layout::{self, PackKind},
-    pack::HEADER,
-    recipe::Placed,
-    segment::{PackName, PackRows},
+    pack::Row,
+    segment::{Directory, Mark, PackName},
+    table::{Batch, Finger, PACKS_MAX, Table},
 };
-use holdfast_model::{ChunkId, Moment, PackId, Problem, SnapshotId, snapshot::Snapshot};
+use bytes::Bytes;
+use holdfast_model::{ChunkId, Moment, PackId, Problem, SegmentId, SnapshotId, snapshot::Snapshot};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -24,6 +25,18 @@ pub(crate) struct PackInfo {
     pub(crate) name: PackName,
     pub(crate) cached: bool,
     pub(crate) acked: bool,
+    /// Where an index segment has its footer.
+    pub(crate) span: Option<Span>,
+}
+
+/// Where the footer of a pack lies in an index segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Number in [`Index::segment`].
+    pub(crate) segment: u32,
+    pub(crate) offset: u32,
+    pub(crate) length: u32,
+    pub(crate) mark: Mark,
 }
 
 impl PackInfo {
@@ -35,26 +48,24 @@ impl PackInfo {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    pack: PackNo,
-    offset: u32,
-    length: u32,
-    sealed: u32,
-}
-
 /// Packs and chunks.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     packs: Vec<PackInfo>,
     numbers: HashMap<PackId, PackNo>,
-    /// By the first half of the id: 128 keyed bits do not collide.
-    chunks: HashMap<[u8; 16], Place>,
+    chunks: Table,
+    /// Index segments by number.
+    segments: Vec<SegmentId>,
     /// Sizes in the bucket of packs that the cache lists with another size: one of the two is damaged.
     disputed: HashMap<PackId, u64>,
 }
 
 impl Index {
+    /// An index whose table looks at few bits only, so that chunks collide.
+    #[cfg(test)]
+    pub(crate) fn with_width(width: u32) -> Self {
+        Index { chunks: Table::with_width(width), ..Index::default() }
+    }
     pub(crate) fn pack(&self, number: PackNo) -> &PackInfo {
         &self.packs[number as usize]
     }
@@ -74,7 +85,7 @@ impl Index {
         let in_bucket = self.disputed.remove(&name.id);
         let info = &mut self.packs[number as usize];
         if info.name.size != name.size {
-            *info = PackInfo { name, cached: false, acked: in_bucket == Some(name.size) };
+            *info = PackInfo { name, cached: false, acked: in_bucket == Some(name.size), span: info.span };
         }
         number
     }
@@ -87,59 +98,54 @@ impl Index {
         if let Some(number) = self.numbers.get(&name.id) {
             return *number;
         }
-        let number = PackNo::try_from(self.packs.len()).expect("fewer than four thousand million packs");
-        self.packs.push(PackInfo { name, cached: false, acked: false });
+        let number = PackNo::try_from(self.packs.len()).ok().filter(|number| *number <= PACKS_MAX);
+        let number = number.expect("fewer than 268 million packs, which are 8 EiB");
+        self.packs.push(PackInfo { name, cached: false, acked: false, span: None });
         self.numbers.insert(name.id, number);
         number
     }
-    /// Enters a pack's chunks; does nothing while the pack lies nowhere.
-    pub(crate) fn enter_rows(&mut self, pack: &PackRows) {
-        let number = self.enter(pack.name);
-        if !self.pack(number).present() {
-            return;
-        }
-        let mut offset = HEADER;
-        for row in &pack.rows {
-            self.enter_chunk(&row.id, Place { pack: number, offset, length: row.length, sealed: row.sealed });
-            offset = offset.saturating_add(row.sealed);
+    /// Enters a pack's chunks. They are told only while the pack lies somewhere.
+    pub(crate) fn enter_rows(&mut self, pack: PackNo, rows: &[Row]) {
+        for row in rows {
+            self.chunks.insert(Finger::of(&row.id), pack);
         }
     }
-    fn enter_chunk(&mut self, id: &ChunkId, place: Place) {
-        let key = half(id);
-        if let Some(known) = self.chunks.get(&key) {
-            let (old, new) = (self.pack(known.pack), self.pack(place.pack));
-            if old.present() && (old.name.id, known.offset) <= (new.name.id, place.offset) {
-                return;
-            }
-        }
-        self.chunks.insert(key, place);
+    /// Enters the chunks of many packs; `packs` are the numbers behind the batch's own ones.
+    pub(crate) fn enter_batch(&mut self, batch: &Batch, packs: &[PackNo]) {
+        self.chunks.insert_all(batch, packs);
     }
-    /// Where a chunk lies, if its pack lies in some tier.
-    pub(crate) fn find(&self, id: &ChunkId) -> Option<Placed> {
-        let place = self.chunks.get(&half(id))?;
-        let pack = self.pack(place.pack);
-        pack.present().then_some(Placed {
-            id: *id,
-            length: place.length,
-            pack: pack.name.id,
-            offset: place.offset,
-            sealed: place.sealed,
-        })
+    /// Makes room for about `chunks` more.
+    pub(crate) fn reserve(&mut self, chunks: usize) {
+        self.chunks.reserve(chunks);
     }
-    /// Forgets a pack and the chunks that were known in it.
+    /// Packs in some tier that may hold a chunk, in the order of their ids. Their rows decide.
+    pub(crate) fn candidates(&self, id: &ChunkId) -> Vec<PackNo> {
+        let all = self.chunks.candidates(Finger::of(id));
+        let mut packs: Vec<PackNo> = all.filter(|pack| self.pack(*pack).present()).collect();
+        packs.sort_unstable_by_key(|pack| self.pack(*pack).name.id);
+        packs
+    }
+    /// Places of chunks, and the memory that they take in bytes.
+    pub(crate) fn weight(&self) -> (usize, usize) {
+        (self.chunks.len(), self.chunks.size())
+    }
+    /// The segment with a number.
+    pub(crate) fn segment(&self, number: u32) -> SegmentId {
+        self.segments[number as usize]
+    }
+    /// Forgets packs and the chunks in them.
     pub(crate) fn forget(&mut self, numbers: &[PackNo]) {
+        let mut gone = vec![false; self.packs.len()];
         for number in numbers {
+            gone[*number as usize] = true;
             let pack = self.pack_mut(*number);
             pack.cached = false;
             pack.acked = false;
         }
-        let packs = &self.packs;
-        self.chunks.retain(|_, place| packs[place.pack as usize].present());
+        if !numbers.is_empty() {
+            self.chunks.retain(|pack| !gone[pack as usize]);
+        }
     }
-}
-
-fn half(id: &ChunkId) -> [u8; 16] {
-    *id.as_bytes().first_chunk().expect("ids have 32 bytes")
 }
 
 /// A small object and the tiers that hold it.
@@ -157,6 +163,14 @@ pub(crate) struct Held {
     pub(crate) reach: Vec<PackNo>,
 }
 
+/// A stored pack on its way into an index segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Unlisted {
+    pub(crate) chunks: usize,
+    /// The sealed footer of a pack just written; else it is read from the pack.
+    pub(crate) footer: Option<Bytes>,
+}
+
 /// Everything.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -166,8 +180,10 @@ pub(crate) struct State {
     pub(crate) small: BTreeMap<String, Small>,
     /// Index segments with the packs they name.
     pub(crate) segments: BTreeMap<String, Vec<PackNo>>,
+    /// Segments that others supersede: whatever tier still shows one, it says nothing any more.
+    pub(crate) void: HashSet<SegmentId>,
     /// Stored packs that no segment names yet.
-    pub(crate) unlisted: Vec<PackRows>,
+    pub(crate) unlisted: BTreeMap<PackNo, Unlisted>,
     /// Sequence of the newest snapshot ever seen.
     pub(crate) sequence: u64,
     /// Problems healed or met on the way, for the next who asks.
@@ -182,6 +198,36 @@ impl State {
     pub(crate) fn note(&mut self, problem: Problem) {
         if self.notes.len() < NOTES_MAX {
             self.notes.push(problem);
+        }
+    }
+    /// Enters a pack that the cache has just acknowledged (R2).
+    pub(crate) fn enter_stored(&mut self, name: PackName, rows: &[Row], footer: Bytes) {
+        let number = self.index.enter(name);
+        self.index.pack_mut(number).cached = true;
+        self.index.enter_rows(number, rows);
+        self.unlisted.insert(number, Unlisted { chunks: rows.len(), footer: Some(footer) });
+    }
+    /// A segment is in force: from now on its packs' rows are read from it. `numbers` are those of its packs.
+    pub(crate) fn enter_segment(&mut self, id: SegmentId, directory: &Directory, numbers: &[PackNo]) {
+        let segment =
+            u32::try_from(self.index.segments.len()).expect("a segment is written in more than a microsecond");
+        self.index.segments.push(id);
+        for (listed, number) in directory.packs.iter().zip(numbers) {
+            let span = Span { segment, offset: listed.offset, length: listed.length, mark: listed.mark };
+            self.index.pack_mut(*number).span = Some(span);
+        }
+        self.segments.insert(layout::segment_key(&id), numbers.to_vec());
+        for old in &directory.supersedes {
+            self.drop_segment(&layout::segment_key(old));
+        }
+    }
+    /// A segment is void: rows are read from elsewhere.
+    pub(crate) fn drop_segment(&mut self, key: &str) {
+        let Some(id) = layout::parse_segment(key) else { return };
+        self.void.insert(id);
+        for number in self.segments.remove(key).unwrap_or_default() {
+            let span = self.index.pack(number).span.filter(|span| self.index.segment(span.segment) != id);
+            self.index.pack_mut(number).span = span;
         }
     }
     /// Ids of snapshots that need a pack.

@@ -86,7 +86,9 @@ impl Growth {
         while let Some(found) = looked.next().await {
             // What cannot be looked at is read again.
             let Some((place, segments, packs)) = found else { continue };
-            segments.iter().zip(packs).for_each(|(segment, packs)| desk.lean_on(segment, packs));
+            for (segment, packs) in segments.iter().zip(packs) {
+                desk.lean_on(segment, packs).await;
+            }
             taken.push((place, segments));
         }
         drop(looked);

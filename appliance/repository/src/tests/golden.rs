@@ -2,11 +2,11 @@
 
 use crate::{
     branch,
-    codec::put_varint,
+    codec::{Reader, put_varint},
     layout::{PackKind, pack_key},
     pack,
     recipe::{Draft, Op, Placed, Recipe, Row},
-    segment::{PackName, PackRows, Segment, decode_reach, encode_reach},
+    segment::{Block, Directory, PackName, assemble, decode_reach, directory_range, encode_reach, open_directory},
 };
 use holdfast_chunk::{ChunkKind, Envelope, Keys, RootKey};
 use holdfast_model::{
@@ -70,24 +70,66 @@ fn hostile_recipes_are_refused() {
 }
 
 #[test]
-fn segments_and_reach_lists_keep_their_bytes() {
-    let name = PackName { kind: PackKind::Data, id: PackId([0xaa; 32]), size: 300 };
+fn rows_keep_their_bytes() {
     let row = pack::Row { kind: ChunkKind::Meta, id: ChunkId([0xbb; 32]), length: 128, sealed: 60, base: None };
     let delta = pack::Row { base: Some(ChunkId([0xdd; 32])), ..row };
-    let segment =
-        Segment { supersedes: vec![SegmentId([0xcc; 32])], packs: vec![PackRows { name, rows: vec![row, delta] }] };
-    let bytes = segment.encode();
+    let mut bytes = Vec::new();
+    pack::put_rows(&mut bytes, &[row, delta]);
     let two = |byte: &str| byte.repeat(32);
-    let rows = format!("02{0}80013c82{0}80013c{1}", two("bb"), two("dd"));
-    let expected = format!("0101{}0101{}ac0202{rows}", two("cc"), two("aa"));
-    assert_eq!(hex::encode(&bytes), expected);
-    assert_eq!(Segment::decode(&bytes).unwrap(), segment);
+    assert_eq!(hex::encode(&bytes), format!("0202{0}80013c82{0}80013c{1}", two("bb"), two("dd")));
+    assert_eq!(pack::take_rows(&mut Reader::new(&bytes)).unwrap(), [row, delta]);
+    for end in 0..bytes.len() {
+        assert!(pack::take_rows(&mut Reader::new(&bytes[..end])).is_err());
+    }
+}
+
+#[test]
+fn directories_and_reach_lists_keep_their_bytes() {
+    let name = PackName { kind: PackKind::Data, id: PackId([0xaa; 32]), size: 300 };
+    let other = PackName { kind: PackKind::Meta, id: PackId([0xbb; 32]), size: 5 };
+    let block = |name, mark: u8, length| {
+        let mut footer = vec![0; length];
+        footer[8..16].fill(mark);
+        Block { name, footer: footer.into() }
+    };
+    let blocks = [block(name, 0xee, 200), block(other, 0xff, 16)];
+    let directory = Directory::of(vec![SegmentId([0xcc; 32])], &blocks).unwrap();
+    let bytes = directory.encode();
+    let two = |byte: &str| byte.repeat(32);
+    let packs = format!("01{}ac02c801{}02{}0510{}", two("aa"), "ee".repeat(8), two("bb"), "ff".repeat(8));
+    assert_eq!(hex::encode(&bytes), format!("0101{}02{packs}", two("cc")));
+    assert_eq!(Directory::decode(&bytes, 216).unwrap(), directory);
+    assert_eq!((directory.packs[1].offset, directory.packs[1].length), (200, 16));
+    assert!(Directory::decode(&bytes, 217).is_err(), "bytes that no pack has");
     let reach = encode_reach(&[name]);
-    assert_eq!(hex::encode(&reach), format!("010101{}ac02", "aa".repeat(32)));
+    assert_eq!(hex::encode(&reach), format!("010101{}ac02", two("aa")));
     assert_eq!(decode_reach(&reach).unwrap(), [name]);
     for end in 0..bytes.len() {
-        assert!(Segment::decode(&bytes[..end]).is_err());
+        assert!(Directory::decode(&bytes[..end], 216).is_err());
     }
+}
+
+#[test]
+fn segments_keep_their_shape() {
+    let keys = Keys::derive(&RootKey::from_bytes([1; 32]));
+    let envelope = Envelope::new(&keys, RepositoryId([2; 16]));
+    let name = PackName { kind: PackKind::Data, id: PackId([0xaa; 32]), size: 300 };
+    let blocks: Vec<Block> = [&b"the footer of a pack, as it is"[..], b"that of another one"]
+        .map(|footer| Block { name, footer: footer.into() })
+        .into();
+    let directory = Directory::of(Vec::new(), &blocks).unwrap();
+    let bytes = assemble(envelope, &directory, &blocks).unwrap();
+    assert!(bytes.starts_with(b"the footer of a pack, as it isthat of another oneHFEN\x01\x02"));
+    let size = bytes.len();
+    let range = directory_range(&bytes[size - 8..], size as u64).unwrap();
+    assert_eq!(range, 49..size as u64 - 8);
+    let sealed = &bytes[49..size - 8];
+    assert_eq!(open_directory(envelope, sealed, 49).unwrap(), directory);
+    assert!(open_directory(envelope, sealed, 50).is_err());
+    for trailer in [b"\xff\xff\xff\x7fHFIE", b"\x10\0\0\0HFPE"] {
+        assert!(directory_range(trailer, size as u64).is_err());
+    }
+    assert!(directory_range(&bytes[size - 7..], size as u64).is_err());
 }
 
 #[test]

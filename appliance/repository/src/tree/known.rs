@@ -12,7 +12,7 @@ use holdfast_model::{
 };
 use holdfast_tree::{Group, Mark};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     sync::Arc,
 };
@@ -227,11 +227,17 @@ async fn lacks(inner: &Arc<Inner>, segments: &[SegmentRef]) -> Result<Vec<Range<
     let mut begin = 0;
     for segment in segments {
         let recipe = inner.open_recipe(segment, From::Auto).await?;
-        let state = inner.read();
-        let cached = |pack: &PackId| state.index.number(pack).is_some_and(|pack| state.index.pack(pack).cached);
-        let gaps = lacking(&recipe, |chunk| {
-            !cached(&chunk.pack) && !state.index.find(&chunk.id).is_some_and(|other| cached(&other.pack))
-        });
+        let cached = |pack: &PackId| {
+            let state = inner.read();
+            state.index.number(pack).is_some_and(|pack| state.index.pack(pack).cached)
+        };
+        let mut lost = HashSet::new();
+        for chunk in recipe.packs() {
+            if !cached(&chunk.pack) && !inner.finder.places(&chunk.id).await.iter().any(|at| cached(&at.placed.pack)) {
+                lost.insert(chunk.id);
+            }
+        }
+        let gaps = lacking(&recipe, |chunk| lost.contains(&chunk.id));
         all.extend(gaps.into_iter().map(|gap| gap.start + begin..gap.end + begin));
         begin += segment.length;
     }

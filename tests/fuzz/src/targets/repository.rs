@@ -53,8 +53,12 @@ pub(super) fn footers() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn segments() -> Vec<Vec<u8>> {
+    let mark = |byte: &str| byte.repeat(8);
+    let packs = format!("01{}ac02c801{}02{}0510{}", id("aa"), mark("ee"), id("bb"), mark("ff"));
+    let directory = bytes(&format!("0101{}02{packs}", id("cc")));
     vec![
-        bytes(&format!("0101{}0101{}ac020202{2}80013c82{2}80013c{3}", id("cc"), id("aa"), id("bb"), id("dd"))),
+        directory.clone(),
+        [&[0; 16], &directory[..], &bytes("7900000048464945")].concat(),
         bytes(&format!("010101{}ac02", id("aa"))),
         bytes("010000"),
         bytes("01ffffffff0f"),
