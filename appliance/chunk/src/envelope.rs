@@ -39,6 +39,8 @@ pub enum ObjectKind {
     Footer = 6,
     /// The word that a writer has taken over.
     Fence = 7,
+    /// Packs that count as absent, or that will be deleted.
+    Condemned = 8,
 }
 
 impl ObjectKind {
@@ -47,7 +49,7 @@ impl ObjectKind {
             ObjectKind::Snapshot => &keys.manifest,
             ObjectKind::Segment | ObjectKind::Footer => &keys.index,
             ObjectKind::Settings => &keys.settings,
-            ObjectKind::Reach | ObjectKind::Tombstone | ObjectKind::Fence => &keys.maintenance,
+            ObjectKind::Reach | ObjectKind::Tombstone | ObjectKind::Fence | ObjectKind::Condemned => &keys.maintenance,
         }
     }
     fn word(self) -> &'static str {
@@ -59,6 +61,7 @@ impl ObjectKind {
             ObjectKind::Tombstone => "tombstone",
             ObjectKind::Footer => "pack footer",
             ObjectKind::Fence => "fence",
+            ObjectKind::Condemned => "condemn list",
         }
     }
 }

@@ -61,7 +61,7 @@ pub struct Keys {
     pub(crate) index: [u8; 32],
     /// Settings documents.
     pub(crate) settings: [u8; 32],
-    /// Reach lists and tombstones; may be handed to whoever collects garbage, opens nothing else.
+    /// Reach lists, condemn lists and tombstones; may be handed to whoever collects garbage, opens nothing else.
     pub(crate) maintenance: [u8; 32],
     format: [u8; 32],
     names: [u8; 32],

@@ -110,7 +110,12 @@ pub fn enqueue(house: &Arc<House>, wish: Wish) -> Result<Arc<Desk>> {
 
 /// Takes a backup at this desk and remembers how it went.
 pub async fn take(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapshot> {
-    let taken = attempt(house, desk, wish).await;
+    let mut taken = attempt(house, desk, wish).await;
+    if taken.as_ref().is_err_and(|error| error.code() == "snapshot.stale") {
+        // What it leaned on was pruned on the way. The second time nothing of that is known any more.
+        desk.log("begins again: data that it leaned on was pruned meanwhile");
+        taken = attempt(house, desk, wish).await;
+    }
     match &taken {
         Ok(snapshot) => remember(house, desk, wish, snapshot),
         // A person's wish to stop is no failure of the app.

@@ -62,6 +62,8 @@ pub async fn request(house: &Arc<House>, request: RestoreRequest) -> Result<JobV
 
 async fn run(house: &House, desk: &Arc<Desk>, request: &RestoreRequest) -> Result<String> {
     desk.phase("plan", 1, 1);
+    // A prune beside us takes nothing away before we are done.
+    let _hold = house.repository().hold();
     let case = prepare(house, request).await?;
     refuse(&case, request)?;
     desk.snapshot(&case.entry.snapshot.id);

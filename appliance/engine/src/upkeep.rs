@@ -120,13 +120,17 @@ fn finish(house: &House, desk: &Desk, outcome: PruneOutcome) -> String {
     house.events.snapshots();
     house.events.status();
     house.events.apps();
-    format!(
+    let done = format!(
         "{} forgotten, {} removed, {} freed in the cache, {} in the bucket",
         count(outcome.snapshots, "snapshot"),
         count(outcome.packs, "pack"),
         size(outcome.cache_bytes),
         size(outcome.bucket_bytes),
-    )
+    );
+    match outcome.waiting {
+        0 => done,
+        _ => format!("{done}; {} more leave the bucket after their grace", size(outcome.waiting_bytes)),
+    }
 }
 
 /// Judges the snapshots of every app by its own policy.

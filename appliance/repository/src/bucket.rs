@@ -106,8 +106,10 @@ impl Inner {
         // A prune would delete what the listing has just shown, and take segments that are being read for void ones.
         let _no_prune = self.gate.read().await;
         self.same_repository(&*bucket).await?;
-        self.not_fenced(&*bucket).await?;
+        // Condemn lists before packs, the fence last: what somebody took away between is missed or forbidden to us.
+        self.learn_condemned(&*bucket).await?;
         let listed = bucket.list("").await?;
+        self.not_fenced(&*bucket).await?;
         self.learn(&listed);
         *self.bucket.write().expect("no holder panics") = Some(Arc::clone(&bucket));
         self.finder.try_again();

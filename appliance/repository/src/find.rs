@@ -9,6 +9,7 @@ use crate::{
     inner::is_damage,
     layout,
     pack::{self, Row},
+    pins::Pins,
     recipe::Placed,
     rows::{RowCache, Rows},
     segment::mark_of,
@@ -54,6 +55,7 @@ pub(crate) struct Finder {
     pub(crate) state: Arc<RwLock<State>>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) kept: Mutex<RowCache>,
+    pub(crate) pins: Arc<Pins>,
 }
 
 /// Places of a pack's sealed footer, in the order in which they are asked.
@@ -112,6 +114,11 @@ impl Finder {
         self.found(pack, &*rows?, id)
     }
 
+    /// Whether new data may lean on a pack. Asked after it was pinned, so that prune cannot slip between.
+    pub(crate) fn counts(&self, pack: PackNo) -> bool {
+        self.state().index.pack(pack).counts()
+    }
+
     /// Rows that could not be read are tried again from now on.
     pub(crate) fn try_again(&self) {
         self.kept().try_again();
@@ -125,7 +132,7 @@ impl Finder {
         let spot = rows.find(id)?;
         let state = self.state();
         // Asked again: reading rows takes time.
-        let info = Some(state.index.pack(pack)).filter(|info| info.present())?;
+        let info = Some(state.index.pack(pack)).filter(|info| info.counts())?;
         let (pack_id, offset) = (info.name.id, spot.offset);
         let placed = Placed { id: *id, length: spot.length, pack: pack_id, offset, sealed: spot.sealed };
         Some(Found { pack, placed, base: spot.base })

@@ -3,8 +3,10 @@
 //! Invariant: small objects are entered into the state only after the cache has them.
 
 use crate::{
+    condemn::Ledger,
     fetch::Shelf,
     find::{Attached, Finder},
+    pins::Pins,
     press::Press,
     state::{PackNo, Small, State},
     weave::Cutters,
@@ -32,9 +34,13 @@ pub(crate) struct Inner {
     pub(crate) finder: Arc<Finder>,
     pub(crate) press: Press,
     pub(crate) cutters: Cutters,
-    /// Sessions share it; prune takes it alone.
+    /// Whoever goes through listings shares it; prune takes it alone. Backups and readers have nothing to do with it.
     pub(crate) gate: Arc<tokio::sync::RwLock<()>>,
     pub(crate) commits: tokio::sync::Mutex<()>,
+    /// Index segments are written, or replaced and swept, by one at a time.
+    pub(crate) listing: tokio::sync::Mutex<()>,
+    pub(crate) pins: Arc<Pins>,
+    pub(crate) ledger: tokio::sync::Mutex<Ledger>,
     pub(crate) shelf: Shelf,
     pub(crate) runtime: tokio::runtime::Handle,
 }

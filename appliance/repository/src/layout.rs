@@ -16,6 +16,8 @@ pub(crate) const REACHES: &str = "r/";
 pub(crate) const SETTINGS: &str = "c/";
 pub(crate) const TOMBSTONES: &str = "d/";
 pub(crate) const FENCES: &str = "w/";
+/// Lives in the bucket alone, so it is none of the classes that travel.
+pub(crate) const CONDEMNED: &str = "g/";
 
 /// Data and metadata lie in packs apart: metadata is read often, data rarely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,6 +12,7 @@ mod branch;
 mod bucket;
 mod check;
 mod codec;
+mod condemn;
 mod excerpt;
 mod fetch;
 mod find;
@@ -24,6 +25,7 @@ mod layout;
 mod listing;
 mod opening;
 mod pack;
+mod pins;
 mod press;
 mod prune;
 mod reach;
@@ -41,6 +43,7 @@ mod tree;
 mod walk;
 mod weave;
 
+pub use pins::Hold;
 pub use session::Session;
 
 use bytes::Bytes;
@@ -197,7 +200,7 @@ pub struct ShipItem {
 }
 
 /// What prune will do.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PrunePlan {
     /// Snapshots to forget.
     pub forget: Vec<SnapshotId>,
@@ -209,6 +212,8 @@ pub struct PrunePlan {
     pub bucket_bytes: u64,
     /// Dead bytes in packs that stay.
     pub held_bytes: u64,
+    /// Seconds that packs stay in the bucket after they were condemned, by the bucket's own time.
+    pub grace_seconds: u64,
 }
 
 /// What prune did.
@@ -222,6 +227,10 @@ pub struct PruneOutcome {
     pub cache_bytes: u64,
     /// Bytes freed in the bucket.
     pub bucket_bytes: u64,
+    /// Packs that wait out their grace in the bucket, and their bytes.
+    pub waiting: u64,
+    /// Bytes of them.
+    pub waiting_bytes: u64,
     /// What could not be done.
     pub problems: Vec<holdfast_model::Problem>,
 }
@@ -353,7 +362,12 @@ impl Repository {
     pub async fn prune_plan(&self, forget: Vec<SnapshotId>) -> Result<PrunePlan> {
         self.inner.prune_plan(forget).await
     }
-    /// Carries a plan out; waits for running sessions, new ones wait for it.
+    /// Keeps everything readable that is there now, whatever is forgotten meanwhile, until it is dropped.
+    pub fn hold(&self) -> Hold {
+        Hold(self.inner.pins.reader())
+    }
+    /// Carries a plan out, beside running backups and restores. What the bucket holds is condemned first and deleted by
+    /// a prune after the grace.
     pub async fn prune(&self, plan: PrunePlan, stop: &Stop) -> Result<PruneOutcome> {
         self.inner.prune(plan, stop).await
     }

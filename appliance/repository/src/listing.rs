@@ -200,6 +200,7 @@ impl Inner {
 
     /// Writes index segments for all packs that no segment names yet. The answer is their size in bytes.
     pub(crate) async fn list_packs(&self) -> Result<u64> {
+        let _alone = self.listing.lock().await;
         let packs: Vec<PackNo> = self.read().unlisted.keys().copied().collect();
         if packs.is_empty() {
             return Ok(0);

@@ -122,6 +122,7 @@ pub(crate) async fn load(parts: Parts, root: RootKey, id: RepositoryId) -> Resul
         state: Arc::clone(&state),
         runtime: tokio::runtime::Handle::current(),
         kept: Mutex::default(),
+        pins: Arc::default(),
     });
     let press = Press::start(Arc::clone(&finder))?;
     let inner = Arc::new(Inner {
@@ -134,10 +135,13 @@ pub(crate) async fn load(parts: Parts, root: RootKey, id: RepositoryId) -> Resul
         clock: parts.clock,
         bucket: Arc::clone(&finder.bucket),
         state,
+        pins: Arc::clone(&finder.pins),
         finder,
         press,
         gate: Arc::default(),
         commits: tokio::sync::Mutex::default(),
+        listing: tokio::sync::Mutex::default(),
+        ledger: tokio::sync::Mutex::default(),
         shelf: Shelf::default(),
         runtime: tokio::runtime::Handle::current(),
     });

@@ -9,7 +9,7 @@ use crate::{
     layout::PackKind,
     pack::{Builder, Row},
     segment::PackName,
-    state::pack_kind,
+    state::{PackNo, pack_kind},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use holdfast_chunk::{ChunkKind, Envelope, Sealer};
@@ -34,6 +34,16 @@ const LEVEL: i32 = 1;
 /// Who is told what became of a chunk. Called from CPU threads.
 pub(crate) trait Tally: Send + Sync {
     fn stored(&self, sealed: u64);
+    /// A chunk was found in a pack that lies there already.
+    fn leans_on(&self, pack: PackNo);
+}
+
+impl dyn Tally {
+    /// Pins a pack; the answer is whether it still counts. See [`crate::pins`] for the order.
+    fn may_lean_on(&self, finder: &Finder, pack: PackNo) -> bool {
+        self.leans_on(pack);
+        finder.counts(pack)
+    }
 }
 
 struct Job {
@@ -113,7 +123,9 @@ impl Press {
             }
             flight.ticket()
         };
-        if self.bench.finder.find(&id).is_some() {
+        if let Some(found) = self.bench.finder.find(&id)
+            && tally.may_lean_on(&self.bench.finder, found.pack)
+        {
             self.bench.flight().ids.remove(&id);
             self.bench.close(ticket);
             return Ok(false);
@@ -237,7 +249,7 @@ impl Bench {
             .block_on(self.finder.cache.put(&key, pack.bytes, PutMode::Once))
             .map_err(|error| error.while_doing("new data could not be written into the cache"))?;
         let mut state = self.finder.state.write().expect("no holder panics");
-        state.enter_stored(name, &pack.rows, pack.footer);
+        state.enter_stored(name, &pack.rows, pack.footer, self.finder.pins.now());
         Ok(())
     }
 }

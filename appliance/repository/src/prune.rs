@@ -1,14 +1,16 @@
-//! Forgetting snapshots and freeing what nothing needs then, in both tiers.
+//! Forgetting snapshots and freeing what nothing needs then, in both tiers, beside running backups and restores.
 //!
-//! Order for safety at every point: tombstone, snapshot, reach list; a superseding index segment; then
-//! packs; the bucket before the cache. Invariants: what a remaining snapshot needs is never deleted; packs
-//! leave the bucket only after every snapshot that needed them has left it; run again, it goes on where it stopped.
+//! Order for safety at every point: tombstone, snapshot, reach list; condemn; in the bucket a grace and a verdict
+//! (`condemn`); a superseding index segment; then packs. In the cache `pins` says who is at work, and no grace is
+//! needed. Invariants: what a remaining snapshot or a running backup needs is never deleted; packs leave the bucket only
+//! after every snapshot that needed them has left it; run again, it goes on where it stopped.
 
 use crate::{
     PruneOutcome, PrunePlan,
+    condemn::{GRACE_SECONDS, Sentence},
     inner::Inner,
     layout,
-    state::{PackNo, State},
+    state::{Fate, PackNo, State},
     walk::Walk,
 };
 use bytes::Bytes;
@@ -25,9 +27,9 @@ use std::{
 const COUNTED_MAX: usize = 3_000_000;
 
 /// The work of one prune.
-struct Work {
+pub(crate) struct Work {
     /// The bucket, while it obeys.
-    bucket: Option<Arc<dyn Store>>,
+    pub(crate) bucket: Option<Arc<dyn Store>>,
     outcome: PruneOutcome,
 }
 
@@ -79,13 +81,13 @@ impl Inner {
             cache_bytes: infos.iter().filter(|info| info.cached).map(|info| info.name.size).sum(),
             bucket_bytes: infos.iter().filter(|info| info.acked).map(|info| info.name.size).sum(),
             held_bytes,
+            grace_seconds: GRACE_SECONDS,
         })
     }
 
     /// Carries a plan out.
     pub(crate) async fn prune(self: &Arc<Self>, plan: PrunePlan, stop: &Stop) -> Result<PruneOutcome> {
         let _alone = self.gate.write().await;
-        let _no_commit = self.commits.lock().await;
         nothing_unreadable(&self.read())?;
         let mut work = Work { bucket: self.bucket(), outcome: PruneOutcome::default() };
         self.ask_the_fence(&mut work).await?;
@@ -96,21 +98,93 @@ impl Inner {
             }
         }
         let bucket_is_clean = self.sweep_leftovers(&mut work).await?;
-        let planned: HashSet<PackId> = plan.packs.into_iter().collect();
-        let dead: Vec<PackNo> = {
-            let state = self.read();
-            let dead = dead_packs(&state, &HashSet::new());
-            dead.into_iter().filter(|pack| planned.contains(&state.index.pack(*pack).name.id)).collect()
-        };
         if !bucket_is_clean {
             // A snapshot that is still visible in the bucket must stay restorable from it (law L1).
             work.bucket = None;
         }
-        self.supersede(&dead, &mut work).await?;
-        self.sweep_segments(&mut work).await?;
-        self.delete_packs(&dead, &mut work, stop).await?;
+        let (local, shared) = self.condemn(&plan.packs.into_iter().collect());
+        let sentences = self.judge_bucket(&shared, plan.grace_seconds, &mut work).await?;
+        let (mut doomed, _) = self.doom(&local, &HashSet::new(), &HashSet::new());
+        doomed.extend(sentences.iter().flat_map(|sentence| &sentence.packs));
+        {
+            let _alone = self.listing.lock().await;
+            self.supersede(&doomed, &mut work).await?;
+            self.sweep_segments(&mut work).await?;
+        }
+        self.delete_packs(&doomed, &mut work, stop).await?;
+        if !sentences.is_empty()
+            && let Err(error) = self.close(sentences, &mut work).await
+        {
+            work.give_up_bucket("a condemn list", &error);
+        }
+        self.drop_copies(&shared, &mut work).await?;
         self.sweep_settings(&mut work).await?;
         Ok(work.outcome)
+    }
+
+    /// From now on these packs count as absent, but those that somebody needs or is about to need. The answer is all
+    /// condemned packs: those that only the cache holds, and those that the bucket holds.
+    fn condemn(&self, planned: &HashSet<PackId>) -> (Vec<PackNo>, Vec<PackNo>) {
+        let struck = self.pins.strike();
+        let mut state = self.write();
+        let dead = dead_packs(&state, &HashSet::new());
+        let view = self.pins.view();
+        let (mut local, mut shared) = (Vec::new(), Vec::new());
+        for pack in dead {
+            let info = state.index.pack_mut(pack);
+            let free = !view.pinned.contains(&pack) && info.born < view.oldest_session;
+            if info.fate == Fate::Sound && free && planned.contains(&info.name.id) {
+                info.fate = Fate::Condemned(struck);
+            }
+            if info.fate != Fate::Sound {
+                if info.acked { &mut shared } else { &mut local }.push(pack);
+            }
+        }
+        (local, shared)
+    }
+
+    async fn judge_bucket(
+        self: &Arc<Self>,
+        shared: &[PackNo],
+        grace_seconds: u64,
+        work: &mut Work,
+    ) -> Result<Vec<Sentence>> {
+        let Some(bucket) = work.bucket.clone() else { return Ok(Vec::new()) };
+        match self.judge_condemned(&bucket, shared, grace_seconds).await {
+            Err(error) if error.kind() == Kind::Refused => Err(error),
+            Err(error) => {
+                work.give_up_bucket("what is not needed any more", &error);
+                Ok(Vec::new())
+            }
+            done => done,
+        }
+    }
+
+    /// Copies in the cache of packs that wait in the bucket go at once, unless somebody reads.
+    async fn drop_copies(&self, shared: &[PackNo], work: &mut Work) -> Result<()> {
+        let copies: Vec<(PackNo, String, u64)> = {
+            let mut state = self.write();
+            let live = state.live();
+            let view = self.pins.view();
+            let mut copies = Vec::new();
+            for pack in shared.iter().filter(|pack| !live.contains(pack) && !view.pinned.contains(pack)) {
+                let info = state.index.pack_mut(*pack);
+                let Fate::Condemned(struck) = info.fate else { continue };
+                work.outcome.waiting += u64::from(info.acked);
+                work.outcome.waiting_bytes += if info.acked { info.name.size } else { 0 };
+                if info.cached && struck < view.oldest_reader && info.born < view.oldest_session {
+                    info.cached = false;
+                    copies.push((*pack, info.key(), info.name.size));
+                }
+            }
+            copies
+        };
+        for (pack, key, size) in copies {
+            self.cache.delete(&key).await?;
+            self.shelf.drop_pack(pack);
+            work.outcome.cache_bytes += size;
+        }
+        Ok(())
     }
 
     /// Whoever took over may need what we would delete: nothing is forgotten then, in no tier (law L5).
@@ -165,11 +239,20 @@ impl Inner {
             let state = self.read();
             let reaches = state.small.keys().filter(|key| key.starts_with(layout::REACHES));
             let orphans = reaches.filter(|key| {
-                layout::snapshot_of(key).is_none_or(|id| !state.small.contains_key(&layout::snapshot_key(&id)))
+                let is_orphan = |id: SnapshotId| {
+                    state.writing.as_ref() != Some(&id) && !state.small.contains_key(&layout::snapshot_key(&id))
+                };
+                layout::snapshot_of(key).is_none_or(is_orphan)
             });
             orphans.cloned().collect()
         };
         for key in orphans {
+            if let Some(id) = layout::snapshot_of(&key).filter(|_| self.read().is_acked(&key)) {
+                // A commit that was under way when we took over may still land: it must find itself buried. The next
+                // prune sweeps up.
+                self.bury(&id, work).await?;
+                continue;
+            }
             work.delete(self, &key).await;
             self.delete_cached(&key).await?;
         }

@@ -165,6 +165,8 @@ fn start(
     from: From,
     meter: Option<Arc<dyn Meter>>,
 ) -> PieceStream {
+    // Begins with the wish to read, not with the first byte.
+    let ticket = inner.pins.reader();
     stream::once(async move {
         let (feed, fed) = mpsc::channel(2);
         let (out, pieces) = mpsc::channel(WAITING);
@@ -175,12 +177,12 @@ fn start(
             }
         });
         tokio::task::spawn_blocking(move || assemble(fed, &out, whole));
-        stream::unfold((pieces, meter), |(mut pieces, meter)| async move {
+        stream::unfold((pieces, meter, ticket), |(mut pieces, meter, ticket)| async move {
             let piece: Result<Piece> = pieces.recv().await?;
             if let (Some(meter), Ok(piece)) = (&meter, &piece) {
                 meter.moved(piece.len());
             }
-            Some((piece, (pieces, meter)))
+            Some((piece, (pieces, meter, ticket)))
         })
     })
     .flatten()

@@ -9,10 +9,11 @@ use crate::{
     ingest,
     inner::{Inner, stale},
     layout,
+    pins::Ticket,
     press::Tally,
     recipe::{Draft, Recipe},
     segment::encode_reach,
-    state::{Held, PackNo},
+    state::{Fate, Held, PackNo},
     threads::blocking,
     tree,
 };
@@ -26,11 +27,10 @@ use holdfast_tree::Tree;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::sync::OwnedRwLockReadGuard;
 
 /// Drafts wait for their packs up to this many bytes; then packs are closed early.
 const DRAFTS_MAX: usize = 32 << 20;
@@ -43,6 +43,16 @@ pub(crate) struct Counts {
     pub(crate) bytes_new: AtomicU64,
     pub(crate) chunks_new: AtomicU64,
     pub(crate) chunks_known: AtomicU64,
+    /// Lives as long as anybody works for the session.
+    ticket: OnceLock<Ticket>,
+}
+
+impl Counts {
+    fn lean_on(&self, pack: PackNo) {
+        if let Some(ticket) = self.ticket.get() {
+            ticket.lean_on(pack);
+        }
+    }
 }
 
 /// Tells a stream's meter and the session's numbers.
@@ -56,6 +66,9 @@ impl Tally for StreamTally {
         self.counts.bytes_new.fetch_add(sealed, Ordering::Relaxed);
         self.meter.stored(sealed);
     }
+    fn leans_on(&self, pack: PackNo) {
+        self.counts.lean_on(pack);
+    }
 }
 
 /// For recipes, which belong to no stream's progress.
@@ -64,6 +77,9 @@ struct SessionTally(Arc<Counts>);
 impl Tally for SessionTally {
     fn stored(&self, sealed: u64) {
         self.0.bytes_new.fetch_add(sealed, Ordering::Relaxed);
+    }
+    fn leans_on(&self, pack: PackNo) {
+        self.0.lean_on(pack);
     }
 }
 
@@ -86,16 +102,15 @@ pub(crate) struct Desk {
 /// One backup being written. Dropped without commit: what it stored stays as dead chunks until prune.
 pub struct Session {
     desk: Arc<Desk>,
-    guard: tokio::sync::Mutex<Option<OwnedRwLockReadGuard<()>>>,
 }
 
 impl Session {
     pub(crate) fn begin(inner: Arc<Inner>) -> Session {
-        let guard = Arc::clone(&inner.gate).try_read_owned().ok();
+        let counts = Counts { ticket: inner.pins.session().into(), ..Counts::default() };
         let failures = inner.press.failures();
         inner.finder.try_again();
-        let desk = Desk { inner, counts: Arc::default(), drafts: Mutex::default(), done: Mutex::default(), failures };
-        Session { desk: Arc::new(desk), guard: tokio::sync::Mutex::new(guard) }
+        let desk = Desk { inner, counts: Arc::new(counts), drafts: Mutex::default(), done: Mutex::default(), failures };
+        Session { desk: Arc::new(desk) }
     }
 
     /// Stores a stream. CPU work runs on the repository's own threads; memory is bounded.
@@ -104,7 +119,6 @@ impl Session {
     /// for reading; it cannot be read before. Errors: those of `bytes`; `Corrupt` (`stream.short`) if a tar
     /// ends without its end mark; those of the cache.
     pub async fn store(&self, kind: StreamKind, bytes: ByteStream, meter: Arc<dyn Meter>) -> Result<StreamRef> {
-        self.enter().await;
         ingest::store(&self.desk, kind, bytes, meter).await
     }
 
@@ -121,7 +135,6 @@ impl Session {
         tree: Box<dyn Tree>,
         meter: Arc<dyn Meter>,
     ) -> Result<(StreamRef, Vec<Problem>)> {
-        self.enter().await;
         tree::store(&self.desk, parent, tree, meter).await
     }
 
@@ -134,7 +147,6 @@ impl Session {
     /// Fills in `repository`, `sequence`, `stats.bytes_new`, `chunks_*`. Returns the snapshot as written.
     /// `Conflict` (`snapshot.exists`) if the id is taken, (`snapshot.stale`) if it leans on data that was pruned.
     pub async fn commit(self, mut snapshot: Snapshot) -> Result<Snapshot> {
-        self.enter().await;
         let inner = Arc::clone(&self.desk.inner);
         let _one_at_a_time = inner.commits.lock().await;
         if inner.read().snapshots.contains_key(&snapshot.id) {
@@ -148,13 +160,6 @@ impl Session {
         self.fill_in(&mut snapshot);
         snapshot.stats.bytes_new += listed;
         self.write(snapshot, reach).await
-    }
-
-    async fn enter(&self) {
-        let mut guard = self.guard.lock().await;
-        if guard.is_none() {
-            *guard = Some(Arc::clone(&self.desk.inner.gate).read_owned().await);
-        }
     }
 
     fn fill_in(&self, snapshot: &mut Snapshot) {
@@ -183,11 +188,26 @@ impl Session {
         }
         reach.extend(inner.reach_of(foreign).await?);
         reach.extend(self.shorten(snapshot).await?);
-        let state = inner.read();
-        match reach.iter().find(|pack| !state.index.pack(**pack).present()) {
-            Some(_) => Err(stale()),
-            None => Ok(reach),
+        self.rescue(&reach)?;
+        Ok(reach)
+    }
+
+    /// Pins everything that the snapshot needs until it is committed. What was condemned meanwhile counts again; what
+    /// is gone or as good as gone makes the backup `snapshot.stale`.
+    fn rescue(&self, reach: &BTreeSet<PackNo>) -> Result<()> {
+        reach.iter().for_each(|pack| self.desk.counts.lean_on(*pack));
+        let mut state = self.desk.inner.write();
+        let gone = |pack: &&PackNo| {
+            let info = state.index.pack(**pack);
+            !info.present() || info.fate == Fate::Doomed
+        };
+        if reach.iter().any(|pack| gone(&pack)) {
+            return Err(stale());
         }
+        for pack in reach {
+            state.index.pack_mut(*pack).fate = Fate::Sound;
+        }
+        Ok(())
     }
 
     /// Puts branches in the place of long lists of segments; the answer is the packs they lie in.
@@ -210,7 +230,15 @@ impl Session {
         }
     }
 
-    async fn write(&self, mut snapshot: Snapshot, reach: BTreeSet<PackNo>) -> Result<Snapshot> {
+    async fn write(&self, snapshot: Snapshot, reach: BTreeSet<PackNo>) -> Result<Snapshot> {
+        let inner = &self.desk.inner;
+        inner.write().writing = Some(snapshot.id.clone());
+        let written = self.write_objects(snapshot, reach).await;
+        inner.write().writing = None;
+        written
+    }
+
+    async fn write_objects(&self, mut snapshot: Snapshot, reach: BTreeSet<PackNo>) -> Result<Snapshot> {
         let inner = &self.desk.inner;
         let reach: Vec<PackNo> = reach.into_iter().collect();
         let body = encode_reach(&inner.read().names(&reach));

@@ -65,6 +65,11 @@ impl Inner {
         let known = self.read().size_of(key);
         match known {
             Some(known) if known == size => {
+                if let Some(bucket) = self.bucket().filter(|_| key.starts_with(layout::SNAPSHOTS)) {
+                    // Whoever took over before this landed may not spare what it needs: it is called cloud only if
+                    // nobody had (the model's check after).
+                    self.not_fenced(&*bucket).await?;
+                }
                 self.remember_ack(key, size);
                 self.write().last_acknowledged = Some(self.clock.now());
                 Ok(())

@@ -19,6 +19,18 @@ use std::{
 /// Number of a pack in [`Index::packs`].
 pub(crate) type PackNo = u32;
 
+/// What prune means to do with a pack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It counts.
+    #[default]
+    Sound,
+    /// It counts as absent, since a time of [`crate::pins`]; a commit that leans on it may still rescue it.
+    Condemned(u64),
+    /// It will be deleted whatever comes.
+    Doomed,
+}
+
 /// A pack and the tiers that hold it.
 #[derive(Clone, Debug)]
 pub(crate) struct PackInfo {
@@ -27,6 +39,9 @@ pub(crate) struct PackInfo {
     pub(crate) acked: bool,
     /// Where an index segment has its footer.
     pub(crate) span: Option<Span>,
+    pub(crate) fate: Fate,
+    /// When it was stored, in the time of [`crate::pins`]; zero if before this process began.
+    pub(crate) born: u64,
 }
 
 /// Where the footer of a pack lies in an index segment.
@@ -42,6 +57,10 @@ pub(crate) struct Span {
 impl PackInfo {
     pub(crate) fn present(&self) -> bool {
         self.cached || self.acked
+    }
+    /// Whether new data may lean on it.
+    pub(crate) fn counts(&self) -> bool {
+        self.present() && self.fate == Fate::Sound
     }
     pub(crate) fn key(&self) -> String {
         layout::pack_key(self.name.kind, &self.name.id)
@@ -85,7 +104,7 @@ impl Index {
         let in_bucket = self.disputed.remove(&name.id);
         let info = &mut self.packs[number as usize];
         if info.name.size != name.size {
-            *info = PackInfo { name, cached: false, acked: in_bucket == Some(name.size), span: info.span };
+            *info = PackInfo { name, cached: false, acked: in_bucket == Some(name.size), ..*info };
         }
         number
     }
@@ -100,7 +119,7 @@ impl Index {
         }
         let number = PackNo::try_from(self.packs.len()).ok().filter(|number| *number <= PACKS_MAX);
         let number = number.expect("fewer than 268 million packs, which are 8 EiB");
-        self.packs.push(PackInfo { name, cached: false, acked: false, span: None });
+        self.packs.push(PackInfo { name, cached: false, acked: false, span: None, fate: Fate::Sound, born: 0 });
         self.numbers.insert(name.id, number);
         number
     }
@@ -118,10 +137,10 @@ impl Index {
     pub(crate) fn reserve(&mut self, chunks: usize) {
         self.chunks.reserve(chunks);
     }
-    /// Packs in some tier that may hold a chunk, in the order of their ids. Their rows decide.
+    /// Packs that count and may hold a chunk, in the order of their ids. Their rows decide.
     pub(crate) fn candidates(&self, id: &ChunkId) -> Vec<PackNo> {
         let all = self.chunks.candidates(Finger::of(id));
-        let mut packs: Vec<PackNo> = all.filter(|pack| self.pack(*pack).present()).collect();
+        let mut packs: Vec<PackNo> = all.filter(|pack| self.pack(*pack).counts()).collect();
         packs.sort_unstable_by_key(|pack| self.pack(*pack).name.id);
         packs
     }
@@ -139,8 +158,7 @@ impl Index {
         for number in numbers {
             gone[*number as usize] = true;
             let pack = self.pack_mut(*number);
-            pack.cached = false;
-            pack.acked = false;
+            (pack.cached, pack.acked, pack.fate) = (false, false, Fate::Sound);
         }
         if !numbers.is_empty() {
             self.chunks.retain(|pack| !gone[pack as usize]);
@@ -186,6 +204,8 @@ pub(crate) struct State {
     pub(crate) unlisted: BTreeMap<PackNo, Unlisted>,
     /// Sequence of the newest snapshot ever seen.
     pub(crate) sequence: u64,
+    /// The snapshot whose commit is under way: its reach list is no orphan.
+    pub(crate) writing: Option<SnapshotId>,
     /// Problems healed or met on the way, for the next who asks.
     pub(crate) notes: Vec<Problem>,
     pub(crate) last_acknowledged: Option<Moment>,
@@ -201,9 +221,10 @@ impl State {
         }
     }
     /// Enters a pack that the cache has just acknowledged (R2).
-    pub(crate) fn enter_stored(&mut self, name: PackName, rows: &[Row], footer: Bytes) {
+    pub(crate) fn enter_stored(&mut self, name: PackName, rows: &[Row], footer: Bytes, born: u64) {
         let number = self.index.enter(name);
-        self.index.pack_mut(number).cached = true;
+        let info = self.index.pack_mut(number);
+        (info.cached, info.born) = (true, born);
         self.index.enter_rows(number, rows);
         self.unlisted.insert(number, Unlisted { chunks: rows.len(), footer: Some(footer) });
     }
@@ -229,6 +250,10 @@ impl State {
             let span = self.index.pack(number).span.filter(|span| self.index.segment(span.segment) != id);
             self.index.pack_mut(number).span = span;
         }
+    }
+    /// Packs that snapshots need.
+    pub(crate) fn live(&self) -> HashSet<PackNo> {
+        self.snapshots.values().flat_map(|held| held.reach.iter().copied()).collect()
     }
     /// Ids of snapshots that need a pack.
     pub(crate) fn needers(&self, pack: PackNo) -> Vec<SnapshotId> {

@@ -1,5 +1,6 @@
 //! Tests of the repository on stores in memory; helpers for all of them.
 
+mod beside;
 mod crash;
 mod crowd;
 mod damage;
@@ -9,6 +10,7 @@ mod index;
 mod reading;
 mod round;
 mod scale;
+mod schedules;
 mod segments;
 mod speed;
 mod tiers;

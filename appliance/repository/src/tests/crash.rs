@@ -86,7 +86,8 @@ async fn a_prune_cut_off_at_any_call_in_any_tier_can_go_on() {
             let (bucket_faults, bucket) = faulty(&inner_bucket);
             let repository = reopen(&cache).await;
             repository.attach_bucket(bucket).await.unwrap();
-            let plan = repository.prune_plan(vec![dead.id.clone()]).await.unwrap();
+            let mut plan = repository.prune_plan(vec![dead.id.clone()]).await.unwrap();
+            plan.grace_seconds = 0;
             let faults = if which == 0 { &cache_faults } else { &bucket_faults };
             faults.heal();
             faults.crash_at(nth);
@@ -100,8 +101,12 @@ async fn a_prune_cut_off_at_any_call_in_any_tier_can_go_on() {
             let again = reopen(&inner_cache).await;
             again.attach_bucket(Arc::clone(&inner_bucket)).await.unwrap();
             let forget = again.snapshots().iter().map(|e| e.snapshot.id.clone()).filter(|id| *id == dead.id).collect();
-            let plan = again.prune_plan(forget).await.unwrap();
+            let mut plan = again.prune_plan(forget).await.unwrap();
+            plan.grace_seconds = 0;
             again.prune(plan, &Stop::new()).await.unwrap();
+            for class in ["g/", "d/"] {
+                assert!(inner_bucket.list(class).await.unwrap().is_empty(), "{class}");
+            }
             assert!(inner_bucket.list("d/").await.unwrap().is_empty());
             assert_eq!(inner_bucket.list("s/").await.unwrap().len(), 1);
             assert_all_read(&inner_cache, Some(&inner_bucket), &[(kept, kept_bytes.clone())]).await;

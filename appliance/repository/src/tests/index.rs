@@ -250,7 +250,7 @@ async fn store_pack(inner: &Arc<Inner>, rows: &[(u8, Option<u8>)]) -> (PackNo, V
     let pack = builder.finish(Envelope::new(&inner.keys, inner.id)).unwrap();
     let name = PackName { kind: pack.kind, id: pack.id, size: pack.bytes.len() as u64 };
     inner.cache.put(&layout::pack_key(name.kind, &name.id), pack.bytes, PutMode::Once).await.unwrap();
-    inner.write().enter_stored(name, &pack.rows, pack.footer);
+    inner.write().enter_stored(name, &pack.rows, pack.footer, 0);
     let number = inner.read().index.number(&name.id).unwrap();
     (number, pack.rows)
 }
