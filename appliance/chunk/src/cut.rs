@@ -6,7 +6,7 @@
 use crate::keys::{Gear, Keys};
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
 
-/// Block of page-structured files and grain of zero runs, bytes.
+/// Grain of zero runs, bytes; blocks of pages are multiples of it.
 pub const BLOCK: usize = 64 * 1024;
 /// Files below this many bytes travel in bundles.
 pub const SMALL_FILE: u64 = 32 * 1024;
@@ -24,44 +24,32 @@ pub struct Sizes {
     pub max: usize,
 }
 
-/// For large files and plain streams.
-pub const LARGE: Sizes = Sizes { min: 128 * 1024, avg: 512 * 1024, max: 2 * 1024 * 1024 };
-/// For bundles of small files and for tar headers.
-pub const FINE: Sizes = Sizes { min: 16 * 1024, avg: 64 * 1024, max: 256 * 1024 };
-
-/// How a file's contents are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// By content.
-    Flowing,
-    /// In blocks of [`BLOCK`] bytes: the file is written in place, page by page.
-    Paged,
-}
-
-impl Layout {
-    /// Decides by a file's first bytes (64 or more if it has them) and its size.
-    pub fn of(head: &[u8], size: u64) -> Layout {
-        let paged = is_sqlite(head) || is_postgres(head, size) || is_innodb(head, size) || is_disk_image(head);
-        if paged { Layout::Paged } else { Layout::Flowing }
+impl Sizes {
+    const fn about(avg: usize) -> Self {
+        Sizes { min: avg / 4, avg, max: avg * 4 }
+    }
+    /// For a large file of `size` bytes, or a plain stream (0): the index of a hundred terabytes must stay small.
+    pub fn of_file(size: u64) -> Self {
+        LARGE[Self::class_of(size)]
+    }
+    /// Place of [`Sizes::of_file`] in [`LARGE`].
+    pub fn class_of(size: u64) -> usize {
+        GROWTH.iter().filter(|from| size >= **from).count()
     }
 }
 
-fn is_sqlite(head: &[u8]) -> bool {
-    head.starts_with(b"SQLite format 3\0")
-}
+/// For large files and plain streams, by classes of size.
+pub const LARGE: [Sizes; 4] =
+    [Sizes::about(512 << 10), Sizes::about(1 << 20), Sizes::about(2 << 20), Sizes::about(4 << 20)];
+/// File sizes at which the next class begins, bytes.
+const GROWTH: [u64; 3] = [1 << 30, 64 << 30, 1 << 40];
+/// For bundles of small files and for tar headers. Twice the size would save a tenth of a source tree once, and cost
+/// every backup twice as much for each small file that has changed.
+pub const FINE: Sizes = Sizes::about(64 << 10);
 
-/// A heap or index page: page size 8192 and layout version 4 in one little-endian word.
-fn is_postgres(head: &[u8], size: u64) -> bool {
-    size > 0 && size.is_multiple_of(8192) && head.get(18..20) == Some(&[0x04, 0x20])
-}
-
-/// First page of a tablespace: page number 0, page type FSP_HDR.
-fn is_innodb(head: &[u8], size: u64) -> bool {
-    size > 0 && size.is_multiple_of(16384) && head.get(4..8) == Some(&[0; 4]) && head.get(24..26) == Some(&[0, 8])
-}
-
-fn is_disk_image(head: &[u8]) -> bool {
-    head.starts_with(b"QFI\xfb") || head.starts_with(b"KDMV") || head.starts_with(b"vhdxfile")
+/// Block of a page-structured file of `size` bytes.
+pub fn page_block(_size: u64) -> usize {
+    BLOCK
 }
 
 /// Whether all bytes are zero.

@@ -10,13 +10,19 @@ use crate::{
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use holdfast_model::ChunkId;
 
-/// A chunk whose seal is right, around any body of any encoding and for any promised length.
-pub fn sealed_chunk(keys: &Keys, (kind, id): (ChunkKind, &ChunkId), encoding: u8, length: u32, body: &[u8]) -> Vec<u8> {
+/// A chunk whose seal is right, around any body of any encoding, on any base and for any promised length.
+pub fn sealed_chunk(
+    keys: &Keys,
+    (kind, id): (ChunkKind, &ChunkId),
+    (encoding, base): (u8, Option<&ChunkId>),
+    length: u32,
+    body: &[u8],
+) -> Vec<u8> {
     let nonce = [0; 12];
     let mut out = [&[encoding], &nonce[..], body].concat();
-    let aad = seal::aad(kind, encoding, id, length as usize);
+    let aad = seal::Aad::new(kind, encoding, id, length as usize, base);
     let tag = Aes256Gcm::new(&(*keys.chunk_key(id)).into())
-        .encrypt_inout_detached(&nonce.into(), &aad, (&mut out[13..]).into())
+        .encrypt_inout_detached(&nonce.into(), aad.bytes(), (&mut out[13..]).into())
         .expect("short inputs can be sealed");
     out.extend_from_slice(&tag);
     out

@@ -13,15 +13,17 @@ pub mod envelope;
 pub mod fuzzing;
 pub mod keys;
 pub mod kit;
+mod pages;
 pub mod password;
 pub mod seal;
 pub mod slot;
 
-pub use cut::{Cutter, Layout};
+pub use cut::Cutter;
 pub use envelope::{Envelope, ObjectKind};
 pub use keys::{ChunkKind, Keys, RootKey};
 pub use kit::Kit;
-pub use seal::{Opener, Sealer};
+pub use pages::Layout;
+pub use seal::{Base, Opener, Sealed, Sealer};
 
 /// SHA-256 of some bytes: the name under which sealed objects are stored and verified without a key.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -1,8 +1,9 @@
 //! Chunks: compressed if it pays, sealed under a key of their own, opened with every check.
 //!
+//! A chunk may lean on another one, its base: then it is stored as the difference to the base's plaintext.
 //! Invariants: a sealed chunk may be copied anywhere and stays valid; what comes out of
 //! [`Opener::open`] has exactly the promised length and the promised id, or an error comes out;
-//! decompression never writes more than the promised length.
+//! decompression never writes more than the promised length; which chunk a delta leans on is authenticated.
 
 use crate::{
     cut::CHUNK_MAX,
@@ -11,7 +12,7 @@ use crate::{
 };
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use holdfast_model::{ChunkId, Error, Kind, Result};
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::{CCtx, DCtx, compress_bound};
 
 /// Bytes that sealing adds to the (compressed) plaintext: encoding, nonce, tag.
 pub const OVERHEAD: usize = 1 + NONCE + TAG;
@@ -19,81 +20,179 @@ const NONCE: usize = 12;
 const TAG: usize = 16;
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
+const DELTA: u8 = 2;
 const AAD: usize = 4 + 1 + 1 + 32 + 4;
+/// How zstd marks dictionaries with tables of their own. No base begins so: its bytes would be taken for such tables.
+const DICTIONARY: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
+/// Pieces of a large chunk that tell whether trying hard to compress it is worth while, and their size, bytes.
+const SAMPLES: usize = 3;
+const SAMPLE: usize = 4096;
+/// A delta of at most this share of the plaintext is kept without trying what it would be alone.
+const SURELY: usize = 16;
+
+/// A chunk that another one leans on.
+#[derive(Clone, Copy)]
+pub struct Base<'a> {
+    /// Its id.
+    pub id: &'a ChunkId,
+    /// Its plaintext: what was opened under that id, whole.
+    pub plain: &'a [u8],
+}
+
+impl Base<'_> {
+    fn fits(&self) -> bool {
+        !self.plain.is_empty() && self.plain.len() <= CHUNK_MAX && !self.plain.starts_with(&DICTIONARY)
+    }
+}
+
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Sealed bytes.
+    pub length: usize,
+    /// Whether it leans on the base that was offered, and cannot be opened without.
+    pub delta: bool,
+}
 
 /// Compresses and seals; keep one per thread, its buffers are reused.
 pub struct Sealer {
-    compressor: Compressor<'static>,
+    context: CCtx<'static>,
+    level: i32,
     packed: Vec<u8>,
+    delta: Vec<u8>,
 }
 
 impl Sealer {
-    /// Zstd level 1 (fast) to 3 (small); others are clamped.
+    /// Zstd level 1 (fast) to 5 (small); others are clamped. `Bug` if there is no memory for its tables.
     pub fn new(level: i32) -> Result<Self> {
-        let compressor = Compressor::new(level.clamp(1, 3)).map_err(no_codec)?;
-        Ok(Sealer { compressor, packed: Vec::new() })
+        let context = CCtx::try_create().ok_or_else(|| Error::bug("there is no memory for a compressor"))?;
+        let mut sealer = Sealer { context, level, packed: Vec::new(), delta: Vec::new() };
+        sealer.set_level(level);
+        Ok(sealer)
     }
 
-    /// Appends the sealed chunk to `out` and returns its length in bytes.
-    /// `id` must be [`Keys::chunk_id`] of `plain`. `Bug` if the chunk is larger than [`CHUNK_MAX`].
+    /// Another level for the chunks that follow; the format does not depend on it.
+    pub fn set_level(&mut self, level: i32) {
+        self.level = level.clamp(1, 5);
+    }
+
+    /// Appends the sealed chunk to `out`. `id` must be [`Keys::chunk_id`] of `plain`. With a base it becomes a delta
+    /// if that takes at most half of what it takes alone. `Bug` if the chunk is larger than [`CHUNK_MAX`].
     pub fn seal(
         &mut self,
         keys: &Keys,
-        kind: ChunkKind,
-        id: &ChunkId,
+        (kind, id): (ChunkKind, &ChunkId),
         plain: &[u8],
+        base: Option<Base<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<usize> {
-        self.seal_with(keys, (kind, id), plain, random(), out)
+    ) -> Result<Sealed> {
+        self.seal_with(keys, (kind, id, random()), plain, base, out)
     }
 
     /// Sealing with a given nonce; public to this crate for golden vectors only.
     pub(crate) fn seal_with(
         &mut self,
         keys: &Keys,
-        (kind, id): (ChunkKind, &ChunkId),
+        (kind, id, nonce): (ChunkKind, &ChunkId, [u8; NONCE]),
         plain: &[u8],
-        nonce: [u8; NONCE],
+        base: Option<Base<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<usize> {
+    ) -> Result<Sealed> {
         if plain.len() > CHUNK_MAX {
             return Err(Error::bug("a chunk is larger than the format allows"));
         }
-        self.packed.clear();
-        self.packed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
-        let packed = self.compressor.compress_to_buffer(plain, &mut self.packed).map_err(no_codec)?;
-        // Less than 1/32 saved does not pay for decompressing at each restore.
-        let (encoding, body) =
-            if packed < plain.len() - plain.len() / 32 { (ZSTD, &self.packed[..packed]) } else { (RAW, plain) };
+        let base = base.filter(Base::fits);
+        let encoding = self.encode(plain, base)?;
+        let body = match encoding {
+            RAW => plain,
+            ZSTD => &self.packed,
+            _ => &self.delta,
+        };
         let start = out.len();
+        out.reserve(body.len() + OVERHEAD);
         out.push(encoding);
         out.extend_from_slice(&nonce);
         out.extend_from_slice(body);
-        let aad = aad(kind, encoding, id, plain.len());
+        let base = base.filter(|_| encoding == DELTA);
+        let aad = Aad::new(kind, encoding, id, plain.len(), base.map(|base| base.id));
         let cipher = Aes256Gcm::new(&(*keys.chunk_key(id)).into());
         let tag = cipher
-            .encrypt_inout_detached(&nonce.into(), &aad, (&mut out[start + 1 + NONCE..]).into())
+            .encrypt_inout_detached(&nonce.into(), aad.bytes(), (&mut out[start + 1 + NONCE..]).into())
             .map_err(|_| Error::bug("a chunk could not be sealed"))?;
         out.extend_from_slice(&tag);
-        Ok(out.len() - start)
+        Ok(Sealed { length: out.len() - start, delta: encoding == DELTA })
     }
+
+    /// Whether samples of a large chunk do not shrink at all: then the fastest level finds what there is to find, at
+    /// half the time. Nothing is given up: the whole chunk is tried all the same.
+    fn is_noise(&mut self, plain: &[u8]) -> Result<bool> {
+        if self.level == 1 || plain.len() < 16 * SAMPLES * SAMPLE {
+            return Ok(false);
+        }
+        let between = (plain.len() - SAMPLE) / (SAMPLES - 1);
+        for sample in 0..SAMPLES {
+            make_room(&mut self.packed, SAMPLE);
+            let piece = &plain[sample * between..][..SAMPLE];
+            self.context.compress(&mut self.packed, piece, 1).map_err(|_| no_codec())?;
+            if self.packed.len() < SAMPLE - SAMPLE / 32 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Chooses an encoding; what is not raw lies in the buffer of its name afterwards.
+    fn encode(&mut self, plain: &[u8], base: Option<Base<'_>>) -> Result<u8> {
+        if let Some(base) = base {
+            make_room(&mut self.delta, plain.len());
+            self.context.compress_using_dict(&mut self.delta, plain, base.plain, self.level).map_err(|_| no_codec())?;
+            if self.delta.len() <= plain.len() / SURELY {
+                return Ok(DELTA);
+            }
+        }
+        let level = if self.is_noise(plain)? { 1 } else { self.level };
+        make_room(&mut self.packed, plain.len());
+        self.context.compress(&mut self.packed, plain, level).map_err(|_| no_codec())?;
+        // Less than 1/32 saved does not pay for decompressing at each restore.
+        let pays = self.packed.len() < plain.len() - plain.len() / 32;
+        let alone = if pays { self.packed.len() } else { plain.len() };
+        Ok(match base {
+            // Reading a delta costs its base too: it must be worth that.
+            Some(_) if self.delta.len() <= alone / 2 => DELTA,
+            _ if pays => ZSTD,
+            _ => RAW,
+        })
+    }
+}
+
+fn make_room(buffer: &mut Vec<u8>, length: usize) {
+    buffer.clear();
+    buffer.reserve(compress_bound(length));
 }
 
 /// Opens sealed chunks; keep one per thread, its buffers are reused.
 pub struct Opener {
-    decompressor: Decompressor<'static>,
+    context: DCtx<'static>,
     body: Vec<u8>,
 }
 
 impl Opener {
-    /// A fresh one.
+    /// A fresh one. `Bug` if there is no memory for it.
     pub fn new() -> Result<Self> {
-        Ok(Opener { decompressor: Decompressor::new().map_err(no_codec)?, body: Vec::new() })
+        let context = DCtx::try_create().ok_or_else(|| Error::bug("there is no memory for a decompressor"))?;
+        Ok(Opener { context, body: Vec::new() })
     }
 
-    /// Opens a sealed chunk that must have `id` and `length` plaintext bytes.
-    /// `Corrupt` (`chunk.corrupt`) if anything differs.
-    pub fn open(&mut self, keys: &Keys, kind: ChunkKind, id: &ChunkId, length: u32, sealed: &[u8]) -> Result<Vec<u8>> {
+    /// Opens a sealed chunk that must have `id` and `length` plaintext bytes. `base` is given exactly if the chunk is a
+    /// delta. `Corrupt` (`chunk.corrupt`) if anything differs.
+    pub fn open(
+        &mut self,
+        keys: &Keys,
+        (kind, id): (ChunkKind, &ChunkId),
+        length: u32,
+        base: Option<Base<'_>>,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>> {
         let length = length as usize;
         if sealed.len() < OVERHEAD || length > CHUNK_MAX {
             return Err(corrupt(id, "its size is impossible"));
@@ -101,23 +200,32 @@ impl Opener {
         let (encoding, rest) = (sealed[0], &sealed[1..]);
         let (nonce, rest) = rest.split_at(NONCE);
         let (body, tag) = rest.split_at(rest.len() - TAG);
-        let nonce: [u8; NONCE] = nonce.try_into().expect("split at the nonce's length");
-        let tag: [u8; TAG] = tag.try_into().expect("split at the tag's length");
-        self.body.clear();
-        self.body.extend_from_slice(body);
-        let cipher = Aes256Gcm::new(&(*keys.chunk_key(id)).into());
-        cipher
-            .decrypt_inout_detached(
-                &nonce.into(),
-                &aad(kind, encoding, id, length),
-                self.body.as_mut_slice().into(),
-                &tag.into(),
-            )
-            .map_err(|_| corrupt(id, "its seal is broken"))?;
-        let plain = match encoding {
-            RAW => self.body.clone(),
-            ZSTD => self.unpack(id, length)?,
+        match (encoding, base) {
+            (RAW | ZSTD, None) => {}
+            (RAW | ZSTD, Some(_)) => return Err(corrupt(id, "it leans on no other chunk, and was said to")),
+            (DELTA, None) => return Err(corrupt(id, "it leans on a chunk that was not named")),
+            (DELTA, Some(base)) if base.fits() => {}
+            (DELTA, Some(_)) => return Err(corrupt(id, "it cannot lean on the chunk that was named")),
             _ => return Err(corrupt(id, "its encoding is unknown")),
+        }
+        let aad = Aad::new(kind, encoding, id, length, base.map(|base| base.id));
+        let cipher = Aes256Gcm::new(&(*keys.chunk_key(id)).into());
+        let decrypt = |bytes: &mut [u8]| {
+            let nonce: [u8; NONCE] = nonce.try_into().expect("split at the nonce's length");
+            let tag: [u8; TAG] = tag.try_into().expect("split at the tag's length");
+            cipher
+                .decrypt_inout_detached(&nonce.into(), aad.bytes(), bytes.into(), &tag.into())
+                .map_err(|_| corrupt(id, "its seal is broken"))
+        };
+        let plain = if encoding == RAW {
+            let mut plain = body.to_vec();
+            decrypt(&mut plain)?;
+            plain
+        } else {
+            self.body.clear();
+            self.body.extend_from_slice(body);
+            decrypt(&mut self.body)?;
+            self.unpack(id, length, base)?
         };
         if plain.len() != length {
             return Err(corrupt(id, "its length is wrong"));
@@ -128,30 +236,45 @@ impl Opener {
         Ok(plain)
     }
 
-    fn unpack(&mut self, id: &ChunkId, length: usize) -> Result<Vec<u8>> {
+    fn unpack(&mut self, id: &ChunkId, length: usize, base: Option<Base<'_>>) -> Result<Vec<u8>> {
         let mut plain = Vec::with_capacity(length);
-        self.decompressor
-            .decompress_to_buffer(&self.body, &mut plain)
-            .map_err(|_| corrupt(id, "it does not decompress"))?;
+        let unpacked = match base {
+            Some(base) => self.context.decompress_using_dict(&mut plain, &self.body, base.plain),
+            None => self.context.decompress(&mut plain, &self.body),
+        };
+        unpacked.map_err(|_| corrupt(id, "it does not decompress"))?;
         Ok(plain)
     }
 }
 
-pub(crate) fn aad(kind: ChunkKind, encoding: u8, id: &ChunkId, length: usize) -> [u8; AAD] {
-    let mut aad = [0u8; AAD];
-    aad[..4].copy_from_slice(b"HFC1");
-    aad[4] = kind as u8;
-    aad[5] = encoding;
-    aad[6..38].copy_from_slice(id.as_bytes());
-    let length = u32::try_from(length).expect("chunks are at most 16 MiB");
-    aad[38..].copy_from_slice(&length.to_le_bytes());
-    aad
+/// What a chunk's seal binds besides its bytes.
+pub(crate) struct Aad {
+    bytes: [u8; AAD + 32],
+    length: usize,
+}
+
+impl Aad {
+    pub(crate) fn new(kind: ChunkKind, encoding: u8, id: &ChunkId, length: usize, base: Option<&ChunkId>) -> Self {
+        let mut bytes = [0u8; AAD + 32];
+        bytes[..4].copy_from_slice(b"HFC1");
+        bytes[4] = kind as u8;
+        bytes[5] = encoding;
+        bytes[6..38].copy_from_slice(id.as_bytes());
+        let length = u32::try_from(length).expect("chunks are at most 16 MiB");
+        bytes[38..AAD].copy_from_slice(&length.to_le_bytes());
+        let Some(base) = base else { return Aad { bytes, length: AAD } };
+        bytes[AAD..].copy_from_slice(base.as_bytes());
+        Aad { bytes, length: AAD + 32 }
+    }
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
 }
 
 fn corrupt(id: &ChunkId, why: &str) -> Error {
     Error::new(Kind::Corrupt, "chunk.corrupt", format!("stored chunk {} is damaged: {why}", id.short()))
 }
 
-fn no_codec(error: std::io::Error) -> Error {
-    Error::bug("the compressor failed").caused_by(error)
+fn no_codec() -> Error {
+    Error::bug("the compressor failed")
 }

@@ -1,7 +1,7 @@
 //! Tests of the whole room: golden vectors, refusals, round trips.
 
 use crate::{
-    cut::{BLOCK, FINE, LARGE, Layout},
+    cut::{FINE, Sizes},
     envelope::Envelope,
     seal::OVERHEAD,
     slot::{self, Cost, Opening},
@@ -9,6 +9,9 @@ use crate::{
 };
 use holdfast_model::{ChunkId, Kind, Moment, RepositoryId, Secret};
 use zeroize::Zeroizing;
+
+mod delta;
+mod pages;
 
 const ROOT: [u8; 32] = [0x42; 32];
 const REPOSITORY: RepositoryId = RepositoryId([0x17; 16]);
@@ -63,8 +66,13 @@ fn golden_ids_and_keys() {
 #[test]
 fn golden_cut_points() {
     let data = noise(8 << 20);
-    assert_eq!(cuts(&data, LARGE), GOLDEN_LARGE);
+    assert_eq!(cuts(&data, Sizes::of_file(0)), GOLDEN_LARGE);
     assert_eq!(cuts(&data[..1 << 20], FINE), GOLDEN_FINE);
+    for (size, golden) in [(1 << 30, GOLDEN_1G), (64 << 30, GOLDEN_64G), (1 << 40, GOLDEN_1T)] {
+        assert_eq!(Sizes::of_file(size - 1).avg * 2, Sizes::of_file(size).avg);
+        assert_eq!(cuts(&data, Sizes::of_file(size)), golden);
+    }
+    assert_eq!(Sizes::of_file(u64::MAX).max, cut::CHUNK_MAX);
 }
 
 #[test]
@@ -74,7 +82,7 @@ fn golden_sealed_bytes() {
     let plain = noise(1000);
     let id = keys.chunk_id(ChunkKind::Data, &plain);
     let mut out = Vec::new();
-    sealer.seal_with(&keys, (ChunkKind::Data, &id), &plain, [5; 12], &mut out).unwrap();
+    sealer.seal_with(&keys, (ChunkKind::Data, &id, [5; 12]), &plain, None, &mut out).unwrap();
     assert_eq!((out.len(), short_hash(&out).as_str()), (1000 + OVERHEAD, GOLDEN_SEALED));
     let envelope = Envelope::new(&keys, REPOSITORY);
     let sealed = envelope.seal_with(ObjectKind::Snapshot, "s/x", b"body", [6; 32]).unwrap();
@@ -94,10 +102,10 @@ fn chunks_come_back_and_every_turned_bit_is_found() {
         let id = keys.chunk_id(ChunkKind::Meta, &plain);
         let length = u32::try_from(plain.len()).unwrap();
         let mut sealed = Vec::new();
-        sealer.seal(&keys, ChunkKind::Meta, &id, &plain, &mut sealed).unwrap();
-        assert_eq!(opener.open(&keys, ChunkKind::Meta, &id, length, &sealed).unwrap(), plain);
+        sealer.seal(&keys, (ChunkKind::Meta, &id), &plain, None, &mut sealed).unwrap();
+        assert_eq!(opener.open(&keys, (ChunkKind::Meta, &id), length, None, &sealed).unwrap(), plain);
         let mut refuse = |kind, id: &ChunkId, length, sealed: &[u8]| {
-            let error = opener.open(&keys, kind, id, length, sealed).unwrap_err();
+            let error = opener.open(&keys, (kind, id), length, None, sealed).unwrap_err();
             assert_eq!((error.kind(), error.code()), (Kind::Corrupt, "chunk.corrupt"));
         };
         for at in 0..sealed.len() {
@@ -122,8 +130,8 @@ fn two_sealings_differ_and_zeros_shrink() {
     let plain = vec![7; 100_000];
     let id = keys.chunk_id(ChunkKind::Data, &plain);
     let (mut one, mut two) = (Vec::new(), Vec::new());
-    sealer.seal(&keys, ChunkKind::Data, &id, &plain, &mut one).unwrap();
-    sealer.seal(&keys, ChunkKind::Data, &id, &plain, &mut two).unwrap();
+    sealer.seal(&keys, (ChunkKind::Data, &id), &plain, None, &mut one).unwrap();
+    sealer.seal(&keys, (ChunkKind::Data, &id), &plain, None, &mut two).unwrap();
     assert!(one.len() < 200 && one != two);
 }
 
@@ -230,18 +238,6 @@ fn passwords_verify() {
 }
 
 #[test]
-fn page_files_are_recognised() {
-    let mut postgres = vec![1; 8192];
-    postgres[18..20].copy_from_slice(&[0x04, 0x20]);
-    assert_eq!(Layout::of(&postgres, 8192 * 3), Layout::Paged);
-    assert_eq!(Layout::of(&postgres, 8192 * 3 + 1), Layout::Flowing);
-    assert_eq!(Layout::of(b"SQLite format 3\0....", 4096), Layout::Paged);
-    assert_eq!(Layout::of(b"QFI\xfb", 0), Layout::Paged);
-    assert_eq!(Layout::of(b"", 0), Layout::Flowing);
-    assert!(cut::is_zero(&vec![0; BLOCK + 3]) && !cut::is_zero(&[0, 0, 1]));
-}
-
-#[test]
 fn nothing_secret_is_printed() {
     let shown = format!("{:?} {:?} {:?}", keys(), root(), kit());
     assert!(!shown.contains("a5a5") && !shown.contains("4242") && shown.contains("•••"));
@@ -256,3 +252,6 @@ const GOLDEN_SLOT: &str = "b3acd70fcac3d419";
 const GOLDEN_LARGE: &[usize] =
     &[868430, 1590699, 2397076, 3151645, 4388010, 5122621, 5285759, 6181034, 7044121, 7578000, 8265400, 8388608];
 const GOLDEN_FINE: &[usize] = &[81040, 150826, 264235, 453262, 494389, 748071, 821064, 868430, 1018693, 1048576];
+const GOLDEN_1G: &[usize] = &[868430, 2464357, 3629088, 4388010, 5285759, 7578000, 8311085, 8388608];
+const GOLDEN_64G: &[usize] = &[2464357, 4388010, 7578000, 8388608];
+const GOLDEN_1T: &[usize] = &[2464357, 4388010, 8388608];

@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn placed(length: u32) -> Placed {
-        Placed { id: ChunkId([0; 32]), length, pack: PackId([0; 32]), offset: 0, sealed: length }
+        Placed { id: ChunkId([0; 32]), length, pack: PackId([0; 32]), offset: 0, sealed: length, base: None }
     }
 
     fn carry_out(excerpt: &Excerpt, bytes: &[Vec<u8>; 3]) -> Vec<u8> {

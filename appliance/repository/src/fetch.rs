@@ -4,13 +4,15 @@
 //! memory are bounded by [`SHELF`]; damage in one tier is mended from the other and told.
 
 use crate::{
+    bases::Bases,
+    find::Found,
     inner::{Inner, is_damage},
     recipe::Placed,
     state::PackNo,
     threads::blocking,
 };
 use bytes::Bytes;
-use holdfast_chunk::{ChunkKind, Opener};
+use holdfast_chunk::{Base, ChunkKind, Keys, Opener};
 use holdfast_model::{Error, Kind, PackId, Problem, Result, view::From};
 use holdfast_runtime::Backoff;
 use holdfast_storage::PutMode;
@@ -73,23 +75,48 @@ thread_local! {
     static OPENER: RefCell<Option<Opener>> = const { RefCell::new(None) };
 }
 
+/// Chunks to be opened, with the plaintexts of their bases.
+#[derive(Clone)]
+struct Task {
+    kind: ChunkKind,
+    chunks: Vec<Placed>,
+    bases: Bases,
+}
+
+impl Task {
+    /// `start` is the place of `bytes` in the pack.
+    fn open(&self, opener: &mut Opener, keys: &Keys, bytes: &Bytes, start: u32) -> Result<Vec<Bytes>> {
+        let plains = self.bases.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        let open = |(chunk, plain): (&Placed, Option<&Bytes>)| {
+            let from = chunk.offset.checked_sub(start).unwrap_or(u32::MAX) as usize;
+            let sealed = bytes.get(from..from.saturating_add(chunk.sealed as usize)).ok_or_else(cut_off)?;
+            let base = chunk.base.as_ref().zip(plain).map(|(base, plain)| Base { id: &base.id, plain });
+            opener.open(keys, (self.kind, &chunk.id), chunk.length, base, sealed).map(Bytes::from)
+        };
+        self.chunks.iter().zip(plains).map(open).collect()
+    }
+}
+
 impl Inner {
-    /// Opens chunks of one pack, in order. `chunks` lie close together.
-    pub(crate) async fn open_chunks(
+    /// Opens chunks of one pack, in order, on these bases. Without bases these are bases themselves, and none of their
+    /// places may be a difference.
+    pub(crate) async fn open_on(
         self: &Arc<Self>,
         kind: ChunkKind,
         chunks: &[Placed],
+        bases: Option<&Bases>,
         from: From,
     ) -> Result<Vec<Bytes>> {
         let Some(first) = chunks.first() else { return Ok(Vec::new()) };
+        let whole = bases.is_none();
         match self.usable(&first.pack, from) {
-            Some(pack) => match self.open_in(kind, chunks, pack, from).await {
-                Err(error) if is_damage(&error) => self.open_elsewhere(kind, chunks, from, error).await,
+            Some(pack) => match self.open_in(kind, chunks, bases, (pack, from)).await {
+                Err(error) if is_damage(&error) => self.open_elsewhere(kind, chunks, (from, whole), error).await,
                 result => result,
             },
             None => {
                 let error = self.missing(&first.pack, from);
-                self.open_elsewhere(kind, chunks, from, error).await
+                self.open_elsewhere(kind, chunks, (from, whole), error).await
             }
         }
     }
@@ -108,20 +135,21 @@ impl Inner {
     }
 
     /// The place in the recipe is stale or damaged: perhaps the index knows another one.
-    async fn open_elsewhere(
+    pub(crate) async fn open_elsewhere(
         self: &Arc<Self>,
         kind: ChunkKind,
         chunks: &[Placed],
-        from: From,
+        (from, whole): (From, bool),
         error: Error,
     ) -> Result<Vec<Bytes>> {
         let mut opened = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             let mut places = self.finder.places(&chunk.id).await;
             places.retain(|place| place.placed.pack != chunk.pack && self.usable(&place.placed.pack, from).is_some());
+            places.retain(|place| !whole || place.placed.base.is_none());
             let mut other = None;
             for place in places {
-                match self.open_in(kind, &[place.placed], place.pack, from).await {
+                match self.open_place(kind, place, (from, whole)).await {
                     Err(error) if is_damage(&error) => {}
                     result => {
                         other = Some(result?);
@@ -135,20 +163,35 @@ impl Inner {
         Ok(opened)
     }
 
+    async fn open_place(
+        self: &Arc<Self>,
+        kind: ChunkKind,
+        place: Found,
+        (from, whole): (From, bool),
+    ) -> Result<Vec<Bytes>> {
+        let chunks = [place.placed];
+        let bases = match whole {
+            true => None,
+            false => Some(self.open_bases(kind, &chunks, from).await?),
+        };
+        self.open_in(kind, &chunks, bases.as_ref(), (place.pack, from)).await
+    }
+
     async fn open_in(
         self: &Arc<Self>,
         kind: ChunkKind,
         chunks: &[Placed],
-        pack: PackNo,
-        from: From,
+        bases: Option<&Bases>,
+        (pack, from): (PackNo, From),
     ) -> Result<Vec<Bytes>> {
+        let task = Task { kind, chunks: chunks.to_vec(), bases: bases.cloned().unwrap_or_default() };
         let (cached, acked) = {
             let state = self.read();
             let info = state.index.pack(pack);
             (info.cached && from != From::Bucket, info.acked && from != From::Cache && self.bucket().is_some())
         };
         if cached {
-            match self.open_cached(kind, chunks, pack).await {
+            match self.open_cached(task.clone(), pack).await {
                 Ok(opened) => return Ok(opened),
                 Err(error) if !acked => {
                     return Err(if is_damage(&error) { self.damaged(pack, "the cache", error) } else { error });
@@ -159,41 +202,28 @@ impl Inner {
             }
         }
         let bytes = self.whole_pack(pack, from).await?;
-        let opened = self.open_slices(kind, chunks, bytes, 0).await;
+        let opened = self.open_slices(task, bytes, 0).await;
         opened.map_err(|error| self.damaged(pack, "every tier", error))
     }
 
-    async fn open_cached(self: &Arc<Self>, kind: ChunkKind, chunks: &[Placed], pack: PackNo) -> Result<Vec<Bytes>> {
-        let start = chunks.iter().map(|chunk| chunk.offset).min().unwrap_or(0);
-        let end = chunks.iter().map(|chunk| chunk.offset + chunk.sealed).max().unwrap_or(0);
+    async fn open_cached(self: &Arc<Self>, task: Task, pack: PackNo) -> Result<Vec<Bytes>> {
+        let start = task.chunks.iter().map(|chunk| chunk.offset).min().unwrap_or(0);
+        let end = task.chunks.iter().map(|chunk| chunk.offset + chunk.sealed).max().unwrap_or(0);
         let key = self.read().index.pack(pack).key();
         let bytes = self.cache.get_range(&key, u64::from(start)..u64::from(end)).await?;
-        self.open_slices(kind, chunks, bytes, start).await
+        self.open_slices(task, bytes, start).await
     }
 
     /// Decrypts on the blocking threads. `start` is the place of `bytes` in the pack.
-    async fn open_slices(
-        self: &Arc<Self>,
-        kind: ChunkKind,
-        chunks: &[Placed],
-        bytes: Bytes,
-        start: u32,
-    ) -> Result<Vec<Bytes>> {
-        let (keys, chunks) = (Arc::clone(&self.keys), chunks.to_vec());
+    async fn open_slices(self: &Arc<Self>, task: Task, bytes: Bytes, start: u32) -> Result<Vec<Bytes>> {
+        let keys = Arc::clone(&self.keys);
         blocking(move || {
             OPENER.with_borrow_mut(|opener| {
                 let opener = match opener {
                     Some(opener) => opener,
                     empty => empty.insert(Opener::new()?),
                 };
-                chunks
-                    .iter()
-                    .map(|chunk| {
-                        let from = chunk.offset.checked_sub(start).unwrap_or(u32::MAX) as usize;
-                        let sealed = bytes.get(from..from.saturating_add(chunk.sealed as usize)).ok_or_else(cut_off)?;
-                        opener.open(&keys, kind, &chunk.id, chunk.length, sealed).map(Bytes::from)
-                    })
-                    .collect()
+                task.open(opener, &keys, &bytes, start)
             })
         })
         .await

@@ -11,7 +11,7 @@ use crate::{
     pack::{self, Row},
     pins::Pins,
     recipe::Placed,
-    rows::{RowCache, Rows},
+    rows::{RowCache, Rows, Spot},
     segment::mark_of,
     state::{PackInfo, PackNo, State},
     threads::blocking,
@@ -34,15 +34,25 @@ pub(crate) struct Found {
     pub(crate) pack: PackNo,
     pub(crate) placed: Placed,
     /// The chunk that is needed to open this one, if it was stored as a difference.
-    #[cfg_attr(not(test), allow(dead_code, reason = "nothing is written as a difference yet"))]
     pub(crate) base: Option<ChunkId>,
+    /// The pack of that chunk.
+    pub(crate) base_pack: Option<PackNo>,
 }
 
 impl Found {
     /// The place in the form of manifests.
     pub(crate) fn chunk_ref(&self) -> ChunkRef {
-        let Placed { id, length, pack, offset, sealed } = self.placed;
+        let Placed { id, length, pack, offset, sealed, .. } = self.placed;
         ChunkRef { id, length, pack, offset, sealed }
+    }
+}
+
+impl Found {
+    /// The same with the place of its base; `None` if that leans on another one itself.
+    fn on(mut self, base: Found) -> Option<Found> {
+        self.placed.base = Some(base.placed.as_base().filter(|_| base.base.is_none())?);
+        self.base_pack = Some(base.pack);
+        Some(self)
     }
 }
 
@@ -79,17 +89,29 @@ struct Facts {
 impl Finder {
     /// Where a chunk lies. Blocks while rows are read: not for async threads.
     pub(crate) fn find(&self, id: &ChunkId) -> Option<Found> {
-        self.candidates(id).into_iter().find_map(|pack| {
+        self.find_all(id).find_map(|found| match found.base {
+            Some(base) => found.on(self.find_whole(&base)?),
+            None => Some(found),
+        })
+    }
+
+    /// Where a chunk lies that is stored whole. Blocks like [`Finder::find`].
+    pub(crate) fn find_whole(&self, id: &ChunkId) -> Option<Found> {
+        self.find_all(id).find(|found| found.base.is_none())
+    }
+
+    fn find_all(&self, id: &ChunkId) -> impl Iterator<Item = Found> {
+        self.candidates(id).into_iter().flat_map(|pack| {
             let known = self.kept().get(pack);
             let rows = known.unwrap_or_else(|| self.runtime.block_on(self.load(pack)));
-            self.found(pack, &*rows?, id)
+            self.found(pack, rows, id)
         })
     }
 
     /// Where a chunk lies.
     pub(crate) async fn seek(&self, id: &ChunkId) -> Option<Found> {
         for pack in self.candidates(id) {
-            if let Some(found) = self.look(pack, id).await {
+            if let Some(found) = self.look_on(pack, id).await {
                 return Some(found);
             }
         }
@@ -100,18 +122,32 @@ impl Finder {
     pub(crate) async fn places(&self, id: &ChunkId) -> Vec<Found> {
         let mut places = Vec::new();
         for pack in self.candidates(id) {
-            places.extend(self.look(pack, id).await);
+            places.extend(self.look_on(pack, id).await);
         }
         places
     }
 
-    async fn look(&self, pack: PackNo, id: &ChunkId) -> Option<Found> {
+    /// A place in this pack, if what it leans on has one too.
+    async fn look_on(&self, pack: PackNo, id: &ChunkId) -> Option<Found> {
+        for found in self.look(pack, id).await {
+            let Some(base) = found.base else { return Some(found) };
+            for pack in self.candidates(&base) {
+                let places = self.look(pack, &base).await;
+                if let Some(whole) = places.into_iter().find(|place| place.base.is_none()) {
+                    return found.on(whole);
+                }
+            }
+        }
+        None
+    }
+
+    async fn look(&self, pack: PackNo, id: &ChunkId) -> Vec<Found> {
         let known = self.kept().get(pack);
         let rows = match known {
             Some(rows) => rows,
             None => self.load(pack).await,
         };
-        self.found(pack, &*rows?, id)
+        self.found(pack, rows, id)
     }
 
     /// Whether new data may lean on a pack. Asked after it was pinned, so that prune cannot slip between.
@@ -128,14 +164,17 @@ impl Finder {
         self.state().index.candidates(id)
     }
 
-    fn found(&self, pack: PackNo, rows: &Rows, id: &ChunkId) -> Option<Found> {
-        let spot = rows.find(id)?;
+    fn found(&self, pack: PackNo, rows: Option<Arc<Rows>>, id: &ChunkId) -> Vec<Found> {
+        let Some(rows) = rows else { return Vec::new() };
         let state = self.state();
         // Asked again: reading rows takes time.
-        let info = Some(state.index.pack(pack)).filter(|info| info.counts())?;
-        let (pack_id, offset) = (info.name.id, spot.offset);
-        let placed = Placed { id: *id, length: spot.length, pack: pack_id, offset, sealed: spot.sealed };
-        Some(Found { pack, placed, base: spot.base })
+        let Some(info) = Some(state.index.pack(pack)).filter(|info| info.counts()) else { return Vec::new() };
+        let pack_id = info.name.id;
+        let found = |Spot { offset, length, sealed, base }| {
+            let placed = Placed { id: *id, length, pack: pack_id, offset, sealed, base: None };
+            Found { pack, placed, base, base_pack: None }
+        };
+        rows.find(id).map(found).collect()
     }
 
     async fn load(&self, pack: PackNo) -> Option<Arc<Rows>> {

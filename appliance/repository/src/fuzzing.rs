@@ -51,7 +51,7 @@ pub fn recipe(bytes: &[u8]) {
     let Ok(recipe) = Recipe::decode(bytes) else { return };
     assert!(recipe.packs().count() <= bytes.len() / 32, "more chunks than the bytes could name");
     assert!(recipe.ops.len() + recipe.marks.len() <= bytes.len(), "more operations and marks than bytes");
-    let taken = recipe.packs().map(|chunk| u64::from(chunk.length)).sum::<u64>();
+    let taken = recipe.chunks.iter().flatten().map(|chunk| u64::from(chunk.length)).sum::<u64>();
     assert!(taken <= recipe.length(), "chunks that no operation takes");
 }
 

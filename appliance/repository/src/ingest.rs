@@ -8,6 +8,7 @@ use crate::{
     press::Tally,
     recipe::Draft,
     session::{Desk, StreamTally},
+    stages::Stage,
     threads::blocking,
     weave::{Sink, Weaver},
 };
@@ -21,7 +22,14 @@ use holdfast_model::{
 use holdfast_tar::{Piece, Splitter};
 use holdfast_tree::Mark;
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+};
 use tokio::sync::mpsc;
 
 /// Pieces waiting between the source and the splitter; sources give at most a megabyte at once.
@@ -138,16 +146,35 @@ impl Drop for Intake {
     }
 }
 
-/// What was seen of the stream as a whole.
+/// What was seen of the stream as a whole. A thread of its own hashes it: that takes as long as cutting it.
 struct Whole {
-    hash: Sha256,
+    hash: SyncSender<Bytes>,
+    hasher: JoinHandle<[u8; 32]>,
     length: u64,
     zeros_at_end: u64,
 }
 
 impl Whole {
-    fn add(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
+    fn begin() -> Result<Self> {
+        let (hash, pieces) = sync_channel::<Bytes>(WAITING);
+        let work = move || {
+            let mut hash = Sha256::new();
+            pieces.into_iter().for_each(|piece| hash.update(&piece));
+            hash.finalize().into()
+        };
+        let hasher = std::thread::Builder::new()
+            .name("stream-hash".into())
+            .spawn(work)
+            .map_err(|error| Error::io("a thread for hashing could not be started", error))?;
+        Ok(Whole { hash, hasher, length: 0, zeros_at_end: 0 })
+    }
+    fn sha256(self) -> Result<String> {
+        drop(self.hash);
+        self.hasher.join().map(hex::encode).map_err(|_| Error::bug("hashing a stream broke off"))
+    }
+    fn add(&mut self, bytes: &Bytes) {
+        // If it is gone, joining it tells.
+        let _ = self.hash.send(bytes.clone());
         self.length += bytes.len() as u64;
         let zeros = bytes.iter().rev().take(END_MARK as usize).take_while(|byte| **byte == 0).count();
         self.zeros_at_end = if zeros == bytes.len() { self.zeros_at_end + zeros as u64 } else { zeros as u64 };
@@ -161,14 +188,16 @@ fn run(
     meter: Arc<dyn Meter>,
 ) -> Result<StreamRef> {
     let mut weaver = Weaver::new(&desk.inner.cutters, Intake::new(desk, Arc::clone(&meter)));
-    let mut whole = Whole { hash: Sha256::new(), length: 0, zeros_at_end: 0 };
+    let mut whole = Whole::begin()?;
+    let timers = desk.inner.press.timers();
+    let _open = timers.open_stream();
     let mut splitter = (kind == StreamKind::Tar).then(Splitter::new);
-    while let Some(piece) = receiver.blocking_recv() {
+    while let Some(piece) = timers.time(Stage::SourceWait, || receiver.blocking_recv()) {
         whole.add(&piece);
-        match &mut splitter {
-            Some(splitter) => splitter.push(&piece, &mut |piece: Piece<'_>| weaver.piece(piece))?,
-            None => weaver.plain(&piece)?,
-        }
+        timers.time(Stage::Split, || match &mut splitter {
+            Some(splitter) => splitter.push(&piece, &mut |piece: Piece<'_>| weaver.piece(piece)),
+            None => weaver.plain(&piece),
+        })?;
         meter.moved(piece.len() as u64);
     }
     let end = splitter.map(|splitter| splitter.finish(&mut |piece: Piece<'_>| weaver.piece(piece))).transpose()?;
@@ -181,10 +210,11 @@ fn run(
             return Err(short(whole.length));
         }
     }
+    let length = whole.length;
     Ok(StreamRef {
         segments: std::mem::take(&mut intake.segments),
-        length: whole.length,
-        sha256: hex::encode(whole.hash.finalize()),
+        length,
+        sha256: whole.sha256()?,
         entries: end.map_or(0, |end| end.entries),
         unsplit,
         tree: false,

@@ -8,6 +8,7 @@
 //! (what a start does), `listing` and `find` (the index), `ship` (the bucket's share), `prune`, `check`.
 
 mod assemble;
+mod bases;
 mod branch;
 mod bucket;
 mod check;
@@ -28,6 +29,7 @@ mod pack;
 mod pins;
 mod press;
 mod prune;
+mod queue;
 mod reach;
 mod reader;
 mod recipe;
@@ -36,6 +38,7 @@ mod segment;
 mod session;
 mod settings;
 mod ship;
+mod stages;
 mod state;
 mod table;
 mod threads;
@@ -45,6 +48,7 @@ mod weave;
 
 pub use pins::Hold;
 pub use session::Session;
+pub use stages::Stages;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -284,6 +288,11 @@ impl Repository {
     /// Begins a backup. Many sessions at once share dedup and open packs.
     pub fn session(&self) -> Session {
         Session::begin(Arc::clone(&self.inner))
+    }
+
+    /// Where the time of backups went since the repository was opened.
+    pub fn stages(&self) -> Stages {
+        self.inner.press.stages()
     }
 
     /// All snapshots, oldest first.

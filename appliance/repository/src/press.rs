@@ -1,6 +1,6 @@
-//! The press: chunks in, packs out. CPU threads compress and seal; full packs go to the cache.
+//! The press: chunks in, packs out. CPU threads compress and seal; writers bring full packs into the cache.
 //!
-//! Invariants: at most [`QUEUE`] chunks per worker wait; a chunk in flight is never stored twice;
+//! Invariants: at most [`QUEUE`] bytes per worker wait, and one pack per writer; a chunk in flight is never stored twice;
 //! a chunk becomes known only after the cache has its pack (law L2); a failed pack un-knows its chunks
 //! and is told to every session that might lean on them.
 
@@ -8,7 +8,9 @@ use crate::{
     find::Finder,
     layout::PackKind,
     pack::{Builder, Row},
+    queue::{Pool, Queue},
     segment::PackName,
+    stages::{Stage, Stages, Timers},
     state::{PackNo, pack_kind},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -17,19 +19,23 @@ use holdfast_model::{ChunkId, Error, Kind, Result};
 use holdfast_storage::PutMode;
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard, Weak},
+    time::Instant,
 };
 
 /// Packs of file contents are closed at this size: 32 MiB keeps requests few and retries cheap.
 const DATA_PACK: usize = 32 << 20;
 /// Packs of metadata are closed at this size: they are fetched for browsing.
 const META_PACK: usize = 8 << 20;
-/// Chunks waiting per worker: enough to keep it busy, at most 2 MiB each.
-const QUEUE: usize = 3;
+/// Plaintext that waits, bytes per worker: enough to keep it busy.
+const QUEUE: usize = 6 << 20;
 /// More workers than this gain nothing against one splitter thread.
 const WORKERS_MAX: usize = 8;
-/// Zstd level: fast enough for the first backup of a two-core appliance.
-const LEVEL: i32 = 1;
+/// Packs named and written at once: one is hashed while the other one is synced.
+const WRITERS: usize = 2;
+/// Zstd level. Against level 1 it costs a tenth of the whole way's time (nothing at all for pages of databases) and
+/// saves a tenth of the space, a sixth with databases.
+const LEVEL: i32 = 3;
 
 /// Who is told what became of a chunk. Called from CPU threads.
 pub(crate) trait Tally: Send + Sync {
@@ -79,6 +85,10 @@ pub(crate) struct Bench {
     finder: Arc<Finder>,
     flight: Mutex<Flight>,
     idle: Condvar,
+    pool: Pool,
+    timers: Timers,
+    /// Full packs on their way to a writer.
+    full: Sender<(u64, Builder)>,
     data: Mutex<Builder>,
     meta: Mutex<Builder>,
 }
@@ -86,28 +96,40 @@ pub(crate) struct Bench {
 /// The press. Dropping it lets the workers go.
 pub(crate) struct Press {
     bench: Arc<Bench>,
-    jobs: Sender<Job>,
+    jobs: Arc<Queue<Job>>,
+}
+
+impl Drop for Press {
+    fn drop(&mut self) {
+        self.jobs.close();
+    }
 }
 
 impl Press {
     /// Starts the workers. Must be called within the async runtime that the cache needs.
     pub(crate) fn start(finder: Arc<Finder>) -> Result<Press> {
         let workers = std::thread::available_parallelism().map_or(2, usize::from).min(WORKERS_MAX);
-        let (jobs, queue) = bounded(QUEUE * workers);
+        let jobs = Arc::new(Queue::new(QUEUE * workers));
+        let (full, packs) = bounded(0);
         let bench = Arc::new(Bench {
             finder,
             flight: Mutex::default(),
             idle: Condvar::new(),
+            pool: Pool::new(QUEUE * workers),
+            timers: Timers::default(),
+            full,
             data: Mutex::new(Builder::new(PackKind::Data)),
             meta: Mutex::new(Builder::new(PackKind::Meta)),
         });
         for number in 0..workers {
-            let (bench, queue) = (Arc::clone(&bench), queue.clone());
+            let (bench, jobs) = (Arc::clone(&bench), Arc::clone(&jobs));
             let mut sealer = Sealer::new(LEVEL)?;
-            std::thread::Builder::new()
-                .name(format!("press-{number}"))
-                .spawn(move || work(&bench, &queue, &mut sealer))
-                .map_err(|error| Error::io("a thread for compressing could not be started", error))?;
+            spawn(format!("press-{number}"), move || work(&bench, &jobs, &mut sealer))?;
+        }
+        for number in 0..WRITERS {
+            // The workers hold the bench, and with it the way to the writers: they go when the workers have gone.
+            let (bench, packs) = (Arc::downgrade(&bench), packs.clone());
+            spawn(format!("packs-{number}"), move || write(&bench, &packs))?;
         }
         Ok(Press { bench, jobs })
     }
@@ -125,14 +147,24 @@ impl Press {
         };
         if let Some(found) = self.bench.finder.find(&id)
             && tally.may_lean_on(&self.bench.finder, found.pack)
+            && found.base_pack.is_none_or(|pack| tally.may_lean_on(&self.bench.finder, pack))
         {
             self.bench.flight().ids.remove(&id);
             self.bench.close(ticket);
             return Ok(false);
         }
-        let job = Job { ticket, kind, id, plain: plain.to_vec(), tally: Arc::clone(tally) };
-        self.jobs.send(job).map_err(|_| Error::bug("the press has stopped"))?;
+        let job = Job { ticket, kind, id, plain: self.bench.pool.copy(plain), tally: Arc::clone(tally) };
+        let waited = self.jobs.push(plain.len(), job).ok_or_else(|| Error::bug("the press has stopped"))?;
+        self.bench.timers.add(Stage::QueueFull, waited);
         Ok(true)
+    }
+
+    /// What the stages did so far.
+    pub(crate) fn stages(&self) -> Stages {
+        self.bench.timers.read()
+    }
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.bench.timers
     }
 
     /// Waits until everything offered before lies in stored packs, closing open ones. Blocks.
@@ -208,7 +240,9 @@ impl Bench {
 
     fn press(&self, sealer: &mut Sealer, job: &Job, sealed: &mut Vec<u8>) -> Result<()> {
         sealed.clear();
-        sealer.seal(&self.finder.keys, job.kind, &job.id, &job.plain, sealed)?;
+        let start = Instant::now();
+        sealer.seal(&self.finder.keys, (job.kind, &job.id), &job.plain, None, sealed)?;
+        self.timers.add(Stage::Press, start.elapsed());
         let kind = pack_kind(job.kind);
         let length = u32::try_from(job.plain.len()).expect("chunks are at most 16 MiB");
         let size = u32::try_from(sealed.len()).expect("chunks are at most 16 MiB");
@@ -218,9 +252,13 @@ impl Bench {
         };
         self.builder(kind).push(Row { kind: job.kind, id: job.id, length, sealed: size, base: None }, sealed, full);
         job.tally.stored(u64::from(size));
-        if let Some((ticket, full)) = self.take(kind, full) {
-            self.store(full);
-            self.close(ticket);
+        if let Some(full) = self.take(kind, full) {
+            // Writers outlive workers; should they be gone all the same, nothing is lost.
+            if let Err(back) = self.timers.time(Stage::PackWait, || self.full.send(full)) {
+                let (ticket, full) = back.into_inner();
+                self.store(full);
+                self.close(ticket);
+            }
         }
         Ok(())
     }
@@ -229,7 +267,7 @@ impl Bench {
     fn store(&self, builder: Builder) {
         let ids: Vec<ChunkId> = builder.rows().iter().map(|row| row.id).collect();
         let kind = builder.kind();
-        let stored = self.try_store(builder);
+        let stored = self.timers.time(Stage::PackWrite, || self.try_store(builder));
         let mut flight = self.flight();
         if let Err(error) = stored {
             tracing::warn!(?kind, error = %error.chain(), "a pack could not be stored");
@@ -266,14 +304,32 @@ impl Flight {
     }
 }
 
-fn work(bench: &Bench, queue: &Receiver<Job>, sealer: &mut Sealer) {
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(work)
+        .map(drop)
+        .map_err(|error| Error::io("a thread for compressing could not be started", error))
+}
+
+fn work(bench: &Bench, jobs: &Queue<Job>, sealer: &mut Sealer) {
     let mut sealed = Vec::new();
-    for job in queue {
+    while let Some((job, waited)) = jobs.pop() {
+        bench.timers.idled(waited);
         if let Err(error) = bench.press(sealer, &job, &mut sealed) {
             let mut flight = bench.flight();
             flight.fail(&error);
             flight.ids.remove(&job.id);
         }
+        bench.pool.give(job.plain);
         bench.close(job.ticket);
+    }
+}
+
+fn write(bench: &Weak<Bench>, packs: &Receiver<(u64, Builder)>) {
+    for (ticket, full) in packs {
+        let Some(bench) = bench.upgrade() else { return };
+        bench.store(full);
+        bench.close(ticket);
     }
 }

@@ -264,20 +264,23 @@ fn plan(excerpt: &Excerpt) -> Vec<Batch> {
 }
 
 impl Batch {
-    /// Whether a chunk lies in the same pack, near the others, and the batch stays small.
     fn takes(&self, chunk: &Placed) -> bool {
-        let chunks = &self.chunks;
-        let Some(first) = chunks.first() else { return true };
-        let start = chunks.iter().map(|c| c.offset).min().unwrap_or(0).min(chunk.offset);
-        let end = chunks.iter().map(|c| c.offset + c.sealed).max().unwrap_or(0).max(chunk.offset + chunk.sealed);
-        let plain: u32 = chunks.iter().map(|c| c.length).sum();
-        let sealed: u32 = chunks.iter().map(|c| c.sealed).sum::<u32>() + chunk.sealed;
-        first.pack == chunk.pack
-            && end - start <= BATCH_SEALED
-            && plain <= BATCH_PLAIN
-            && chunk.length <= BATCH_PLAIN
-            && u64::from(end - start) <= 2 * u64::from(sealed)
+        joins(self.chunks.iter(), chunk)
     }
+}
+
+/// Whether a chunk lies in the same pack as others, near them, and what is opened at once stays small.
+pub(crate) fn joins<'a>(chunks: impl Iterator<Item = &'a Placed> + Clone, chunk: &Placed) -> bool {
+    let Some(first) = chunks.clone().next() else { return true };
+    let start = chunks.clone().map(|c| c.offset).min().unwrap_or(0).min(chunk.offset);
+    let end = chunks.clone().map(|c| c.offset + c.sealed).max().unwrap_or(0).max(chunk.offset + chunk.sealed);
+    let plain: u32 = chunks.clone().map(|c| c.length).sum();
+    let sealed: u32 = chunks.map(|c| c.sealed).sum::<u32>() + chunk.sealed;
+    first.pack == chunk.pack
+        && end - start <= BATCH_SEALED
+        && plain <= BATCH_PLAIN
+        && chunk.length <= BATCH_PLAIN
+        && u64::from(end - start) <= 2 * u64::from(sealed)
 }
 
 fn name_next_packs(batches: &mut [Batch]) {

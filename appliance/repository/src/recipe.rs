@@ -145,6 +145,33 @@ pub(crate) struct Placed {
     pub(crate) pack: PackId,
     pub(crate) offset: u32,
     pub(crate) sealed: u32,
+    /// The chunk that it is stored as the difference to.
+    pub(crate) base: Option<Base>,
+}
+
+/// A chunk that others lean on, with its place. It leans on none: no form of it could say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Base {
+    pub(crate) id: ChunkId,
+    pub(crate) length: u32,
+    pub(crate) pack: PackId,
+    pub(crate) offset: u32,
+    pub(crate) sealed: u32,
+}
+
+impl Base {
+    pub(crate) fn placed(self) -> Placed {
+        let Base { id, length, pack, offset, sealed } = self;
+        Placed { id, length, pack, offset, sealed, base: None }
+    }
+}
+
+impl Placed {
+    /// As what others lean on; `None` if it leans on one itself.
+    pub(crate) fn as_base(self) -> Option<Base> {
+        let Placed { id, length, pack, offset, sealed, base } = self;
+        base.is_none().then_some(Base { id, length, pack, offset, sealed })
+    }
 }
 
 /// A recipe segment, read back.
@@ -158,24 +185,21 @@ pub(crate) struct Recipe {
 impl Recipe {
     /// Writes a draft, asking `place` for each chunk's place.
     pub(crate) fn encode(draft: &Draft, mut place: impl FnMut(&ChunkId) -> Result<Placed>) -> Result<Vec<u8>> {
-        let mut packs: Vec<PackId> = Vec::new();
-        let mut numbers: HashMap<PackId, u64> = HashMap::new();
+        let mut packs = Packs::default();
         let mut body = Vec::with_capacity(draft.chunk_count() * 44 + draft.ops.size());
         for row in &draft.chunks {
             put_varint(&mut body, row.len() as u64);
             for (id, length) in row {
                 let at = place(id)?;
-                let number = *numbers.entry(at.pack).or_insert_with(|| {
-                    packs.push(at.pack);
-                    packs.len() as u64 - 1
-                });
-                body.extend_from_slice(id.as_bytes());
-                put_varint(&mut body, u64::from(*length));
-                put_varint(&mut body, number);
-                body.extend_from_slice(&at.offset.to_le_bytes());
-                put_varint(&mut body, u64::from(at.sealed));
+                let pack = packs.number(at.pack) << 1 | u64::from(at.base.is_some());
+                put_chunk(&mut body, id, *length, (pack, at.offset, at.sealed));
+                if let Some(base) = &at.base {
+                    let pack = packs.number(base.pack);
+                    put_chunk(&mut body, &base.id, base.length, (pack, base.offset, base.sealed));
+                }
             }
         }
+        let packs = packs.list;
         let mut out = vec![VERSION];
         put_varint(&mut out, packs.len() as u64);
         for pack in &packs {
@@ -235,9 +259,26 @@ impl Recipe {
         take_packs(&mut Reader::new(bytes))
     }
 
-    /// All chunks it names.
-    pub(crate) fn packs(&self) -> impl Iterator<Item = &Placed> {
-        self.chunks.iter().flatten()
+    /// All chunks it names, bases too.
+    pub(crate) fn packs(&self) -> impl Iterator<Item = Placed> {
+        let based = |placed: &Placed| [Some(*placed), placed.base.map(Base::placed)].into_iter().flatten();
+        self.chunks.iter().flatten().flat_map(based)
+    }
+}
+
+/// The packs of a recipe in the order in which they are met.
+#[derive(Default)]
+struct Packs {
+    list: Vec<PackId>,
+    numbers: HashMap<PackId, u64>,
+}
+
+impl Packs {
+    fn number(&mut self, pack: PackId) -> u64 {
+        *self.numbers.entry(pack).or_insert_with(|| {
+            self.list.push(pack);
+            self.list.len() as u64 - 1
+        })
     }
 }
 
@@ -267,10 +308,32 @@ fn take_ops(bytes: &[u8], mut left: [u64; 3]) -> Result<Vec<Op>> {
     if left == [0; 3] { Ok(ops) } else { Err(malformed()) }
 }
 
+fn put_chunk(out: &mut Vec<u8>, id: &ChunkId, length: u32, (pack, offset, sealed): (u64, u32, u32)) {
+    out.extend_from_slice(id.as_bytes());
+    put_varint(out, u64::from(length));
+    put_varint(out, pack);
+    out.extend_from_slice(&offset.to_le_bytes());
+    put_varint(out, u64::from(sealed));
+}
+
+/// A chunk, and its base if the lowest bit of the pack's number says so.
 fn take_chunk(reader: &mut Reader<'_>, packs: &[PackId]) -> Result<Placed> {
+    let (placed, based) = take_place(reader, packs, 1)?;
+    if !based {
+        return Ok(placed);
+    }
+    let (base, _) = take_place(reader, packs, 0)?;
+    if base.id == placed.id {
+        return Err(malformed());
+    }
+    Ok(Placed { base: base.as_base(), ..placed })
+}
+
+fn take_place(reader: &mut Reader<'_>, packs: &[PackId], flags: u32) -> Result<(Placed, bool)> {
     let id = ChunkId(reader.array()?);
     let length = reader.u32()?;
-    let pack = *usize::try_from(reader.varint()?).ok().and_then(|n| packs.get(n)).ok_or_else(malformed)?;
+    let word = reader.varint()?;
+    let pack = *usize::try_from(word >> flags).ok().and_then(|n| packs.get(n)).ok_or_else(malformed)?;
     let offset = u32::from_le_bytes(reader.array()?);
     let sealed = reader.u32()?;
     if length == 0
@@ -280,7 +343,7 @@ fn take_chunk(reader: &mut Reader<'_>, packs: &[PackId]) -> Result<Placed> {
     {
         return Err(malformed());
     }
-    Ok(Placed { id, length, pack, offset, sealed })
+    Ok((Placed { id, length, pack, offset, sealed, base: None }, flags > 0 && word & 1 > 0))
 }
 
 /// The kind in the two low bits, the count above.

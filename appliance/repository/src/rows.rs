@@ -1,6 +1,6 @@
 //! Rows of packs in memory: searchable, and of bounded size.
 //!
-//! Invariants: of two equal chunks in a pack the first is told; what is kept takes at most [`ROWS_MAX`] bytes, least
+//! Invariants: of two equal chunks in a pack the first is told first; what is kept takes at most [`ROWS_MAX`] bytes, least
 //! recently used packs leave first; rows of a pack never change, so nothing here grows stale.
 
 use crate::{
@@ -59,11 +59,14 @@ impl Rows {
         Rows { entries: entries.into(), bases: bases.into() }
     }
 
-    pub(crate) fn find(&self, id: &ChunkId) -> Option<Spot> {
-        let entry = self.entries.get(self.entries.partition_point(|entry| entry.id < *id))?;
-        let base = self.bases.get((entry.base as usize).wrapping_sub(1)).copied();
-        let spot = Spot { offset: entry.offset, length: entry.length, sealed: entry.sealed, base };
-        (entry.id == *id).then_some(spot)
+    /// All places of a chunk in the pack: mostly one.
+    pub(crate) fn find<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = Spot> + use<'a> {
+        let first = self.entries.partition_point(|entry| entry.id < *id);
+        let equal = self.entries[first..].iter().take_while(move |entry| entry.id == *id);
+        equal.map(|entry| {
+            let base = self.bases.get((entry.base as usize).wrapping_sub(1)).copied();
+            Spot { offset: entry.offset, length: entry.length, sealed: entry.sealed, base }
+        })
     }
 
     fn size(&self) -> usize {
@@ -150,13 +153,13 @@ mod tests {
     #[test]
     fn the_first_of_equal_chunks_is_told_with_its_base() {
         let rows = Rows::new(&[row(9, None), row(3, Some(7)), row(9, Some(8)), row(1, None)]);
-        let spot = rows.find(&ChunkId([9; 32])).unwrap();
+        let spot = rows.find(&ChunkId([9; 32])).next().unwrap();
         assert_eq!((spot.offset, spot.sealed, spot.base), (HEADER, 19, None));
-        let spot = rows.find(&ChunkId([3; 32])).unwrap();
+        let spot = rows.find(&ChunkId([3; 32])).next().unwrap();
         assert_eq!((spot.offset, spot.base), (HEADER + 19, Some(ChunkId([7; 32]))));
-        assert_eq!(rows.find(&ChunkId([1; 32])).unwrap().offset, HEADER + 19 + 13 + 19);
+        assert_eq!(rows.find(&ChunkId([1; 32])).next().unwrap().offset, HEADER + 19 + 13 + 19);
         for absent in [0, 2, 4, 10] {
-            assert_eq!(rows.find(&ChunkId([absent; 32])), None);
+            assert_eq!(rows.find(&ChunkId([absent; 32])).next(), None);
         }
     }
 

@@ -158,6 +158,7 @@ impl Session {
         snapshot.repository = inner.id;
         let listed = inner.list_packs().await?;
         self.fill_in(&mut snapshot);
+        tracing::debug!(snapshot = %snapshot.id, stages = ?inner.press.stages(), "where the time went so far");
         snapshot.stats.bytes_new += listed;
         self.write(snapshot, reach).await
     }
@@ -362,6 +363,7 @@ impl Desk {
         let body = Recipe::encode(draft, |id| {
             let found = self.find(id)?;
             packs.insert(found.pack);
+            packs.extend(found.base_pack);
             Ok(found.placed)
         })?;
         Ok((body, packs.into_iter().collect()))

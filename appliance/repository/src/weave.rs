@@ -6,7 +6,7 @@
 use crate::recipe::{Draft, Op, Row};
 use holdfast_chunk::{
     ChunkKind, Cutter, Keys, Layout,
-    cut::{BLOCK, FINE, LARGE, SMALL_FILE, is_zero},
+    cut::{BLOCK, FINE, LARGE, SMALL_FILE, Sizes, is_zero, page_block},
 };
 use holdfast_model::{ChunkId, FileKey, Result, SegmentSum};
 use holdfast_tar::Piece;
@@ -42,15 +42,16 @@ pub(crate) trait Sink {
     fn draft(&mut self, draft: Draft) -> Result<()>;
 }
 
-/// The two cutters of a repository.
+/// The cutters of a repository.
 pub(crate) struct Cutters {
     fine: Cutter,
-    large: Cutter,
+    /// By class of file size.
+    large: [Cutter; LARGE.len()],
 }
 
 impl Cutters {
     pub(crate) fn new(keys: &Keys) -> Self {
-        Cutters { fine: Cutter::new(keys, FINE), large: Cutter::new(keys, LARGE) }
+        Cutters { fine: Cutter::new(keys, FINE), large: LARGE.map(|sizes| Cutter::new(keys, sizes)) }
     }
 }
 
@@ -208,28 +209,25 @@ impl<'a, S: Sink> Weaver<'a, S> {
 
     /// Looks at whole blocks: zeros leave, pages become chunks, the rest waits for a cut.
     fn look(&mut self) -> Result<()> {
-        while let Some(large) = self.large.as_mut().filter(|large| large.buffer.len() - large.seen >= BLOCK) {
-            let undecided = large.layout.is_none();
-            let layout = large.layout();
-            if undecided && layout == Layout::Paged && large.key.is_some() && large.size >= OWN_SEGMENT_PAGED {
-                self.own_segment = true;
-                self.next_stretch()?;
-            }
+        loop {
+            self.decide()?;
             let Some(large) = &mut self.large else { break };
-            if is_zero(&large.buffer[large.seen..large.seen + BLOCK]) {
+            let Some((length, zero)) = large.next_block() else { break };
+            if zero {
                 self.cut_large(true)?;
-                self.step_over(BLOCK);
-                self.draft.ops.push(Op::Zeros(BLOCK as u64));
+                self.step_over(length);
+                self.draft.ops.push(Op::Zeros(length as u64));
             } else {
-                large.seen += BLOCK;
-                self.cut_large(layout == Layout::Paged)?;
+                large.seen += length;
+                let paged = large.layout == Some(Layout::Paged);
+                self.cut_large(paged)?;
             }
-            if self.is_full() || self.stretch_ends(layout) {
+            if self.is_full() || self.stretch_ends() {
                 self.cut_large(true)?;
                 self.next_stretch()?;
             }
         }
-        if let Some(large) = self.large.as_mut().filter(|large| large.start >= SLACK) {
+        if let Some(large) = self.large.as_mut().filter(|large| large.start >= SLACK.max(large.buffer.len() / 2)) {
             large.buffer.drain(..large.start);
             large.seen -= large.start;
             large.start = 0;
@@ -237,9 +235,24 @@ impl<'a, S: Sink> Weaver<'a, S> {
         Ok(())
     }
 
+    /// Decides how the open file is cut, once a block of it has come that is not all zeros. A large page-structured
+    /// one gets segments of its own from there on.
+    fn decide(&mut self) -> Result<()> {
+        let Some(large) = &mut self.large else { return Ok(()) };
+        if large.layout.is_some() || !large.decide() {
+            return Ok(());
+        }
+        let paged = large.layout == Some(Layout::Paged);
+        if paged && large.key.is_some() && large.size >= OWN_SEGMENT_PAGED && !self.own_segment {
+            self.own_segment = true;
+            self.next_stretch()?;
+        }
+        Ok(())
+    }
+
     /// Stretches of page-structured files begin at round places, whatever the pages hold.
-    fn stretch_ends(&self, layout: Layout) -> bool {
-        let large = self.large.as_ref().filter(|_| self.own_segment && layout == Layout::Paged);
+    fn stretch_ends(&self) -> bool {
+        let large = self.large.as_ref().filter(|large| self.own_segment && large.layout == Some(Layout::Paged));
         large.is_some_and(|large| {
             let stretch = (large.size / STRETCHES_MAX).next_power_of_two().max(STRETCH);
             large.done.is_multiple_of(stretch)
@@ -256,12 +269,12 @@ impl<'a, S: Sink> Weaver<'a, S> {
 
     fn cut_large(&mut self, last: bool) -> Result<()> {
         let Some(large) = &mut self.large else { return Ok(()) };
-        let paged = large.layout() == Layout::Paged;
         while large.start < large.seen {
             let waiting = &large.buffer[large.start..large.seen];
-            let length = match paged {
-                true => waiting.len().min(BLOCK),
-                false => match self.cutters.large.next(waiting, last) {
+            let length = match large.layout {
+                // What was seen is one block, or the end of the file.
+                Some(Layout::Paged) => waiting.len(),
+                _ => match self.cutters.large[Sizes::class_of(large.size)].next(waiting, last) {
                     Some(length) => length,
                     None => break,
                 },
@@ -283,7 +296,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
         let tail = large.buffer.len() - large.seen;
         let zeros = tail > 0 && is_zero(&large.buffer[large.seen..]);
         if !zeros {
-            large.layout();
+            large.judge();
             large.seen = large.buffer.len();
         }
         self.cut_large(true)?;
@@ -311,9 +324,36 @@ impl Large {
     fn new(size: u64, key: Option<FileKey>) -> Self {
         Large { size, key, layout: None, buffer: Vec::new(), start: 0, seen: 0, done: 0 }
     }
-    /// Decided once, by the file's first bytes.
-    fn layout(&mut self) -> Layout {
-        *self.layout.get_or_insert_with(|| Layout::of(&self.buffer[..self.buffer.len().min(BLOCK)], self.size))
+    /// Where in the file `seen` is.
+    fn at(&self) -> u64 {
+        self.done + (self.seen - self.start) as u64
+    }
+    /// Judges by the first block that is not all zeros, if it has come. The answer is whether it has.
+    fn decide(&mut self) -> bool {
+        let head = self.buffer.get(self.seen..self.seen + BLOCK);
+        let told = head.is_some_and(|head| !is_zero(head));
+        if told {
+            self.judge();
+        }
+        told
+    }
+    /// Decided once.
+    fn judge(&mut self) {
+        let head = &self.buffer[self.seen..self.buffer.len().min(self.seen + BLOCK)];
+        let at = self.at();
+        self.layout.get_or_insert_with(|| Layout::of(head, at, self.size));
+    }
+    /// Length of the next block, and whether it is all zeros; `None` if it has not come whole yet.
+    fn next_block(&self) -> Option<(usize, bool)> {
+        let length = match self.layout {
+            // A file that begins with a hole meets its pages anywhere.
+            Some(Layout::Paged) => {
+                let block = page_block(self.size);
+                block - usize::try_from(self.at() % block as u64).unwrap_or(0)
+            }
+            _ => BLOCK,
+        };
+        self.buffer.get(self.seen..self.seen + length).map(|next| (length, is_zero(next)))
     }
 }
 

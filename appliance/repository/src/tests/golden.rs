@@ -5,7 +5,7 @@ use crate::{
     codec::{Reader, put_varint},
     layout::{PackKind, pack_key},
     pack,
-    recipe::{Draft, Op, Placed, Recipe, Row},
+    recipe::{Base, Draft, Op, Placed, Recipe, Row},
     segment::{Block, Directory, PackName, assemble, decode_reach, directory_range, encode_reach, open_directory},
 };
 use holdfast_chunk::{ChunkKind, Envelope, Keys, RootKey};
@@ -16,7 +16,7 @@ use holdfast_model::{
 use holdfast_tree::Mark;
 
 fn place(id: &ChunkId) -> holdfast_model::Result<Placed> {
-    Ok(Placed { id: *id, length: 0, pack: PackId([id.as_bytes()[0] % 2; 32]), offset: 8, sealed: 300 })
+    Ok(Placed { id: *id, length: 0, pack: PackId([id.as_bytes()[0] % 2; 32]), offset: 8, sealed: 300, base: None })
 }
 
 fn draft() -> Draft {
@@ -41,7 +41,7 @@ fn recipes_keep_their_bytes() {
         two("00"),
         two("01"),
         chunk("02", "8004", "00"),
-        chunk("03", "e807", "01"),
+        chunk("03", "e807", "02"),
     );
     assert_eq!(hex::encode(&bytes), expected);
     let recipe = Recipe::decode(&bytes).unwrap();
@@ -49,6 +49,36 @@ fn recipes_keep_their_bytes() {
     for end in 0..bytes.len() {
         assert!(Recipe::decode(&bytes[..end]).is_err() || end == bytes.len() - 13, "{end}");
     }
+}
+
+#[test]
+fn recipes_name_bases() {
+    let base = Base { id: ChunkId([5; 32]), length: 900, pack: PackId([7; 32]), offset: 9, sealed: 301 };
+    let place = |id: &ChunkId| Ok(Placed { base: (id.as_bytes()[0] == 3).then_some(base), ..place(id)? });
+    let bytes = Recipe::encode(&draft(), place).unwrap();
+    let recipe = Recipe::decode(&bytes).unwrap();
+    assert_eq!(recipe.chunks[2][0].base, Some(base));
+    assert_eq!(recipe.packs().map(|placed| placed.pack.as_bytes()[0]).collect::<Vec<_>>(), [0, 1, 7]);
+    assert_eq!(Recipe::packs_of(&bytes).unwrap().last(), Some(&base.pack), "what a snapshot reaches");
+    let two = |byte: &str| byte.repeat(32);
+    let expected = format!(
+        "0103{}{}{}01{}8004{rest}0001{}e807{delta}{}8407{base}",
+        two("00"),
+        two("01"),
+        two("07"),
+        two("02"),
+        two("03"),
+        two("05"),
+        rest = "0008000000ac02",
+        delta = "0308000000ac02",
+        base = "0209000000ad02",
+    );
+    assert_eq!(hex::encode(&bytes[..bytes.len() - 21]), expected);
+    for end in 0..bytes.len() {
+        assert!(Recipe::decode(&bytes[..end]).is_err() || end == bytes.len() - 13, "{end}");
+    }
+    let own = |id: &ChunkId| Ok(Placed { base: Some(Base { id: *id, ..base }), ..place(id)? });
+    assert!(Recipe::decode(&Recipe::encode(&draft(), own).unwrap()).is_err(), "nothing leans on itself");
 }
 
 #[test]

@@ -53,7 +53,7 @@ async fn ranges_come_out_of_the_middle() {
     for ((_, bytes), seed) in files.iter_mut().zip(0..) {
         // Pages, so that there are many segments.
         bytes[..8192].copy_from_slice(&noise(seed, 8192));
-        bytes[18..20].copy_from_slice(&[4, 0x20]);
+        bytes[12..20].copy_from_slice(&[0x40, 0, 0, 0x10, 0, 0x20, 4, 0x20]);
     }
     let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
     let whole = tar(&files);

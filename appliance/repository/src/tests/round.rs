@@ -54,7 +54,7 @@ async fn a_database_file_is_cut_in_blocks() {
     let (repository, _) = fresh().await;
     let mut pages = noise(4, 8192 * 512);
     for page in pages.chunks_mut(8192) {
-        page[18..20].copy_from_slice(&[0x04, 0x20]);
+        page[12..20].copy_from_slice(&[0x40, 0, 0, 0x10, 0, 0x20, 0x04, 0x20]);
     }
     back_up(&repository, "db", &tar(&[("v/base/1", pages.clone())])).await.unwrap();
     pages[8192 * 100 + 500] ^= 1;

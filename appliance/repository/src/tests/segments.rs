@@ -6,7 +6,7 @@ use holdfast_model::snapshot::SegmentRef;
 fn pages(seed: u64, count: usize) -> Vec<u8> {
     let mut pages = noise(seed, 8192 * count);
     for page in pages.chunks_mut(8192) {
-        page[18..20].copy_from_slice(&[0x04, 0x20]);
+        page[12..20].copy_from_slice(&[0x40, 0, 0, 0x10, 0, 0x20, 0x04, 0x20]);
     }
     pages
 }

@@ -55,7 +55,7 @@ fn some_nodes() -> Nodes {
         (0..3000).map(|n| node(&format!("v/small/{n:05}"), 1, noise(n, (n as usize * 7) % 900))).collect();
     nodes.extend((0..20).map(|n| node(&format!("v/middle/{n:03}"), 1, noise(n + 9000, 40_000 + n as usize * 5000))));
     let mut pages = noise(77, 2 << 20);
-    pages.chunks_mut(8192).for_each(|page| page[18..20].copy_from_slice(&[4, 0x20]));
+    pages.chunks_mut(8192).for_each(|page| page[12..20].copy_from_slice(&[0x40, 0, 0, 0x10, 0, 0x20, 4, 0x20]));
     nodes.extend([node("v/pages", 1, pages)]);
     let mut large = vec![0; 65 << 20];
     large[..1 << 20].copy_from_slice(&noise(5, 1 << 20));

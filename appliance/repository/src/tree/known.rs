@@ -237,7 +237,9 @@ async fn lacks(inner: &Arc<Inner>, segments: &[SegmentRef]) -> Result<Vec<Range<
                 lost.insert(chunk.id);
             }
         }
-        let gaps = lacking(&recipe, |chunk| lost.contains(&chunk.id));
+        let gaps = lacking(&recipe, |chunk| {
+            lost.contains(&chunk.id) || chunk.base.is_some_and(|base| lost.contains(&base.id))
+        });
         all.extend(gaps.into_iter().map(|gap| gap.start + begin..gap.end + begin));
         begin += segment.length;
     }

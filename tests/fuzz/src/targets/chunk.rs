@@ -5,7 +5,7 @@
 
 use crate::food::{Food, stretch};
 use holdfast_chunk::{
-    ChunkKind, Envelope, Keys, Kit, ObjectKind, Opener, RootKey, Sealer, fuzzing, kit,
+    Base, ChunkKind, Envelope, Keys, Kit, ObjectKind, Opener, RootKey, Sealer, fuzzing, kit,
     slot::{self, Cost, Opening},
 };
 use holdfast_model::{ChunkId, Moment, RepositoryId};
@@ -35,17 +35,22 @@ pub(super) fn envelope_of() -> Envelope<'static> {
     Envelope::new(keys(), REPOSITORY)
 }
 
+/// What deltas of the target lean on.
+const BASE: [u8; 512] = [b'b'; 512];
+
 /// Only what was sealed opens, and it has the promised length and name.
 pub(super) fn open(input: &[u8]) {
     let mut food = Food::new(input);
     let mode = food.byte();
     let kind = KINDS[usize::from(mode >> 4) % 3];
     let mut opener = Opener::new().expect("there is memory for a decompressor");
+    let base_id = keys().chunk_id(kind, &BASE);
+    let base = Some(Base { id: &base_id, plain: &BASE });
     match mode % 4 {
         0 => {
             let id = ChunkId([food.byte(); 32]);
             let length = food.u64() as u32;
-            let opened = opener.open(keys(), kind, &id, length, food.rest());
+            let opened = opener.open(keys(), (kind, &id), length, base.filter(|_| mode & 4 > 0), food.rest());
             assert!(opened.is_err(), "garbage opens as a chunk");
         }
         1 => round_trip(&mut opener, kind, food.rest()),
@@ -57,8 +62,11 @@ pub(super) fn open(input: &[u8]) {
             let length = if mode & 8 == 0 { body.len() as u32 } else { length };
             // The format's longest chunk; nobody can seal a longer one, its opening is tried above.
             let length = length.min(16 << 20);
-            let sealed = fuzzing::sealed_chunk(keys(), (kind, &id), encoding, length, body);
-            if let Ok(plain) = opener.open(keys(), kind, &id, length, &sealed) {
+            let base = base.filter(|_| mode & 4 > 0);
+            let on = base.filter(|_| encoding == 2).map(|base| base.id);
+            let sealed = fuzzing::sealed_chunk(keys(), (kind, &id), (encoding, on), length, body);
+            if let Ok(plain) = opener.open(keys(), (kind, &id), length, base, &sealed) {
+                assert_eq!(base.is_some(), encoding == 2, "a base for what has none, or none for a delta");
                 assert_eq!(plain.len(), length as usize, "another length than promised");
                 assert!(keys().chunk_id(kind, &plain) == id, "another content than named");
             }
@@ -70,12 +78,13 @@ fn round_trip(opener: &mut Opener, kind: ChunkKind, plain: &[u8]) {
     let id = keys().chunk_id(kind, plain);
     let mut sealed = Vec::new();
     let mut sealer = Sealer::new(1).expect("there is memory for a compressor");
-    sealer.seal(keys(), kind, &id, plain, &mut sealed).expect("a short chunk can be sealed");
-    let opened = opener.open(keys(), kind, &id, plain.len() as u32, &sealed).expect("what was sealed opens");
+    sealer.seal(keys(), (kind, &id), plain, None, &mut sealed).expect("a short chunk can be sealed");
+    let opened = opener.open(keys(), (kind, &id), plain.len() as u32, None, &sealed).expect("what was sealed opens");
     assert!(opened == plain, "another content than sealed");
     if let Some(place) = plain.first().map(|byte| usize::from(*byte) % sealed.len()) {
         sealed[place] ^= 1 << (plain.len() % 8);
-        assert!(opener.open(keys(), kind, &id, plain.len() as u32, &sealed).is_err(), "a flipped bit passes");
+        let opened = opener.open(keys(), (kind, &id), plain.len() as u32, None, &sealed);
+        assert!(opened.is_err(), "a flipped bit passes");
     }
 }
 
@@ -84,7 +93,7 @@ pub(super) fn sealed() -> Vec<Vec<u8>> {
     let plain = [b'a'; 3000];
     let id = keys().chunk_id(ChunkKind::Data, &plain);
     let mut sealer = Sealer::new(3).expect("there is memory for a compressor");
-    sealer.seal(keys(), ChunkKind::Data, &id, &plain, &mut zstd).expect("a short chunk can be sealed");
+    sealer.seal(keys(), (ChunkKind::Data, &id), &plain, None, &mut zstd).expect("a short chunk can be sealed");
     vec![
         [&[0, 0, 100, 0, 0, 0, 0, 0, 0, 0], &zstd[..]].concat(),
         [&[1], &b"plain text plain text plain text"[..]].concat(),
@@ -92,6 +101,8 @@ pub(super) fn sealed() -> Vec<Vec<u8>> {
         // A zstd frame that says 3000 bytes of one letter.
         [&[0x0b, 1, 0xb8, 0x0b, 0, 0, 0, 0, 0, 0], &FRAME[..]].concat(),
         [&[0x0b, 2, 0xb8, 0x0b, 0, 0, 0, 0, 0, 0], &FRAME[..]].concat(),
+        // The same as a delta.
+        [&[0x0f, 2, 0xb8, 0x0b, 0, 0, 0, 0, 0, 0], &FRAME[..]].concat(),
     ]
 }
 
