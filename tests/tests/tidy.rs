@@ -34,7 +34,7 @@ const FLOORS: [(&str, u8); 20] = [
 ];
 
 /// Foreign crates with one home each.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("bollard", &["holdfast-docker"]),
     ("sled", &["holdfast-catalog"]),
     ("aws-", &["holdfast-s3"]),
@@ -46,6 +46,7 @@ const HOMES: [(&str, &[&str]); 13] = [
     // The mover stands alone, beside the data: it tells files apart by the same hash.
     ("blake3", &["holdfast-chunk", "holdfast-mover"]),
     ("argon2", &["holdfast-chunk"]),
+    ("x25519-dalek", &["holdfast-chunk"]),
     ("ed25519-dalek", &["holdfast-provider"]),
     ("s3s", &["holdfast-tests"]),
     ("libfuzzer-sys", &["holdfast-fuzz"]),

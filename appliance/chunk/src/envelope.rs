@@ -1,15 +1,19 @@
 //! Whole sealed objects: snapshots, index segments, reach lists, settings, tombstones, pack footers.
 //!
 //! ```text
-//! 0     4     5     6        8              40            72
-//! | HFEN| ver | kind| zero 2 | salt 32      | commit 32   | zstd(body) sealed … tag 16 |
+//! 0     4     5     6      7    8              40            72       76
+//! | HFEN| ver | kind| epoch| 0 | salt 32      | commit 32   | length | zstd(body) sealed … tag 16 |
 //! ```
-//! Invariants: each object has a key of its own from a 256-bit random salt, so nonces never
-//! matter; the commitment ties the object to that key before anything is decrypted; kind,
-//! repository and name are bound, so an object moved, renamed or swapped does not open.
+//! Invariants: each object has a key of its own, because its salt is a keyed hash of randomness and of all that is sealed: even a
+//! machine set back to an earlier state, whose generator repeats, never seals two objects under one key; the
+//! commitment ties the object to that key before anything is decrypted; kind, epoch, repository and name are bound,
+//! so an object moved, renamed or swapped does not open.
 
-use crate::{keys::Keys, random};
-use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
+use crate::{
+    aead::{self, ONCE, TAG},
+    keys::{Keys, STRANGE_EPOCH},
+    random,
+};
 use holdfast_model::{Error, Kind, RepositoryId, Result};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -17,7 +21,6 @@ use zeroize::Zeroizing;
 const MAGIC: &[u8; 4] = b"HFEN";
 const VERSION: u8 = 1;
 const HEADER: usize = 72;
-const TAG: usize = 16;
 /// Largest body that is opened, bytes: hostile lengths end here.
 pub const BODY_MAX: usize = 512 * 1024 * 1024;
 
@@ -44,14 +47,25 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    fn key(self, keys: &Keys) -> &[u8; 32] {
+    /// The base key of this kind in an epoch; `None` if the epoch is not known.
+    fn key(self, keys: &Keys, epoch: u8) -> Option<&[u8; 32]> {
         match self {
-            ObjectKind::Snapshot => &keys.manifest,
-            ObjectKind::Segment | ObjectKind::Footer => &keys.index,
-            ObjectKind::Settings => &keys.settings,
-            ObjectKind::Reach | ObjectKind::Tombstone | ObjectKind::Fence | ObjectKind::Condemned => &keys.maintenance,
+            ObjectKind::Snapshot => keys.manifest(epoch),
+            ObjectKind::Segment | ObjectKind::Footer => keys.index(epoch),
+            ObjectKind::Settings => keys.settings(epoch),
+            ObjectKind::Reach | ObjectKind::Tombstone | ObjectKind::Fence | ObjectKind::Condemned => {
+                (epoch == 0).then_some(keys.maintenance())
+            }
         }
     }
+    /// The epoch that new objects of this kind are sealed in: what garbage collectors read has none.
+    fn epoch(self, keys: &Keys) -> u8 {
+        match self {
+            ObjectKind::Reach | ObjectKind::Tombstone | ObjectKind::Fence | ObjectKind::Condemned => 0,
+            ObjectKind::Snapshot | ObjectKind::Segment | ObjectKind::Settings | ObjectKind::Footer => keys.epoch(),
+        }
+    }
+
     fn word(self) -> &'static str {
         match self {
             ObjectKind::Snapshot => "snapshot",
@@ -84,14 +98,14 @@ impl<'a> Envelope<'a> {
         self.seal_with(kind, name, body, random())
     }
 
-    /// Sealing with a given salt; public to this crate for golden vectors only.
-    pub(crate) fn seal_with(&self, kind: ObjectKind, name: &str, body: &[u8], salt: [u8; 32]) -> Result<Vec<u8>> {
+    /// Sealing with given randomness; public to this crate for golden vectors only.
+    pub(crate) fn seal_with(&self, kind: ObjectKind, name: &str, body: &[u8], dice: [u8; 32]) -> Result<Vec<u8>> {
         if body.len() > BODY_MAX {
             return Err(Error::bug("an object is larger than the format allows"));
         }
         let packed =
             zstd::bulk::compress(body, 3).map_err(|error| Error::bug("the compressor failed").caused_by(error))?;
-        self.seal_packed(kind, name, body.len(), &packed, salt)
+        self.seal_packed(kind, name, body.len(), &packed, dice)
     }
 
     /// Seals what is compressed already; `length` is what it promises to give.
@@ -101,20 +115,22 @@ impl<'a> Envelope<'a> {
         name: &str,
         length: usize,
         packed: &[u8],
-        salt: [u8; 32],
+        dice: [u8; 32],
     ) -> Result<Vec<u8>> {
-        let (key, commit) = object_key(kind.key(self.keys), kind, &salt);
+        let epoch = kind.epoch(self.keys);
+        let base = kind.key(self.keys, epoch).ok_or_else(|| Error::bug("the newest epoch has no keys"))?;
+        let salt = salt(base, kind, (name, length), packed, &dice);
+        let (key, commit) = object_key(base, kind, &salt);
         let mut out = Vec::with_capacity(HEADER + packed.len() + TAG + 4);
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&[VERSION, kind as u8, 0, 0]);
+        out.extend_from_slice(&[VERSION, kind as u8, epoch, 0]);
         out.extend_from_slice(&salt);
         out.extend_from_slice(&commit);
         let aad = self.aad(&out, name, length);
         out.extend_from_slice(&u32::try_from(length).expect("bounded by the callers").to_le_bytes());
         let start = out.len();
         out.extend_from_slice(packed);
-        let tag = Aes256Gcm::new(&(*key).into())
-            .encrypt_inout_detached(&[0u8; 12].into(), &aad, (&mut out[start..]).into())
+        let tag = aead::seal(&key, &ONCE, &aad, &mut out[start..])
             .map_err(|_| Error::bug("an object could not be sealed"))?;
         out.extend_from_slice(&tag);
         Ok(out)
@@ -136,8 +152,9 @@ impl<'a> Envelope<'a> {
         if sealed[5] != kind as u8 {
             return Err(corrupt(kind, name, "it holds something of another kind"));
         }
+        let base = kind.key(self.keys, sealed[6]).ok_or_else(|| corrupt(kind, name, STRANGE_EPOCH))?;
         let salt: [u8; 32] = sealed[8..40].try_into().expect("length checked");
-        let (key, commit) = object_key(kind.key(self.keys), kind, &salt);
+        let (key, commit) = object_key(base, kind, &salt);
         if !bool::from(commit[..].ct_eq(&sealed[40..72])) {
             return Err(corrupt(kind, name, "it was sealed with another key"));
         }
@@ -145,13 +162,7 @@ impl<'a> Envelope<'a> {
         let (body, tag) = sealed[76..].split_at(sealed.len() - 76 - TAG);
         let tag: [u8; TAG] = tag.try_into().expect("split at the tag's length");
         let mut packed = body.to_vec();
-        Aes256Gcm::new(&(*key).into())
-            .decrypt_inout_detached(
-                &[0u8; 12].into(),
-                &self.aad(&sealed[..HEADER], name, length),
-                packed.as_mut_slice().into(),
-                &tag.into(),
-            )
+        aead::open(&key, &ONCE, &self.aad(&sealed[..HEADER], name, length), &mut packed, &tag)
             .map_err(|_| corrupt(kind, name, "its seal is broken"))?;
         if length > BODY_MAX {
             return Err(corrupt(kind, name, "its size is impossible"));
@@ -169,6 +180,19 @@ impl<'a> Envelope<'a> {
         aad.extend_from_slice(name.as_bytes());
         aad
     }
+}
+
+/// The salt of a new object: no two different ones share it, whatever the dice say.
+fn salt(base: &[u8; 32], kind: ObjectKind, (name, length): (&str, usize), packed: &[u8], dice: &[u8; 32]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(base);
+    hasher.update(b"holdfast envelope salt v1");
+    hasher.update(dice);
+    hasher.update(&[kind as u8]);
+    hasher.update(&(length as u64).to_le_bytes());
+    hasher.update(&(name.len() as u64).to_le_bytes());
+    hasher.update(name.as_bytes());
+    hasher.update(packed);
+    *hasher.finalize().as_bytes()
 }
 
 /// Key and commitment of one object.

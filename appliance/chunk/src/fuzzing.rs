@@ -3,11 +3,11 @@
 //! Never used by the product.
 
 use crate::{
+    aead,
     envelope::{Envelope, ObjectKind},
     keys::{ChunkKind, Keys},
     seal,
 };
-use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use holdfast_model::ChunkId;
 
 /// A chunk whose seal is right, around any body of any encoding, on any base and for any promised length.
@@ -18,12 +18,13 @@ pub fn sealed_chunk(
     length: u32,
     body: &[u8],
 ) -> Vec<u8> {
-    let nonce = [0; 12];
-    let mut out = [&[encoding], &nonce[..], body].concat();
-    let aad = seal::Aad::new(kind, encoding, id, length as usize, base);
-    let tag = Aes256Gcm::new(&(*keys.chunk_key(id)).into())
-        .encrypt_inout_detached(&nonce.into(), aad.bytes(), (&mut out[13..]).into())
-        .expect("short inputs can be sealed");
+    let epoch = keys.epoch();
+    let aad = seal::Aad::new(kind, (epoch, encoding), id, length as usize, base);
+    let nonce = seal::nonce(keys, &[0; 16], &aad, body).expect("the newest epoch has keys");
+    let key = keys.chunk_key(epoch, id).expect("the newest epoch has keys");
+    let mut out = [&[epoch, encoding], &nonce[..], body].concat();
+    let start = out.len() - body.len();
+    let tag = aead::seal(&key, &nonce, aad.bytes(), &mut out[start..]).expect("short inputs can be sealed");
     out.extend_from_slice(&tag);
     out
 }

@@ -2,26 +2,29 @@
 //!
 //! A chunk may lean on another one, its base: then it is stored as the difference to the base's plaintext.
 //! Invariants: a sealed chunk may be copied anywhere and stays valid; what comes out of
-//! [`Opener::open`] has exactly the promised length and the promised id, or an error comes out;
-//! decompression never writes more than the promised length; which chunk a delta leans on is authenticated.
+//! [`Opener::open`] has exactly the promised length and the promised id, or an error comes out and the buffers are wiped;
+//! decompression never writes more than the promised length; which chunk a delta leans on is authenticated; under the
+//! key of a chunk no nonce seals two different bodies, not even if the generator of randomness repeats itself.
 
 use crate::{
+    aead::{self, NONCE, TAG},
     cut::CHUNK_MAX,
-    keys::{ChunkKind, Keys},
+    keys::{ChunkKind, Keys, STRANGE_EPOCH},
     random,
 };
-use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use holdfast_model::{ChunkId, Error, Kind, Result};
+use zeroize::{Zeroize, Zeroizing};
 use zstd::zstd_safe::{CCtx, DCtx, compress_bound};
 
-/// Bytes that sealing adds to the (compressed) plaintext: encoding, nonce, tag.
-pub const OVERHEAD: usize = 1 + NONCE + TAG;
-const NONCE: usize = 12;
-const TAG: usize = 16;
+/// Bytes that sealing adds to the (compressed) plaintext: epoch, encoding, nonce, tag.
+pub const OVERHEAD: usize = HEAD + NONCE + TAG;
+const HEAD: usize = 1 + 1;
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
 const DELTA: u8 = 2;
-const AAD: usize = 4 + 1 + 1 + 32 + 4;
+/// Place of the epoch in the bound data.
+const EPOCH_AT: usize = 5;
+const AAD: usize = 4 + 1 + 1 + 1 + 32 + 4;
 /// How zstd marks dictionaries with tables of their own. No base begins so: its bytes would be taken for such tables.
 const DICTIONARY: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
 /// Pieces of a large chunk that tell whether trying hard to compress it is worth while, and their size, bytes.
@@ -89,11 +92,11 @@ impl Sealer {
         self.seal_with(keys, (kind, id, random()), plain, base, out)
     }
 
-    /// Sealing with a given nonce; public to this crate for golden vectors only.
+    /// Sealing with given randomness; public to this crate for golden vectors only.
     pub(crate) fn seal_with(
         &mut self,
         keys: &Keys,
-        (kind, id, nonce): (ChunkKind, &ChunkId, [u8; NONCE]),
+        (kind, id, dice): (ChunkKind, &ChunkId, [u8; 16]),
         plain: &[u8],
         base: Option<Base<'_>>,
         out: &mut Vec<u8>,
@@ -108,16 +111,17 @@ impl Sealer {
             ZSTD => &self.packed,
             _ => &self.delta,
         };
+        let epoch = keys.epoch();
+        let base = base.filter(|_| encoding == DELTA);
+        let aad = Aad::new(kind, (epoch, encoding), id, plain.len(), base.map(|base| base.id));
+        let nonce = nonce(keys, &dice, &aad, if encoding == RAW { &[] } else { body })?;
+        let key = keys.chunk_key(epoch, id).ok_or_else(no_epoch)?;
         let start = out.len();
         out.reserve(body.len() + OVERHEAD);
-        out.push(encoding);
+        out.extend_from_slice(&[epoch, encoding]);
         out.extend_from_slice(&nonce);
         out.extend_from_slice(body);
-        let base = base.filter(|_| encoding == DELTA);
-        let aad = Aad::new(kind, encoding, id, plain.len(), base.map(|base| base.id));
-        let cipher = Aes256Gcm::new(&(*keys.chunk_key(id)).into());
-        let tag = cipher
-            .encrypt_inout_detached(&nonce.into(), aad.bytes(), (&mut out[start + 1 + NONCE..]).into())
+        let tag = aead::seal(&key, &nonce, aad.bytes(), &mut out[start + HEAD + NONCE..])
             .map_err(|_| Error::bug("a chunk could not be sealed"))?;
         out.extend_from_slice(&tag);
         Ok(Sealed { length: out.len() - start, delta: encoding == DELTA })
@@ -197,7 +201,7 @@ impl Opener {
         if sealed.len() < OVERHEAD || length > CHUNK_MAX {
             return Err(corrupt(id, "its size is impossible"));
         }
-        let (encoding, rest) = (sealed[0], &sealed[1..]);
+        let (epoch, encoding, rest) = (sealed[0], sealed[1], &sealed[HEAD..]);
         let (nonce, rest) = rest.split_at(NONCE);
         let (body, tag) = rest.split_at(rest.len() - TAG);
         match (encoding, base) {
@@ -208,14 +212,12 @@ impl Opener {
             (DELTA, Some(_)) => return Err(corrupt(id, "it cannot lean on the chunk that was named")),
             _ => return Err(corrupt(id, "its encoding is unknown")),
         }
-        let aad = Aad::new(kind, encoding, id, length, base.map(|base| base.id));
-        let cipher = Aes256Gcm::new(&(*keys.chunk_key(id)).into());
+        let aad = Aad::new(kind, (epoch, encoding), id, length, base.map(|base| base.id));
+        let key = keys.chunk_key(epoch, id).ok_or_else(|| corrupt(id, STRANGE_EPOCH))?;
         let decrypt = |bytes: &mut [u8]| {
             let nonce: [u8; NONCE] = nonce.try_into().expect("split at the nonce's length");
             let tag: [u8; TAG] = tag.try_into().expect("split at the tag's length");
-            cipher
-                .decrypt_inout_detached(&nonce.into(), aad.bytes(), bytes.into(), &tag.into())
-                .map_err(|_| corrupt(id, "its seal is broken"))
+            aead::open(&key, &nonce, aad.bytes(), bytes, &tag).map_err(|_| corrupt(id, "its seal is broken"))
         };
         let plain = if encoding == RAW {
             let mut plain = body.to_vec();
@@ -227,13 +229,20 @@ impl Opener {
             decrypt(&mut self.body)?;
             self.unpack(id, length, base)?
         };
-        if plain.len() != length {
-            return Err(corrupt(id, "its length is wrong"));
+        if plain.len() == length && keys.chunk_id(kind, &plain) == *id {
+            return Ok(plain);
         }
-        if keys.chunk_id(kind, &plain) != *id {
-            return Err(corrupt(id, "its content is not what its name says"));
-        }
-        Ok(plain)
+        // Its writer held the key and still sealed something else: nobody gets to see what.
+        let short = plain.len() != length;
+        self.body.zeroize();
+        drop(Zeroizing::new(plain));
+        Err(corrupt(id, if short { "its length is wrong" } else { "its content is not what its name says" }))
+    }
+
+    /// What the buffer holds now.
+    #[cfg(test)]
+    pub(crate) fn leftover(&self) -> &[u8] {
+        &self.body
     }
 
     fn unpack(&mut self, id: &ChunkId, length: usize, base: Option<Base<'_>>) -> Result<Vec<u8>> {
@@ -254,14 +263,21 @@ pub(crate) struct Aad {
 }
 
 impl Aad {
-    pub(crate) fn new(kind: ChunkKind, encoding: u8, id: &ChunkId, length: usize, base: Option<&ChunkId>) -> Self {
+    pub(crate) fn new(
+        kind: ChunkKind,
+        (epoch, encoding): (u8, u8),
+        id: &ChunkId,
+        length: usize,
+        base: Option<&ChunkId>,
+    ) -> Self {
         let mut bytes = [0u8; AAD + 32];
         bytes[..4].copy_from_slice(b"HFC1");
         bytes[4] = kind as u8;
-        bytes[5] = encoding;
-        bytes[6..38].copy_from_slice(id.as_bytes());
+        bytes[EPOCH_AT] = epoch;
+        bytes[6] = encoding;
+        bytes[7..39].copy_from_slice(id.as_bytes());
         let length = u32::try_from(length).expect("chunks are at most 16 MiB");
-        bytes[38..AAD].copy_from_slice(&length.to_le_bytes());
+        bytes[39..AAD].copy_from_slice(&length.to_le_bytes());
         let Some(base) = base else { return Aad { bytes, length: AAD } };
         bytes[AAD..].copy_from_slice(base.as_bytes());
         Aad { bytes, length: AAD + 32 }
@@ -271,8 +287,23 @@ impl Aad {
     }
 }
 
+/// A raw body follows from the id; any other is counted in, for it also hangs on the compressor.
+pub(crate) fn nonce(keys: &Keys, dice: &[u8; 16], aad: &Aad, packed: &[u8]) -> Result<[u8; NONCE]> {
+    let mut hasher = keys.nonces(aad.bytes[EPOCH_AT]).ok_or_else(no_epoch)?;
+    hasher.update(dice);
+    hasher.update(aad.bytes());
+    hasher.update(packed);
+    let mut nonce = [0u8; NONCE];
+    hasher.finalize_xof().fill(&mut nonce);
+    Ok(nonce)
+}
+
 fn corrupt(id: &ChunkId, why: &str) -> Error {
     Error::new(Kind::Corrupt, "chunk.corrupt", format!("stored chunk {} is damaged: {why}", id.short()))
+}
+
+fn no_epoch() -> Error {
+    Error::bug("the newest epoch has no keys")
 }
 
 fn no_codec() -> Error {

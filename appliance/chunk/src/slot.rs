@@ -1,24 +1,48 @@
-//! Key slots: the root key wrapped for one way of opening the repository.
+//! Key slots: the root key of an epoch, wrapped for one way of opening the repository.
 //!
 //! A slot is a small JSON document. Invariants: the parameters of a passphrase are bounded before
 //! they are used; the commitment is compared before anything is decrypted; everything in the slot
-//! but the sealed key is bound to it.
+//! but the sealed key is bound to it. Slots for passphrases and escrow are sealed to a public key, so that a new epoch can
+//! be given to them without the passphrase; a MAC under the root they hold says that one of us wrote them,
+//! and none without it is ever given a new epoch.
 
-use crate::{keys::RootKey, random};
-use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
+use crate::{
+    aead::{self, ONCE, TAG},
+    escrow::{PrivateKey, PublicKey},
+    keys::RootKey,
+    random,
+};
 use argon2::{Algorithm, Argon2, Params, Version};
-use holdfast_model::{Error, Kind, RepositoryId, Result, Secret};
+use holdfast_model::{Error, Kind, Moment, RepositoryId, Result, Secret};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 const VERSION: u32 = 1;
-/// A slot is about 500 bytes; more is hostile.
-const SLOT_MAX: usize = 16 * 1024;
-/// 64 MiB and three passes are the floor, 4 GiB the ceiling: weaker is unsafe, more is an attack.
+/// A slot is about 900 bytes; more is hostile.
+pub const SLOT_MAX: usize = 16 * 1024;
+/// Longest name that people give to a slot, characters.
+pub const NAME_MAX: usize = 64;
+/// From 64 MiB to 4 GiB: weaker is unsafe, more is an attack.
 const MEMORY_KIB: std::ops::RangeInclusive<u32> = 64 * 1024..=4 * 1024 * 1024;
 const PASSES: std::ops::RangeInclusive<u32> = 1..=16;
 const LANES: std::ops::RangeInclusive<u32> = 1..=16;
+/// Memory × passes, KiB: from 64 MiB three times (RFC 9106, second choice) to what a hostile bucket may ask for one try.
+const WORK: std::ops::RangeInclusive<u64> = 3 * 64 * 1024..=16 * 1024 * 1024;
+
+/// For whom a slot is sealed.
+pub enum Lock<'a> {
+    /// The appliance's own file.
+    Device(&'a [u8; 32]),
+    /// The recovery kit.
+    Recovery(&'a [u8; 32]),
+    /// Something a person knows; with the first root, which the slot remembers by a print.
+    Passphrase(&'a Secret, Cost, &'a RootKey),
+    /// A second person's public key.
+    Escrow(&'a PublicKey),
+    /// The next epoch: who has its root gets this one.
+    Later(&'a RootKey),
+}
 
 /// What opens a slot.
 pub enum Opening<'a> {
@@ -28,14 +52,26 @@ pub enum Opening<'a> {
     Recovery(&'a [u8; 32]),
     /// Something a person knows.
     Passphrase(&'a Secret),
+    /// The private half of an escrow key.
+    Escrow(&'a PrivateKey),
+    /// The root of the next epoch.
+    Later(&'a RootKey),
 }
 
+/// Ways of opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Way {
+pub enum Way {
+    /// The appliance itself.
     Device,
+    /// The recovery kit.
     Recovery,
+    /// A passphrase.
     Passphrase,
+    /// A second person's private key.
+    Escrow,
+    /// The root of the next epoch.
+    Later,
 }
 
 /// Cost of a passphrase slot.
@@ -56,87 +92,209 @@ impl Default for Cost {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// What a slot is called and says in clear.
+#[derive(Clone, Copy, Debug)]
+pub struct Label<'a> {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The object's key in the store.
+    pub id: &'a str,
+    /// Epoch of the root that is wrapped.
+    pub epoch: u8,
+    /// What people call it.
+    pub name: &'a str,
+    /// When it was made.
+    pub made: Moment,
+}
+
+/// What a slot tells without being opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clear {
+    /// The object's key in the store.
+    pub id: String,
+    /// Way of opening.
+    pub way: Way,
+    /// Epoch of the root that is wrapped.
+    pub epoch: u8,
+    /// What people call it.
+    pub name: String,
+    /// When it was made.
+    pub made: Moment,
+    /// Cost of a try, for passphrases.
+    pub cost: Option<Cost>,
+    /// Fingerprint of the public key, for escrow.
+    pub fingerprint: Option<String>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
 struct Slot {
     version: u32,
     repository: RepositoryId,
     id: String,
     way: Way,
+    epoch: u8,
+    name: String,
+    made: Moment,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     argon2id: Option<Cost>,
+    /// The public key that the slot is sealed to, and the one made for this sealing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ephemeral: Option<String>,
+    /// Print of the first root under the passphrase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pin: Option<String>,
     salt: String,
     commit: String,
     sealed: String,
+    mac: String,
 }
 
-/// Wraps the root key into a slot named `id`.
-pub fn wrap(root: &RootKey, repository: RepositoryId, id: &str, opening: &Opening<'_>, cost: Cost) -> Result<Vec<u8>> {
-    wrap_with(root, (repository, id), opening, cost, random())
+/// A root out of a slot, and what ties a passphrase to its repository.
+pub struct Opened {
+    /// The root.
+    pub root: RootKey,
+    /// Its epoch.
+    pub epoch: u8,
+    pin: Option<([u8; 32], Zeroizing<[u8; 32]>)>,
 }
 
-/// Wrapping with a given salt; public to this crate for golden vectors only.
-pub(crate) fn wrap_with(
-    root: &RootKey,
-    (repository, id): (RepositoryId, &str),
-    opening: &Opening<'_>,
-    cost: Cost,
-    salt: [u8; 32],
-) -> Result<Vec<u8>> {
-    let (way, argon2id) = match opening {
-        Opening::Device(_) => (Way::Device, None),
-        Opening::Recovery(_) => (Way::Recovery, None),
-        Opening::Passphrase(_) => (Way::Passphrase, Some(cost)),
-    };
+impl Opened {
+    /// Whether this is the first root that the slot was made for: somebody who can write the bucket can seal
+    /// a root of his own to a public key, but does not know the passphrase. `Denied` (`key.foreign`).
+    pub fn confirm(&self, first: &RootKey) -> Result<()> {
+        let Some((pin, key)) = &self.pin else { return Ok(()) };
+        if blake3::keyed_hash(key, &first.pin()).as_bytes()[..].ct_eq(&pin[..]).into() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Denied,
+            "key.foreign",
+            "the passphrase opens a slot that was not made for this repository",
+        )
+        .advice("somebody has changed the bucket: take the recovery kit"))
+    }
+}
+
+/// Wraps the root of the label's epoch.
+pub fn wrap(root: &RootKey, label: Label<'_>, lock: &Lock<'_>) -> Result<Vec<u8>> {
+    wrap_with(root, label, lock, random())
+}
+
+/// Wrapping with given randomness; public to this crate for golden vectors only.
+pub(crate) fn wrap_with(root: &RootKey, label: Label<'_>, lock: &Lock<'_>, dice: [u8; 32]) -> Result<Vec<u8>> {
+    let salt = *mixed(root, "holdfast 2026 slot salt v1", &dice);
     let mut slot = Slot {
         version: VERSION,
-        repository,
-        id: id.to_owned(),
-        way,
-        argon2id,
+        repository: label.repository,
+        id: label.id.to_owned(),
+        way: Way::Device,
+        epoch: label.epoch,
+        name: label.name.to_owned(),
+        made: label.made,
+        argon2id: None,
+        public: None,
+        ephemeral: None,
+        pin: None,
         salt: hex::encode(salt),
         commit: String::new(),
         sealed: String::new(),
+        mac: String::new(),
     };
-    let base = base_key(opening, argon2id, &salt)?;
-    let (key, commit) = wrapping_key(&base, &slot);
-    slot.commit = hex::encode(commit);
-    let mut sealed = Zeroizing::new(root.bytes().to_vec());
-    let tag = Aes256Gcm::new(&(*key).into())
-        .encrypt_inout_detached(&[0u8; 12].into(), &bound(&slot), sealed.as_mut_slice().into())
-        .map_err(|_| Error::bug("a key slot could not be sealed"))?;
-    sealed.extend_from_slice(&tag);
-    slot.sealed = hex::encode(&*sealed);
-    serde_json::to_vec_pretty(&slot).map_err(|error| Error::bug("a key slot could not be written").caused_by(error))
+    let base = match lock {
+        Lock::Device(key) => Zeroizing::new(**key),
+        Lock::Recovery(key) => {
+            slot.way = Way::Recovery;
+            Zeroizing::new(**key)
+        }
+        Lock::Later(later) => {
+            slot.way = Way::Later;
+            later.earlier()
+        }
+        Lock::Escrow(public) => {
+            slot.way = Way::Escrow;
+            seal_to(root, &mut slot, public, &dice)?
+        }
+        Lock::Passphrase(passphrase, cost, first) => {
+            slot.way = Way::Passphrase;
+            slot.argon2id = Some(*cost);
+            let stretched = stretch(passphrase, *cost, &salt)?;
+            let pin = blake3::keyed_hash(&pin_key(&stretched), &first.pin());
+            slot.pin = Some(hex::encode(pin.as_bytes()));
+            seal_to(root, &mut slot, &pair(&stretched).public(), &dice)?
+        }
+    };
+    finish(root, slot, &base)
 }
 
-/// Unwraps the root key. `Denied` (`key.wrong`) if the opening does not fit, `Corrupt` (`slot.corrupt`)
+/// Gives a passphrase's or an escrow slot the root of a later epoch, under a new name. `old` is the root that
+/// the slot holds now; a slot that its MAC does not confirm is refused (`slot.forged`).
+pub fn rewrap(bytes: &[u8], old: &RootKey, root: &RootKey, id: &str, epoch: u8) -> Result<Vec<u8>> {
+    let mut slot = parse(bytes)?;
+    verify(&slot, old)?;
+    let public = PublicKey(field(slot.public.as_deref().unwrap_or_default())?);
+    slot.id = id.to_owned();
+    slot.epoch = epoch;
+    let base = seal_to(root, &mut slot, &public, &random())?;
+    finish(root, slot, &base)
+}
+
+/// Unwraps a root. `Denied` (`key.wrong`) if the opening does not fit, `Corrupt` (`slot.corrupt`)
 /// if the slot is unreadable, `Invalid` (`format.unsupported`) for a later version.
-pub fn unwrap(bytes: &[u8], repository: RepositoryId, opening: &Opening<'_>) -> Result<RootKey> {
+pub fn unwrap(bytes: &[u8], repository: RepositoryId, opening: &Opening<'_>) -> Result<Opened> {
     let slot = parse(bytes)?;
     let fits = matches!(
         (&slot.way, opening),
         (Way::Device, Opening::Device(_))
             | (Way::Recovery, Opening::Recovery(_))
             | (Way::Passphrase, Opening::Passphrase(_))
+            | (Way::Escrow, Opening::Escrow(_))
+            | (Way::Later, Opening::Later(_))
     );
     if !fits || slot.repository != repository {
         return Err(wrong());
     }
-    let salt: [u8; 32] = field(&slot.salt)?;
     let commit: [u8; 32] = field(&slot.commit)?;
     let sealed: [u8; 48] = field(&slot.sealed)?;
-    let base = base_key(opening, slot.argon2id, &salt)?;
+    let mut pin = None;
+    let base = match opening {
+        Opening::Device(key) | Opening::Recovery(key) => Zeroizing::new(**key),
+        Opening::Later(later) => later.earlier(),
+        Opening::Escrow(private) => opened_to(&slot, private)?,
+        Opening::Passphrase(passphrase) => {
+            let cost = slot.argon2id.ok_or_else(|| corrupt("its costs are missing"))?;
+            let stretched = stretch(passphrase, cost, &field(&slot.salt)?)?;
+            pin = Some((field(slot.pin.as_deref().unwrap_or_default())?, pin_key(&stretched)));
+            opened_to(&slot, &pair(&stretched))?
+        }
+    };
     let (key, expected) = wrapping_key(&base, &slot);
     if !bool::from(expected[..].ct_eq(&commit[..])) {
         return Err(wrong());
     }
     let mut root = Zeroizing::new([0u8; 32]);
     root.copy_from_slice(&sealed[..32]);
-    let tag: [u8; 16] = sealed[32..].try_into().expect("48 less 32 bytes");
-    Aes256Gcm::new(&(*key).into())
-        .decrypt_inout_detached(&[0u8; 12].into(), &bound(&slot), root.as_mut_slice().into(), &tag.into())
-        .map_err(|_| corrupt("its seal is broken"))?;
-    Ok(RootKey::from_bytes(*root))
+    let tag: [u8; TAG] = sealed[32..].try_into().expect("48 less 32 bytes");
+    aead::open(&key, &ONCE, &bound(&slot), &mut root[..], &tag).map_err(|_| corrupt("its seal is broken"))?;
+    Ok(Opened { root: RootKey::from_bytes(*root), epoch: slot.epoch, pin })
+}
+
+/// What a slot says in clear. `Corrupt` (`slot.corrupt`), `Invalid` (`format.unsupported`).
+pub fn read(bytes: &[u8]) -> Result<Clear> {
+    let slot = parse(bytes)?;
+    let fingerprint = match (slot.way, &slot.public) {
+        (Way::Escrow, Some(public)) => Some(PublicKey(field(public)?).fingerprint()),
+        _ => None,
+    };
+    let Slot { id, way, epoch, name, made, argon2id, .. } = slot;
+    Ok(Clear { id, way, epoch, name, made, cost: argon2id, fingerprint })
+}
+
+/// Whether one who holds this root wrote the slot, every byte of it, for this name. `Denied` (`slot.forged`), `Corrupt`.
+pub fn genuine(bytes: &[u8], repository: RepositoryId, id: &str, root: &RootKey) -> Result<()> {
+    let slot = parse(bytes)?;
+    if slot.repository == repository && slot.id == id { verify(&slot, root) } else { Err(forged(id)) }
 }
 
 fn parse(bytes: &[u8]) -> Result<Slot> {
@@ -151,16 +309,77 @@ fn parse(bytes: &[u8]) -> Result<Slot> {
         )
         .advice("use a later release of holdfast"));
     }
+    if slot.name.chars().count() > NAME_MAX || slot.name.chars().any(char::is_control) {
+        return Err(corrupt("its name is impossible"));
+    }
     Ok(slot)
 }
 
-fn base_key(opening: &Opening<'_>, cost: Option<Cost>, salt: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>> {
-    let passphrase = match opening {
-        Opening::Device(key) | Opening::Recovery(key) => return Ok(Zeroizing::new(**key)),
-        Opening::Passphrase(passphrase) => passphrase,
-    };
-    let cost = cost.ok_or_else(|| corrupt("its costs are missing"))?;
-    if !MEMORY_KIB.contains(&cost.memory_kib) || !PASSES.contains(&cost.passes) || !LANES.contains(&cost.lanes) {
+fn verify(slot: &Slot, root: &RootKey) -> Result<()> {
+    let mac: [u8; 32] = field(&slot.mac)?;
+    if mac_of(slot, root).ct_eq(&mac).into() { Ok(()) } else { Err(forged(&slot.id)) }
+}
+
+/// Seals what the base key allows, and signs the whole.
+fn finish(root: &RootKey, mut slot: Slot, base: &[u8; 32]) -> Result<Vec<u8>> {
+    let (key, commit) = wrapping_key(base, &slot);
+    slot.commit = hex::encode(commit);
+    let mut sealed = Zeroizing::new(root.bytes().to_vec());
+    let tag = aead::seal(&key, &ONCE, &bound(&slot), &mut sealed)
+        .map_err(|_| Error::bug("a key slot could not be sealed"))?;
+    sealed.extend_from_slice(&tag);
+    slot.sealed = hex::encode(&*sealed);
+    slot.mac = hex::encode(mac_of(&slot, root));
+    serde_json::to_vec_pretty(&slot).map_err(|error| Error::bug("a key slot could not be written").caused_by(error))
+}
+
+/// Makes a fresh key for one sealing. The answer is the base key that only the public key's owner can find again.
+fn seal_to(root: &RootKey, slot: &mut Slot, public: &PublicKey, dice: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>> {
+    // The root is mixed in, so that a generator that repeats itself never seals two roots under one key.
+    let ephemeral = PrivateKey::from_bytes(mixed(root, "holdfast 2026 slot ephemeral v1", dice));
+    let point = ephemeral.public();
+    slot.public = Some(hex::encode(public.0));
+    slot.ephemeral = Some(hex::encode(point.0));
+    let shared = ephemeral.agree(&public.0).ok_or_else(|| corrupt("its public key keeps no secret"))?;
+    Ok(agreed(&shared, &point.0, &public.0))
+}
+
+fn opened_to(slot: &Slot, private: &PrivateKey) -> Result<Zeroizing<[u8; 32]>> {
+    let point: [u8; 32] = field(slot.ephemeral.as_deref().unwrap_or_default())?;
+    let public = private.public();
+    let shared = private.agree(&point).ok_or_else(|| corrupt("its public key keeps no secret"))?;
+    Ok(agreed(&shared, &point, &public.0))
+}
+
+fn agreed(shared: &[u8; 32], ephemeral: &[u8; 32], public: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new_derive_key("holdfast 2026 slot agreement v1");
+    hasher.update(shared);
+    hasher.update(ephemeral);
+    hasher.update(public);
+    Zeroizing::new(*hasher.finalize().as_bytes())
+}
+
+/// The pair that a passphrase stands for.
+fn pair(stretched: &[u8; 32]) -> PrivateKey {
+    PrivateKey::from_bytes(Zeroizing::new(blake3::derive_key("holdfast 2026 passphrase pair v1", stretched)))
+}
+
+fn pin_key(stretched: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(blake3::derive_key("holdfast 2026 passphrase pin v1", stretched))
+}
+
+/// Randomness that cannot repeat for two different roots.
+fn mixed(root: &RootKey, context: &str, dice: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    hasher.update(root.bytes());
+    hasher.update(dice);
+    Zeroizing::new(*hasher.finalize().as_bytes())
+}
+
+fn stretch(passphrase: &Secret, cost: Cost, salt: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>> {
+    let work = u64::from(cost.memory_kib) * u64::from(cost.passes);
+    let bounded = MEMORY_KIB.contains(&cost.memory_kib) && PASSES.contains(&cost.passes) && LANES.contains(&cost.lanes);
+    if !bounded || !WORK.contains(&work) {
         return Err(corrupt("its costs are out of bounds"));
     }
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32))
@@ -172,7 +391,7 @@ fn base_key(opening: &Opening<'_>, cost: Option<Cost>, salt: &[u8; 32]) -> Resul
     Ok(key)
 }
 
-/// Key and commitment of a slot, from its base key and its salt.
+/// Key and commitment of a slot, from its base key and all that it says in clear.
 fn wrapping_key(base: &[u8; 32], slot: &Slot) -> (Zeroizing<[u8; 32]>, [u8; 32]) {
     let mut hasher = blake3::Hasher::new_keyed(base);
     hasher.update(b"holdfast key slot v1");
@@ -186,10 +405,20 @@ fn wrapping_key(base: &[u8; 32], slot: &Slot) -> (Zeroizing<[u8; 32]>, [u8; 32])
     (key, commit)
 }
 
-/// Everything that is said in clear, in one unambiguous line.
+fn mac_of(slot: &Slot, root: &RootKey) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(&root.slot_mac());
+    hasher.update(&bound(slot));
+    hasher.update(slot.commit.as_bytes());
+    hasher.update(slot.sealed.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// Everything that is said in clear, as one unambiguous JSON array.
 fn bound(slot: &Slot) -> Vec<u8> {
-    let cost = slot.argon2id.map_or(String::new(), |c| format!("{},{},{}", c.memory_kib, c.passes, c.lanes));
-    format!("{}|{}|{:?}|{cost}|{}|{}", slot.version, slot.repository, slot.way, slot.salt, slot.id).into_bytes()
+    let cost = slot.argon2id.map(|cost| (cost.memory_kib, cost.passes, cost.lanes));
+    let who = (slot.version, &slot.repository, &slot.id, slot.way, slot.epoch, &slot.name, slot.made.millis());
+    let how = (cost, &slot.public, &slot.ephemeral, &slot.pin, &slot.salt);
+    serde_json::to_vec(&(who, how)).expect("plain words are JSON")
 }
 
 fn field<const N: usize>(text: &str) -> Result<[u8; N]> {
@@ -200,6 +429,11 @@ fn field<const N: usize>(text: &str) -> Result<[u8; N]> {
 
 fn wrong() -> Error {
     Error::new(Kind::Denied, "key.wrong", "this key does not open the repository")
+}
+
+fn forged(id: &str) -> Error {
+    Error::new(Kind::Denied, "slot.forged", format!("the key slot {id} was not written by this repository's appliance"))
+        .advice("remove it: somebody else has put it there or changed it")
 }
 
 fn corrupt(why: &str) -> Error {

@@ -10,8 +10,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod keys;
 mod upkeep;
 
+pub use keys::*;
 pub use upkeep::*;
 
 /// What a person should know first about an app.

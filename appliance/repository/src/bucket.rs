@@ -4,16 +4,16 @@
 //! lists with the size that we know; an appliance that was taken over does not ship any more.
 
 use crate::{
-    Parts, RecoveryKey, Unlock,
+    Parts, Unlock,
     format::Format,
     inner::{ACKS, Inner},
-    layout::{self, DEVICE_SLOT, FORMAT},
-    opening,
+    layout::{self, FORMAT},
+    opening, slots,
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use holdfast_catalog::Table;
-use holdfast_chunk::{Envelope, Keys, ObjectKind, RootKey, slot::Opening};
+use holdfast_chunk::{Envelope, Keys, ObjectKind, Ring};
 use holdfast_model::{Error, Kind, Problem, RepositoryId, Result, SnapshotId};
 use holdfast_storage::{ObjectInfo, PutMode, Store};
 use std::{
@@ -30,7 +30,7 @@ const SEGMENTS_AT_ONCE: usize = 2;
 pub(crate) async fn recover(
     parts: Parts,
     bucket: Arc<dyn Store>,
-    key: RecoveryKey,
+    unlock: Unlock,
     device_key: [u8; 32],
 ) -> Result<Arc<Inner>> {
     if parts.cache.head(FORMAT).await?.is_some() {
@@ -44,18 +44,19 @@ pub(crate) async fn recover(
     })?;
     let format = Format::decode(&bytes)?;
     let id = format.repository;
-    let root = opening::unlock_root(&*bucket, id, Unlock::Recovery(key)).await.map_err(|error| match error.kind() {
-        Kind::Denied => {
+    let with_kit = matches!(unlock, Unlock::Recovery(_));
+    let ring = slots::unlock(&*bucket, id, unlock).await.map_err(|error| match error.code() {
+        "key.wrong" if with_kit => {
             Error::new(Kind::Denied, "kit.wrong", "this recovery kit does not open the bucket's repository")
-                .advice("use the kit that belongs to this bucket")
+                .advice("use the newest kit that belongs to this bucket")
         }
         _ => error,
     })?;
-    format.verify(&Keys::derive(&root))?;
-    opening::put_slot(&parts, &root, id, DEVICE_SLOT, &Opening::Device(&device_key)).await?;
+    format.verify(&Keys::of(&ring))?;
+    slots::put_device(&parts, &ring, id, &device_key).await?;
     parts.catalog.clear(Table::Packs)?;
-    let fence = take_over(&parts, &*bucket, &root, id).await?;
-    let inner = opening::load(parts, root, id).await?;
+    let fence = take_over(&parts, &*bucket, &ring, id).await?;
+    let inner = opening::load(parts, ring, id).await?;
     inner.attach(bucket).await?;
     if let Some(problem) = fence {
         inner.write().note(problem);
@@ -66,8 +67,8 @@ pub(crate) async fn recover(
 }
 
 /// Writes the next generation, so that the appliance before us stops shipping.
-async fn take_over(parts: &Parts, bucket: &dyn Store, root: &RootKey, id: RepositoryId) -> Result<Option<Problem>> {
-    let keys = Keys::derive(root);
+async fn take_over(parts: &Parts, bucket: &dyn Store, ring: &Ring, id: RepositoryId) -> Result<Option<Problem>> {
+    let keys = Keys::of(ring);
     let envelope = Envelope::new(&keys, id);
     let newest = newest_fence(bucket, envelope).await?.unwrap_or_default();
     let generation = generation_of(&newest).saturating_add(1);
@@ -113,11 +114,16 @@ impl Inner {
         self.learn(&listed);
         *self.bucket.write().expect("no holder panics") = Some(Arc::clone(&bucket));
         self.finder.try_again();
-        self.bring_in(&*bucket, &listed).await.inspect_err(|_| self.detach())
+        self.bring_in(&*bucket, &listed).await.inspect_err(|_| self.detach())?;
+        for problem in self.retire_slots().await {
+            self.write().note(problem);
+        }
+        Ok(())
     }
 
     async fn bring_in(self: &Arc<Self>, bucket: &dyn Store, listed: &[ObjectInfo]) -> Result<()> {
         self.pull(bucket, listed).await?;
+        self.learn_recovery_number();
         self.enter_segments().await?;
         self.enter_snapshots().await
     }
@@ -216,7 +222,7 @@ impl Inner {
             });
             let at_once = if class == layout::SEGMENTS { SEGMENTS_AT_ONCE } else { AT_ONCE };
             let mut fetched = stream::iter(wanted.cloned().collect::<Vec<_>>())
-                .map(|key| async move { self.take_in(&key, bucket.get(&key).await?).await })
+                .map(|key| async move { self.pull_one(bucket, &key).await })
                 .buffer_unordered(at_once);
             while let Some(result) = fetched.next().await {
                 result?;
@@ -226,6 +232,17 @@ impl Inner {
             Some(key) => self.take_in(&key, bucket.get(&key).await?).await,
             None => Ok(()),
         }
+    }
+
+    async fn pull_one(&self, bucket: &dyn Store, key: &str) -> Result<()> {
+        let bytes = bucket.get(key).await?;
+        if key.starts_with(layout::SLOTS) && !self.is_our_slot(key, &bytes) {
+            let text = format!("the key slot {key} in the bucket was not written by this repository's appliance");
+            let advice = "remove it: whoever put it there may write the bucket; it opens nothing that is yours";
+            self.write().note(Problem::warning("slot.forged", key, text).advice(advice));
+            return Ok(());
+        }
+        self.take_in(key, bytes).await
     }
 }
 

@@ -4,21 +4,12 @@
 //! is lost as an error that names the snapshots; a mended object is verified before it is written.
 
 use crate::{
-    Meter,
-    fetch::verify,
-    format::Format,
-    inner::Inner,
-    layout,
-    opening::{recovery_key, recovery_slot},
-    prune::unreadable_snapshots,
+    Meter, fetch::verify, format::Format, inner::Inner, layout, prune::unreadable_snapshots, slots::recovery_slot,
     state::PackNo,
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use holdfast_chunk::{
-    ObjectKind,
-    slot::{self, Opening},
-};
+use holdfast_chunk::ObjectKind;
 use holdfast_model::{Error, Kind, Problem, Result, view::CheckView};
 use holdfast_runtime::Stop;
 use holdfast_storage::{PutMode, Store};
@@ -225,16 +216,22 @@ impl Inner {
         Ok(())
     }
 
-    /// The format and the kit's key slot are opened in both tiers: a damaged slot in the bucket would otherwise be
-    /// found only when the appliance is gone.
+    /// The format and all key slots are proved in both tiers: a damaged slot in the bucket would otherwise be
+    /// found only when the appliance is gone. Without the links between epochs older data cannot be read at all.
     async fn check_way_in(self: &Arc<Self>, report: &Report) -> Result<()> {
-        for key in [layout::FORMAT.to_owned(), recovery_slot()] {
+        let mut keys = vec![layout::FORMAT.to_owned(), recovery_slot(self.recovery_number())];
+        let slots = self.keys_of(layout::SLOTS).into_iter().filter(|key| layout::travels(key) && !keys.contains(key));
+        keys.extend(slots.collect::<Vec<_>>());
+        for key in keys {
             let cached = self.way_in_copy(&*self.cache, &key).await?;
             let in_bucket = match report.bucket.clone().filter(|_| self.read().is_acked(&key)) {
                 Some(bucket) => self.way_in_copy(&*bucket, &key).await?,
                 None => Copy::Absent,
             };
             self.reconcile_small(&key, cached, in_bucket, report).await?;
+        }
+        for problem in self.retire_slots().await {
+            report.problem(problem);
         }
         Ok(())
     }
@@ -243,12 +240,12 @@ impl Inner {
         Self::judge(store.get(key).await, |bytes| self.lets_in(key, bytes))
     }
 
-    /// Whether the format is ours and unharmed, or the slot yields to the kit's key.
+    /// Whether the format is ours and unharmed, or every byte of the slot was written by one of us.
     fn lets_in(&self, key: &str, bytes: &[u8]) -> bool {
         if key == layout::FORMAT {
             return Format::decode(bytes).is_ok_and(|format| format.verify(&self.keys).is_ok());
         }
-        slot::unwrap(bytes, self.id, &Opening::Recovery(&recovery_key(&self.root).0)).is_ok()
+        self.is_our_slot(key, bytes)
     }
 
     /// Snapshots and reach lists are opened in both tiers.

@@ -13,18 +13,22 @@ use crate::{
 };
 use bytes::Bytes;
 use holdfast_catalog::{Catalog, Table};
-use holdfast_chunk::{Envelope, Keys, ObjectKind, RootKey};
+use holdfast_chunk::{Envelope, Keys, ObjectKind, Ring};
 use holdfast_model::{ChunkId, Error, Kind, PackId, RepositoryId, Result};
 use holdfast_runtime::Clock;
 use holdfast_storage::{PutMode, Store};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU32};
 
 /// Prefix of the catalog's rows about what the bucket acknowledged; the value is the size.
 pub(crate) const ACKS: &str = "a/";
 
 pub(crate) struct Inner {
     pub(crate) id: RepositoryId,
-    pub(crate) root: RootKey,
+    pub(crate) ring: RwLock<Ring>,
+    /// Number of the recovery key that the kit shows.
+    pub(crate) recovery: AtomicU32,
+    /// Ways in change one after the other.
+    pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) cache: Arc<dyn Store>,
     pub(crate) catalog: Arc<Catalog>,

@@ -10,6 +10,11 @@ pub(crate) const FORMAT: &str = "format";
 pub(crate) const DEVICE_SLOT: &str = "k/device";
 /// Prefixes of the classes.
 pub(crate) const SLOTS: &str = "k/";
+/// Slots that are there once per epoch or number, and those that people make.
+pub(crate) const EPOCH_SLOTS: &str = "k/epoch-";
+pub(crate) const RECOVERY_SLOTS: &str = "k/recovery-";
+pub(crate) const PASSPHRASE_SLOTS: &str = "k/passphrase-";
+pub(crate) const ESCROW_SLOTS: &str = "k/escrow-";
 pub(crate) const SEGMENTS: &str = "i/";
 pub(crate) const SNAPSHOTS: &str = "s/";
 pub(crate) const REACHES: &str = "r/";

@@ -38,6 +38,7 @@ mod segment;
 mod session;
 mod settings;
 mod ship;
+mod slots;
 mod stages;
 mod state;
 mod table;
@@ -48,16 +49,18 @@ mod weave;
 
 pub use pins::Hold;
 pub use session::Session;
+pub use slots::SlotChange;
 pub use stages::Stages;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use holdfast_catalog::Catalog;
+use holdfast_chunk::escrow::{PrivateKey, PublicKey};
 use holdfast_model::{
     Moment, PackId, RepositoryId, Result, Secret, SnapshotId,
     settings::Settings,
     snapshot::{ImageSection, Snapshot, StreamRef},
-    view::{CheckView, From, TierState},
+    view::{CheckView, From, KeysView, TierState},
 };
 use holdfast_runtime::{Clock, Stop};
 use holdfast_storage::Store;
@@ -113,6 +116,14 @@ pub enum Unlock {
     Recovery(RecoveryKey),
     /// A person's passphrase, if such a slot was made.
     Passphrase(Secret),
+    /// The private half of a key that everything was entrusted to, if such a slot was made.
+    Escrow(PrivateKey),
+}
+
+impl std::convert::From<RecoveryKey> for Unlock {
+    fn from(key: RecoveryKey) -> Self {
+        Unlock::Recovery(key)
+    }
 }
 
 /// How a stream is cut.
@@ -251,16 +262,17 @@ impl Repository {
     pub async fn open(parts: Parts, unlock: Unlock) -> Result<Repository> {
         Ok(Repository { inner: opening::open(parts, unlock).await? })
     }
-    /// Rebuilds a cache from a bucket and the kit's key: format, slots, segments, snapshots, reach lists,
+    /// Rebuilds a cache from a bucket and a key: format, slots, segments, snapshots, reach lists,
     /// settings are fetched and a device slot is made; packs stay in the bucket until somebody needs them.
-    /// Takes over as the only writer (law L5). `Denied` (`kit.wrong`) if the key does not fit.
+    /// Takes over as the only writer (law L5). `Denied` if the key does not fit (`kit.wrong`, `key.wrong`), was retired
+    /// (`key.retired`) or opens somebody else's repository (`key.foreign`).
     pub async fn recover(
         parts: Parts,
         bucket: Arc<dyn Store>,
-        key: RecoveryKey,
+        key: impl Into<Unlock>,
         device_key: [u8; 32],
     ) -> Result<Repository> {
-        Ok(Repository { inner: bucket::recover(parts, bucket, key, device_key).await? })
+        Ok(Repository { inner: bucket::recover(parts, bucket, key.into(), device_key).await? })
     }
     /// The repository's id.
     pub fn id(&self) -> RepositoryId {
@@ -268,7 +280,39 @@ impl Repository {
     }
     /// The key for the kit; the same each time until rotated.
     pub fn recovery_key(&self) -> RecoveryKey {
-        opening::recovery_key(&self.inner.root)
+        self.inner.recovery_key()
+    }
+
+    /// All ways in, and the epoch that new data is sealed in.
+    pub async fn keys(&self) -> Result<KeysView> {
+        Ok(KeysView {
+            epoch: self.inner.keys.epoch(),
+            epoch_since: self.inner.epoch_since().await,
+            slots: self.inner.slots().await?,
+            slots_max: slots::SLOTS_MAX as u32,
+        })
+    }
+    /// Lets a passphrase open the repository. Costs a second of a CPU. `Invalid` (`slot.name`), `Conflict` (`slot.full`).
+    pub async fn add_passphrase(&self, name: &str, passphrase: Secret) -> Result<SlotChange> {
+        self.inner.add_passphrase(name, passphrase).await
+    }
+    /// Lets the owner of a key open the repository. Errors as above.
+    pub async fn add_escrow(&self, name: &str, public: &PublicKey) -> Result<SlotChange> {
+        self.inner.add_escrow(name, public).await
+    }
+    /// Removes a passphrase or an escrow key from both tiers. It does not take back what its owner has read already.
+    /// `NotFound` (`slot.unknown`), `Refused` (`slot.fixed`), `Unavailable` if the bucket has a copy and cannot be reached.
+    pub async fn remove_slot(&self, id: &str) -> Result<SlotChange> {
+        self.inner.remove_slot(id).await
+    }
+    /// Makes a new recovery key and retires the old kit.
+    pub async fn rotate_recovery(&self) -> Result<SlotChange> {
+        self.inner.rotate_recovery().await
+    }
+    /// Begins a new key epoch: what is written from now on is not readable with anything that was known before, but
+    /// for the ways in that are listed. Retires the old kit. `device_key` opens the device's slot.
+    pub async fn rotate_epoch(&self, device_key: &[u8; 32]) -> Result<SlotChange> {
+        self.inner.rotate_epoch(device_key).await
     }
 
     /// Attaches the cloud tier: learns what it holds. `Conflict` (`bucket.foreign`) if another repository lives

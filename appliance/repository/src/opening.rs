@@ -4,35 +4,29 @@
 //! not exist; opening needs the cache alone; leftovers of a crash are used, finished or ignored, never in the way.
 
 use crate::{
-    Parts, RecoveryKey, Unlock,
+    Parts, Unlock,
     fetch::Shelf,
     find::Finder,
     format::Format,
     inner::{ACKS, Inner},
-    layout::{self, DEVICE_SLOT, FORMAT},
+    layout::{self, FORMAT},
     press::Press,
     recipe::Recipe,
     segment::decode_reach,
+    slots::{self, FIRST},
     state::{Held, PackNo, State},
-    threads::blocking,
     walk::Walk,
     weave::Cutters,
 };
 use bytes::Bytes;
 use holdfast_catalog::Table;
-use holdfast_chunk::{
-    Keys, ObjectKind, RootKey,
-    slot::{self, Cost, Opening},
-};
+use holdfast_chunk::{Keys, ObjectKind, Ring, RootKey};
 use holdfast_model::{Error, Kind, PackId, Problem, RepositoryId, Result, SnapshotId, snapshot::Snapshot, view::From};
-use holdfast_storage::{PutMode, Store};
+use holdfast_storage::PutMode;
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, RwLock},
+    sync::{Arc, Mutex, RwLock, atomic::AtomicU32},
 };
-
-/// Number of the recovery key that is printed now.
-const RECOVERY: u32 = 0;
 
 /// Makes a repository in an empty cache.
 pub(crate) async fn create(parts: Parts, device_key: [u8; 32]) -> Result<Arc<Inner>> {
@@ -41,14 +35,12 @@ pub(crate) async fn create(parts: Parts, device_key: [u8; 32]) -> Result<Arc<Inn
     }
     let root = RootKey::generate();
     let id = RepositoryId(holdfast_runtime::random());
-    let recovery = root.recovery(RECOVERY);
-    put_slot(&parts, &root, id, DEVICE_SLOT, &Opening::Device(&device_key)).await?;
-    put_slot(&parts, &root, id, &recovery_slot(), &Opening::Recovery(&recovery)).await?;
+    slots::make_first(&parts, &root, id, &device_key).await?;
     let format = Format::new(id, &Keys::derive(&root)).encode()?;
     parts.cache.put(FORMAT, format.into(), PutMode::Replace).await?;
     // Rows of an earlier repository in the same place would lie.
     parts.catalog.clear(Table::Packs)?;
-    load(parts, root, id).await
+    load(parts, Ring::new(root), id).await
 }
 
 /// Opens the repository of a cache.
@@ -58,61 +50,18 @@ pub(crate) async fn open(parts: Parts, unlock: Unlock) -> Result<Arc<Inner>> {
         _ => error,
     })?;
     let format = Format::decode(&bytes)?;
-    let root = unlock_root(&*parts.cache, format.repository, unlock).await?;
-    format.verify(&Keys::derive(&root))?;
-    load(parts, root, format.repository).await
-}
-
-pub(crate) fn recovery_key(root: &RootKey) -> RecoveryKey {
-    RecoveryKey(*root.recovery(RECOVERY))
-}
-
-pub(crate) fn recovery_slot() -> String {
-    format!("{}recovery-{RECOVERY}", layout::SLOTS)
-}
-
-/// Tries the slots of a store that fit the way of unlocking.
-pub(crate) async fn unlock_root(store: &dyn Store, id: RepositoryId, unlock: Unlock) -> Result<RootKey> {
-    let wanted = match &unlock {
-        Unlock::Device(_) => "k/device",
-        Unlock::Recovery(_) => "k/recovery",
-        Unlock::Passphrase(_) => "k/passphrase",
-    };
-    let unlock = Arc::new(unlock);
-    let mut last = None;
-    for slot in store.list(wanted).await? {
-        let bytes = store.get(&slot.key).await?;
-        let unlock = Arc::clone(&unlock);
-        let tried = blocking(move || {
-            let opening = match &*unlock {
-                Unlock::Device(key) => Opening::Device(key),
-                Unlock::Recovery(key) => Opening::Recovery(&key.0),
-                Unlock::Passphrase(passphrase) => Opening::Passphrase(passphrase),
-            };
-            slot::unwrap(&bytes, id, &opening)
-        });
-        match tried.await {
-            Ok(root) => return Ok(root),
-            Err(error) => last = Some(error),
-        }
+    let is_device = matches!(unlock, Unlock::Device(_));
+    let ring = slots::unlock(&*parts.cache, format.repository, unlock).await?;
+    format.verify(&Keys::of(&ring))?;
+    if is_device {
+        slots::sweep(&*parts.cache, ring.epoch()).await?;
     }
-    Err(last.unwrap_or_else(|| Error::new(Kind::Denied, "key.wrong", "the repository has no key slot of this kind")))
-}
-
-pub(crate) async fn put_slot(
-    parts: &Parts,
-    root: &RootKey,
-    id: RepositoryId,
-    key: &str,
-    opening: &Opening<'_>,
-) -> Result<()> {
-    let bytes = slot::wrap(root, id, key, opening, Cost::default())?;
-    parts.cache.put(key, bytes.into(), PutMode::Replace).await
+    load(parts, ring, format.repository).await
 }
 
 /// Reads what the cache holds.
-pub(crate) async fn load(parts: Parts, root: RootKey, id: RepositoryId) -> Result<Arc<Inner>> {
-    let keys = Arc::new(Keys::derive(&root));
+pub(crate) async fn load(parts: Parts, ring: Ring, id: RepositoryId) -> Result<Arc<Inner>> {
+    let keys = Arc::new(Keys::of(&ring));
     let state = Arc::new(RwLock::new(State::default()));
     let finder = Arc::new(Finder {
         keys: Arc::clone(&keys),
@@ -128,7 +77,9 @@ pub(crate) async fn load(parts: Parts, root: RootKey, id: RepositoryId) -> Resul
     let inner = Arc::new(Inner {
         id,
         cutters: Cutters::new(&keys),
-        root,
+        ring: RwLock::new(ring),
+        recovery: AtomicU32::new(FIRST),
+        changing: tokio::sync::Mutex::default(),
         keys,
         cache: parts.cache,
         catalog: parts.catalog,
@@ -146,6 +97,7 @@ pub(crate) async fn load(parts: Parts, root: RootKey, id: RepositoryId) -> Resul
         runtime: tokio::runtime::Handle::current(),
     });
     inner.enter_objects().await?;
+    inner.learn_recovery_number();
     inner.enter_segments().await?;
     inner.enter_unlisted().await?;
     inner.enter_snapshots().await?;

@@ -7,6 +7,7 @@ mod damage;
 mod fence;
 mod golden;
 mod index;
+mod keys;
 mod reading;
 mod round;
 mod scale;

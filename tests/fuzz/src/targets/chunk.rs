@@ -1,12 +1,14 @@
-//! The chunk room: sealed chunks, envelopes, key slots, the recovery kit.
+//! The chunk room: sealed chunks, envelopes, key slots, escrow keys, the recovery kit.
 //!
 //! Attackers without keys only reach what is tried with garbage; behind a right seal lies what a thief of the keys,
 //! or a mistake of ours, could write.
 
 use crate::food::{Food, stretch};
 use holdfast_chunk::{
-    Base, ChunkKind, Envelope, Keys, Kit, ObjectKind, Opener, RootKey, Sealer, fuzzing, kit,
-    slot::{self, Cost, Opening},
+    Base, ChunkKind, Envelope, Keys, Kit, ObjectKind, Opener, RootKey, Sealer,
+    escrow::{PrivateKey, PublicKey},
+    fuzzing, kit,
+    slot::{self, Label, Lock, Opening},
 };
 use holdfast_model::{ChunkId, Moment, RepositoryId};
 use std::sync::OnceLock;
@@ -154,16 +156,30 @@ pub(super) fn slot_and_kit(input: &[u8]) {
     match food.byte() % 4 {
         0 => open_slot(food.rest()),
         1 => wrap_slot(food),
-        2 => read_kit(&String::from_utf8_lossy(food.rest())),
+        2 => {
+            let text = String::from_utf8_lossy(food.rest());
+            read_kit(&text);
+            read_key(&text);
+        }
         _ => print_kit(food),
     }
 }
 
 /// Without the cost of a passphrase, which is the attacker's to pay as well.
 fn open_slot(bytes: &[u8]) {
-    for opening in [Opening::Device(&DEVICE), Opening::Recovery(&DEVICE)] {
-        if slot::unwrap(bytes, REPOSITORY, &opening).is_ok() {
-            let genuine = seed_slot(&opening);
+    let (root, private) = (RootKey::from_bytes(ROOT), escrow());
+    if slot::genuine(bytes, REPOSITORY, "k/device", &root).is_ok() {
+        assert!(slot::read(bytes).is_ok_and(|clear| clear.id == "k/device"), "a slot passes under another name");
+    }
+    let ways = [
+        (Lock::Device(&DEVICE), Opening::Device(&DEVICE)),
+        (Lock::Recovery(&DEVICE), Opening::Recovery(&DEVICE)),
+        (Lock::Escrow(&private.public()), Opening::Escrow(&private)),
+        (Lock::Later(&root), Opening::Later(&root)),
+    ];
+    for (lock, opening) in &ways {
+        if slot::unwrap(bytes, REPOSITORY, opening).is_ok() {
+            let genuine = seed_slot(lock);
             let meaning = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok();
             let (one, other) = (meaning(bytes), meaning(&genuine));
             let differ = |field: &str| one.as_ref().map(|v| &v[field]) != other.as_ref().map(|v| &v[field]);
@@ -172,21 +188,33 @@ fn open_slot(bytes: &[u8]) {
     }
 }
 
-fn seed_slot(opening: &Opening<'_>) -> Vec<u8> {
-    slot::wrap(&RootKey::from_bytes(ROOT), REPOSITORY, "k/device", opening, Cost::default()).expect("a slot is made")
+fn seed_slot(lock: &Lock<'_>) -> Vec<u8> {
+    slot::wrap(&RootKey::from_bytes(ROOT), label("k/device"), lock).expect("a slot is made")
 }
+
+fn label(id: &str) -> Label<'_> {
+    let made = Moment::from_millis(1_795_000_000_000);
+    Label { repository: REPOSITORY, id, epoch: 0, name: "somebody", made }
+}
+
+/// The pair of RFC 7748, section 6.1.
+fn escrow() -> PrivateKey {
+    PrivateKey::from_pem(PRIVATE).expect("a good key file is read")
+}
+
+const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VuBCIEIHcHbQpzGKV9PBbBclGyZkXfTC+H68CZKrF3+6UduSwq\n-----END PRIVATE KEY-----\n";
 
 fn wrap_slot(mut food: Food<'_>) {
     let mut key = [0; 32];
     let given = food.bytes(32);
     key[..given.len()].copy_from_slice(given);
     let name = String::from_utf8_lossy(food.rest()).into_owned();
-    let opening = Opening::Recovery(&key);
     let root = RootKey::from_bytes(ROOT);
-    let Ok(bytes) = slot::wrap(&root, REPOSITORY, &name, &opening, Cost::default()) else { return };
+    let Ok(bytes) = slot::wrap(&root, label(&name), &Lock::Recovery(&key)) else { return };
     // A very long name makes a slot that is refused as too long: never a wrong key.
-    if let Ok(back) = slot::unwrap(&bytes, REPOSITORY, &opening) {
-        assert!(*back.recovery(0) == *root.recovery(0), "another root key than wrapped");
+    if let Ok(back) = slot::unwrap(&bytes, REPOSITORY, &Opening::Recovery(&key)) {
+        assert!(*back.root.recovery(0) == *root.recovery(0), "another root key than wrapped");
+        assert!(slot::genuine(&bytes, REPOSITORY, &name, &root).is_ok(), "a slot of ours is taken for a strange one");
     } else {
         assert!(bytes.len() > 16 * 1024, "a slot of ours does not open");
     }
@@ -198,6 +226,18 @@ fn read_kit(text: &str) {
     let Ok(kit) = kit::Kit::parse(text) else { return };
     let again = Kit::parse(&kit.render()).expect("a printed kit is read");
     assert!(again.repository == kit.repository && *again.key == *kit.key, "another kit than printed");
+}
+
+/// A key file that is read is written again as the same key; a private one never passes for a public one.
+fn read_key(text: &str) {
+    if let Ok(public) = PublicKey::from_pem(text) {
+        assert!(PublicKey::from_pem(&public.to_pem()).is_ok_and(|again| again == public), "another key than read");
+        assert!(!text.contains("-----BEGIN PRIVATE KEY-----"), "a private key was taken for a public one");
+    }
+    if let Ok(private) = PrivateKey::from_pem(text) {
+        let again = PrivateKey::from_pem(&private.to_pem()).expect("what was written is read");
+        assert!(again.public() == private.public(), "another key than read");
+    }
 }
 
 fn print_kit(mut food: Food<'_>) {
@@ -226,8 +266,11 @@ pub(super) fn slots_and_kits() -> Vec<Vec<u8>> {
         made: Some(Moment::from_millis(1_795_000_000_000)),
     };
     vec![
-        [&[0], &seed_slot(&Opening::Device(&DEVICE))[..]].concat(),
-        [&[0], &seed_slot(&Opening::Recovery(&DEVICE))[..]].concat(),
+        [&[0], &seed_slot(&Lock::Device(&DEVICE))[..]].concat(),
+        [&[0], &seed_slot(&Lock::Recovery(&DEVICE))[..]].concat(),
+        [&[0], &seed_slot(&Lock::Escrow(&escrow().public()))[..]].concat(),
+        [&[2], PRIVATE.as_bytes()].concat(),
+        [&[2], escrow().public().to_pem().as_bytes()].concat(),
         [&[1], &[9; 32][..], b"k/recovery-0"].concat(),
         [&[2], kit.render().to_lowercase().as_bytes()].concat(),
         [&[3], &[9; 32][..], &[1; 8], &stretch(b"s3://bucket"), b"name"].concat(),

@@ -1,0 +1,536 @@
+//! Ways in: key slots of both tiers, and the epochs behind them.
+//!
+//! Invariants: a new way in is stored before an old one goes, in each tier; the device's slot never leaves the cache and is
+//! the commit point of a new epoch; only slots that one of us wrote are taken from a bucket or given a new epoch;
+//! what could not be removed is told.
+
+use crate::{
+    Parts, Unlock,
+    inner::Inner,
+    layout::{self, DEVICE_SLOT, EPOCH_SLOTS, ESCROW_SLOTS, FORMAT, PASSPHRASE_SLOTS, RECOVERY_SLOTS, SLOTS},
+    state::Small,
+    threads::blocking,
+};
+use bytes::Bytes;
+use holdfast_chunk::{
+    Ring, RootKey,
+    escrow::PublicKey,
+    slot::{self, Clear, Cost, Label, Lock, Opening, Way},
+};
+use holdfast_model::{
+    Error, Kind, Moment, Problem, RepositoryId, Result, Secret,
+    view::{SlotView, SlotWay},
+};
+use holdfast_storage::{PutMode, Store};
+use std::sync::{Arc, atomic::Ordering};
+
+/// Slots that a repository may have, and passphrase slots that are tried at most: each costs a second or more.
+pub(crate) const SLOTS_MAX: usize = 16;
+/// Slots of one kind that are looked at: a bucket may hold more than we ever write.
+const LOOKED_AT: usize = 1024;
+/// Number of the recovery key of a new repository.
+pub(crate) const FIRST: u32 = 0;
+
+pub(crate) fn recovery_slot(number: u32) -> String {
+    format!("{RECOVERY_SLOTS}{number}")
+}
+
+fn epoch_slot(epoch: u8) -> String {
+    format!("{EPOCH_SLOTS}{epoch}")
+}
+
+fn recovery_number(key: &str) -> Option<u32> {
+    key.strip_prefix(RECOVERY_SLOTS)?.parse().ok()
+}
+
+fn new_id(class: &str) -> String {
+    format!("{class}{}", hex::encode(holdfast_runtime::random::<4>()))
+}
+
+/// Writes the slots of a new repository.
+pub(crate) async fn make_first(parts: &Parts, root: &RootKey, id: RepositoryId, device: &[u8; 32]) -> Result<()> {
+    put_device(parts, &Ring::new(root.clone()), id, device).await?;
+    let key = recovery_slot(FIRST);
+    let label = Label { repository: id, id: &key, epoch: 0, name: "", made: parts.clock.now() };
+    let bytes = slot::wrap(root, label, &Lock::Recovery(&root.recovery(FIRST)))?;
+    parts.cache.put(&key, bytes.into(), PutMode::Replace).await
+}
+
+/// Writes the device's slot: from here on this machine opens the repository by itself.
+pub(crate) async fn put_device(parts: &Parts, ring: &Ring, id: RepositoryId, device: &[u8; 32]) -> Result<()> {
+    let bytes = device_slot(ring, id, device, parts.clock.now())?;
+    parts.cache.put(DEVICE_SLOT, bytes.into(), PutMode::Replace).await
+}
+
+fn device_slot(ring: &Ring, repository: RepositoryId, device: &[u8; 32], made: Moment) -> Result<Vec<u8>> {
+    let label = Label { repository, id: DEVICE_SLOT, epoch: ring.epoch(), name: "", made };
+    slot::wrap(ring.newest(), label, &Lock::Device(device))
+}
+
+/// Tries the slots of a store that fit the way of unlocking, newest epoch first, and gathers the roots of all epochs.
+/// `Denied` (`key.wrong`, `key.retired`, `key.foreign`), `Corrupt` (`key.epoch_lost`).
+pub(crate) async fn unlock(store: &dyn Store, id: RepositoryId, unlock: Unlock) -> Result<Ring> {
+    let wanted = match &unlock {
+        Unlock::Device(_) => DEVICE_SLOT,
+        Unlock::Recovery(_) => RECOVERY_SLOTS,
+        Unlock::Passphrase(_) => PASSPHRASE_SLOTS,
+        Unlock::Escrow(_) => ESCROW_SLOTS,
+    };
+    let is_device = matches!(unlock, Unlock::Device(_));
+    let unlock = Arc::new(unlock);
+    let mut last = None;
+    for bytes in candidates(store, wanted, &mut last).await? {
+        let unlock = Arc::clone(&unlock);
+        let tried = blocking(move || {
+            let opening = match &*unlock {
+                Unlock::Device(key) => Opening::Device(key),
+                Unlock::Recovery(key) => Opening::Recovery(&key.0),
+                Unlock::Passphrase(passphrase) => Opening::Passphrase(passphrase),
+                Unlock::Escrow(key) => Opening::Escrow(key),
+            };
+            slot::unwrap(&bytes, id, &opening)
+        });
+        match tried.await {
+            Ok(opened) => {
+                let ring = ring_of(store, id, opened.root.clone(), opened.epoch).await?;
+                opened.confirm(ring.first())?;
+                if !is_device {
+                    not_retired(store, id, &ring).await?;
+                }
+                return Ok(ring);
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(Kind::Denied, "key.wrong", "the repository has no key slot of this kind")))
+}
+
+/// Slots of a kind, newest epoch first.
+async fn candidates(store: &dyn Store, class: &str, last: &mut Option<Error>) -> Result<Vec<Bytes>> {
+    let mut found = Vec::new();
+    let listed = store.list(class).await?.into_iter().filter(|object| object.size <= slot::SLOT_MAX as u64);
+    for object in listed.take(LOOKED_AT) {
+        let bytes = store.get(&object.key).await?;
+        match slot::read(&bytes) {
+            Ok(clear) if clear.id == object.key => found.push((clear.epoch, bytes)),
+            Ok(_) => {}
+            Err(error) => *last = Some(error),
+        }
+    }
+    found.sort_by_key(|(epoch, _)| std::cmp::Reverse(*epoch));
+    let tried = if class == PASSPHRASE_SLOTS { SLOTS_MAX } else { LOOKED_AT };
+    Ok(found.into_iter().take(tried).map(|(_, bytes)| bytes).collect())
+}
+
+/// From the newest root down to the first.
+async fn ring_of(store: &dyn Store, id: RepositoryId, newest: RootKey, epoch: u8) -> Result<Ring> {
+    let mut roots = vec![newest];
+    for number in (1..=epoch).rev() {
+        let key = epoch_slot(number);
+        let lost = |error: Error| match error.kind() {
+            Kind::NotFound | Kind::Denied | Kind::Corrupt => Error::new(
+                Kind::Corrupt,
+                "key.epoch_lost",
+                format!("{key}, which leads to the keys of earlier epochs, is missing or damaged in {}", store.place()),
+            )
+            .advice("take the object from the other tier: it is the same in cache and bucket")
+            .caused_by(error),
+            _ => error,
+        };
+        let bytes = store.get(&key).await.map_err(lost)?;
+        let opened = slot::unwrap(&bytes, id, &Opening::Later(&roots[roots.len() - 1])).map_err(lost)?;
+        if opened.epoch != number - 1 {
+            return Err(lost(Error::new(Kind::Corrupt, "slot.corrupt", "it holds the key of another epoch")));
+        }
+        roots.push(opened.root);
+    }
+    roots.reverse();
+    Ring::from_roots(roots).ok_or_else(|| Error::bug("an epoch has a number that cannot be"))
+}
+
+/// A key of an epoch that has been left behind would open the past alone, and pass for everything. A link that the
+/// root it is said to hold did not sign proves nothing: anybody who may add to a bucket could put it there.
+async fn not_retired(store: &dyn Store, id: RepositoryId, ring: &Ring) -> Result<()> {
+    let Some(next) = ring.epoch().checked_add(1) else { return Ok(()) };
+    let key = epoch_slot(next);
+    let link = match store.get(&key).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if slot::genuine(&link, id, &key, ring.newest()).is_err() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Denied,
+        "key.retired",
+        "this key was retired: a newer key epoch has begun, and what was written since cannot be read with it",
+    )
+    .advice("use the newest recovery kit, or a passphrase or escrow key that was kept"))
+}
+
+/// Slots of an epoch that was begun and never committed. They have never left the cache: nothing is shipped
+/// before the device's slot is replaced.
+pub(crate) async fn sweep(cache: &dyn Store, epoch: u8) -> Result<()> {
+    for object in cache.list(SLOTS).await?.into_iter().filter(|object| object.key != DEVICE_SLOT) {
+        let unborn = match object.key.strip_prefix(EPOCH_SLOTS) {
+            Some(number) => number.parse::<u8>().is_ok_and(|number| number > epoch),
+            None => slot::read(&cache.get(&object.key).await?).is_ok_and(|clear| clear.epoch > epoch),
+        };
+        if unborn {
+            cache.delete(&object.key).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What was done, and what could not be.
+#[derive(Debug, Default)]
+pub struct SlotChange {
+    /// Id of the slot that was made, without its class.
+    pub id: String,
+    /// What is left to do, and why.
+    pub problems: Vec<Problem>,
+}
+
+impl Inner {
+    pub(crate) fn ring(&self) -> Ring {
+        self.ring.read().expect("no holder panics").clone()
+    }
+
+    /// The number of the kit that counts: the highest of the slots in the cache.
+    pub(crate) fn learn_recovery_number(&self) {
+        let state = self.read();
+        let cached = state.small.iter().filter(|(_, small)| small.cached);
+        let number = cached.filter_map(|(key, _)| recovery_number(key)).max().unwrap_or(FIRST);
+        self.recovery.store(number, Ordering::Release);
+    }
+
+    pub(crate) fn recovery_number(&self) -> u32 {
+        self.recovery.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn recovery_key(&self) -> crate::RecoveryKey {
+        crate::RecoveryKey(*self.ring().newest().recovery(self.recovery_number()))
+    }
+
+    /// All slots that people should know of; links between epochs are not ways in.
+    pub(crate) async fn slots(&self) -> Result<Vec<SlotView>> {
+        let mut views = Vec::new();
+        for key in self.keys_of(SLOTS).into_iter().filter(|key| !key.starts_with(EPOCH_SLOTS)) {
+            let (cached, in_bucket) = {
+                let state = self.read();
+                state.small.get(&key).map_or((false, false), |small| (small.cached, small.acked))
+            };
+            let bytes = self.get_small(&key).await;
+            let clear = bytes.as_ref().ok().and_then(|bytes| slot::read(bytes).ok());
+            let ours = bytes.as_ref().is_ok_and(|bytes| self.is_our_slot(&key, bytes));
+            let retired = clear.as_ref().is_some_and(|clear| self.is_retired(clear));
+            views.push(view(
+                &key,
+                clear,
+                SlotView { in_cache: cached, in_bucket, ours, retired, ..SlotView::default() },
+            ));
+        }
+        views.sort_by_key(|view| (view.way, view.made));
+        Ok(views)
+    }
+
+    /// When the newest epoch began; `None` for the first.
+    pub(crate) async fn epoch_since(&self) -> Option<Moment> {
+        let bytes = self.get_small(&epoch_slot(self.ring().epoch())).await.ok()?;
+        slot::read(&bytes).ok().map(|clear| clear.made)
+    }
+
+    /// Whether one who held the root that the slot speaks of wrote it, under this name.
+    pub(crate) fn is_our_slot(&self, key: &str, bytes: &[u8]) -> bool {
+        let ring = self.ring();
+        slot::read(bytes).is_ok_and(|clear| {
+            ring.root(clear.epoch).is_some_and(|root| slot::genuine(bytes, self.id, key, root).is_ok())
+        })
+    }
+
+    fn is_retired(&self, clear: &Clear) -> bool {
+        let old_kit = recovery_number(&clear.id).is_some_and(|number| number < self.recovery_number());
+        clear.way != Way::Later && (clear.epoch < self.ring().epoch() || old_kit)
+    }
+
+    pub(crate) async fn add_passphrase(&self, name: &str, passphrase: Secret) -> Result<SlotChange> {
+        let _one = self.changing.lock().await;
+        self.room_for_one().await?;
+        let (id, ring, name) = (new_id(PASSPHRASE_SLOTS), self.ring(), good_name(name)?);
+        let (repository, made) = (self.id, self.clock.now());
+        let key = id.clone();
+        let bytes = blocking(move || {
+            let label = Label { repository, id: &key, epoch: ring.epoch(), name: &name, made };
+            slot::wrap(ring.newest(), label, &Lock::Passphrase(&passphrase, Cost::default(), ring.first()))
+        });
+        self.store_slot(id, bytes.await?).await
+    }
+
+    pub(crate) async fn add_escrow(&self, name: &str, public: &PublicKey) -> Result<SlotChange> {
+        let _one = self.changing.lock().await;
+        self.room_for_one().await?;
+        let (id, ring, name) = (new_id(ESCROW_SLOTS), self.ring(), good_name(name)?);
+        let label = Label { repository: self.id, id: &id, epoch: ring.epoch(), name: &name, made: self.clock.now() };
+        let bytes = slot::wrap(ring.newest(), label, &Lock::Escrow(public))?;
+        self.store_slot(id, bytes).await
+    }
+
+    async fn store_slot(&self, key: String, bytes: Vec<u8>) -> Result<SlotChange> {
+        self.put_small(&key, bytes.into(), PutMode::Once).await?;
+        let id = key[SLOTS.len()..].to_owned();
+        Ok(SlotChange { id, problems: self.send_slots().await.err().into_iter().collect() })
+    }
+
+    async fn room_for_one(&self) -> Result<()> {
+        let used = self.slots().await?.iter().filter(|slot| !slot.retired && slot.ours).count();
+        if used < SLOTS_MAX {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Conflict, "slot.full", format!("there are {SLOTS_MAX} key slots, and no more may be"))
+            .advice("remove one that nobody needs"))
+    }
+
+    /// Takes a way in away, from the bucket first: a copy that stays there would come back.
+    pub(crate) async fn remove_slot(&self, id: &str) -> Result<SlotChange> {
+        let _one = self.changing.lock().await;
+        let key = format!("{SLOTS}{id}");
+        let small = self.read().small.get(&key).cloned();
+        let Some(small) = small else {
+            return Err(Error::not_found("slot.unknown", format!("there is no key slot “{id}”")));
+        };
+        let fixed = key == DEVICE_SLOT || key.starts_with(EPOCH_SLOTS) || key == recovery_slot(self.recovery_number());
+        if fixed {
+            return Err(Error::new(Kind::Refused, "slot.fixed", format!("the key slot “{id}” cannot be removed"))
+                .advice("for a kit that was lost or seen, rotate the recovery key"));
+        }
+        let mut change = SlotChange { id: id.to_owned(), ..SlotChange::default() };
+        match self.drop_slot(&key, &small).await {
+            Ok(()) => {}
+            // The bucket says no for good: gone here, and told.
+            Err(error) if error.kind() == Kind::Denied => {
+                self.forget_slot(&key).await?;
+                change.problems.push(kept(&key, &error));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(change)
+    }
+
+    async fn drop_slot(&self, key: &str, small: &Small) -> Result<()> {
+        if small.acked {
+            let bucket = self.bucket().ok_or_else(|| {
+                Error::new(
+                    Kind::Unavailable,
+                    "bucket.detached",
+                    "the bucket holds a copy of this slot, and is not attached",
+                )
+                .advice("attach the bucket and try again")
+            })?;
+            self.not_fenced(&*bucket).await?;
+            bucket.delete(key).await?;
+            self.forget_ack(key);
+        }
+        self.forget_slot(key).await
+    }
+
+    async fn forget_slot(&self, key: &str) -> Result<()> {
+        self.cache.delete(key).await?;
+        let mut state = self.write();
+        state.set_cached(key, false);
+        if !state.is_acked(key) {
+            state.small.remove(key);
+        }
+        Ok(())
+    }
+
+    /// A new number for the kit; the slot of the old one goes when the new one is everywhere.
+    pub(crate) async fn rotate_recovery(&self) -> Result<SlotChange> {
+        let _one = self.changing.lock().await;
+        self.may_change_bucket().await?;
+        let (ring, number) = (self.ring(), self.next_recovery()?);
+        let key = recovery_slot(number);
+        let label = Label { repository: self.id, id: &key, epoch: ring.epoch(), name: "", made: self.clock.now() };
+        let bytes = slot::wrap(ring.newest(), label, &Lock::Recovery(&ring.newest().recovery(number)))?;
+        self.put_small(&key, bytes.into(), PutMode::Once).await?;
+        self.recovery.store(number, Ordering::Release);
+        Ok(SlotChange { id: key[SLOTS.len()..].to_owned(), problems: self.settle().await })
+    }
+
+    fn next_recovery(&self) -> Result<u32> {
+        // If the slot is lost its number is not known: the clock's is one that was never printed.
+        let lost = self.read().small.get(&recovery_slot(self.recovery_number())).is_none_or(|small| !small.cached);
+        let clock = if lost { u32::try_from(self.clock.now().seconds()).unwrap_or(u32::MAX / 2) } else { 0 };
+        let next = self.recovery_number().checked_add(1).map(|next| next.max(clock));
+        next.ok_or_else(|| Error::bug("the numbers of recovery keys are used up"))
+    }
+
+    /// Begins a new epoch: a new root, given to every way in that was not removed.
+    pub(crate) async fn rotate_epoch(&self, device: &[u8; 32]) -> Result<SlotChange> {
+        let _one = self.changing.lock().await;
+        self.may_change_bucket().await?;
+        let (old, root, now) = (self.ring(), RootKey::generate(), self.clock.now());
+        let next = old.with(root.clone())?;
+        let number = self.next_recovery()?;
+        let mut change = SlotChange { id: recovery_slot(number)[SLOTS.len()..].to_owned(), ..SlotChange::default() };
+        let label = |id, epoch| Label { repository: self.id, id, epoch, name: "", made: now };
+        let (link, kit) = (epoch_slot(next.epoch()), recovery_slot(number));
+        let earlier = slot::wrap(old.newest(), label(&link, old.epoch()), &Lock::Later(&root))?;
+        let recovery = slot::wrap(&root, label(&kit, next.epoch()), &Lock::Recovery(&root.recovery(number)))?;
+        let mut fresh = vec![(link, earlier), (kit, recovery)];
+        fresh.extend(self.carried_over(&old, &next, &mut change.problems).await?);
+        // Not yet in the state: nothing of the new epoch leaves the cache before the device's slot commits it.
+        for (key, bytes) in &fresh {
+            self.cache.put(key, bytes.clone().into(), PutMode::Replace).await?;
+        }
+        let device = device_slot(&next, self.id, device, now)?;
+        self.put_small(DEVICE_SLOT, device.into(), PutMode::Replace).await?;
+        self.keys.begin_epoch(&next)?;
+        *self.ring.write().expect("no holder panics") = next;
+        self.recovery.store(number, Ordering::Release);
+        {
+            let mut state = self.write();
+            for (key, bytes) in fresh {
+                state.small.insert(key, Small { size: bytes.len() as u64, cached: true, acked: false });
+            }
+        }
+        change.problems.extend(self.settle().await);
+        Ok(change)
+    }
+
+    /// Passphrase and escrow slots, sealed anew for the next epoch under new names.
+    async fn carried_over(
+        &self,
+        old: &Ring,
+        next: &Ring,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut fresh = Vec::new();
+        for class in [PASSPHRASE_SLOTS, ESCROW_SLOTS] {
+            for key in self.keys_of(class) {
+                let bytes = self.get_small(&key).await?;
+                if slot::read(&bytes).is_ok_and(|clear| self.is_retired(&clear)) {
+                    continue;
+                }
+                let id = new_id(class);
+                match slot::rewrap(&bytes, old.newest(), next.newest(), &id, next.epoch()) {
+                    Ok(bytes) => fresh.push((id, bytes)),
+                    Err(error) => problems.push(
+                        Problem::warning(
+                            "slot.left_behind",
+                            &key,
+                            format!("not given the new epoch: {}", error.chain()),
+                        )
+                        .advice("remove it, and add it again if somebody needs it"),
+                    ),
+                }
+            }
+        }
+        Ok(fresh)
+    }
+
+    async fn may_change_bucket(&self) -> Result<()> {
+        match self.bucket() {
+            Some(bucket) => self.not_fenced(&*bucket).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Brings new slots to the bucket and removes what they replace. What fails is done by the shipper and at the
+    /// next attaching.
+    async fn settle(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self.send_slots().await.err().into_iter().collect();
+        problems.extend(self.retire_slots().await);
+        problems
+    }
+
+    async fn send_slots(&self) -> Result<(), Problem> {
+        let Some(bucket) = self.bucket().filter(|_| self.read().is_acked(FORMAT)) else { return Ok(()) };
+        let waiting: Vec<String> = {
+            let state = self.read();
+            let ours = state.small.iter().filter(|(key, small)| key.starts_with(SLOTS) && small.cached && !small.acked);
+            ours.map(|(key, _)| key.clone()).filter(|key| layout::travels(key)).collect()
+        };
+        for key in waiting {
+            let sent = async {
+                let bytes = self.cache.get(&key).await?;
+                let size = bytes.len() as u64;
+                // Somebody's object of the same name and size would pass for it.
+                bucket.put(&key, bytes, PutMode::Replace).await?;
+                self.remember_ack(&key, size);
+                Ok::<_, Error>(())
+            };
+            sent.await.map_err(|error| {
+                Problem::warning("slot.not_sent", &key, format!("not in the bucket yet: {}", error.chain()))
+                    .advice("it is sent as soon as the bucket takes it; until then the bucket opens by the old keys")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Removes slots of earlier epochs and of retired kits once the bucket holds all that replace them.
+    pub(crate) async fn retire_slots(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let (mut retired, mut all_there) = (Vec::new(), true);
+        for key in self.keys_of(SLOTS).into_iter().filter(|key| layout::travels(key)) {
+            let small = self.read().small.get(&key).cloned();
+            let Some(small) = small else { continue };
+            let clear = match self.get_small(&key).await {
+                Ok(bytes) if self.is_our_slot(&key, &bytes) => slot::read(&bytes),
+                _ => continue,
+            };
+            match clear {
+                Ok(clear) if self.is_retired(&clear) => retired.push((key, small)),
+                _ => all_there &= small.acked,
+            }
+        }
+        for (key, small) in retired {
+            if small.acked && (self.bucket().is_none() || !all_there) {
+                continue;
+            }
+            match self.drop_slot(&key, &small).await {
+                Ok(()) => {}
+                Err(error) => problems.push(kept(&key, &error)),
+            }
+        }
+        problems
+    }
+}
+
+fn kept(key: &str, error: &Error) -> Problem {
+    let text =
+        format!("the bucket still holds this key slot, and whoever has its key can use it there: {}", error.chain());
+    Problem::warning("slot.kept", key, text).advice("let who may delete in the bucket remove this object")
+}
+
+fn good_name(name: &str) -> Result<String> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > slot::NAME_MAX || name.chars().any(char::is_control) {
+        let text = format!("a key slot needs a name of 1 to {} characters on one line", slot::NAME_MAX);
+        return Err(Error::invalid("slot.name", text));
+    }
+    Ok(name.to_owned())
+}
+
+fn view(key: &str, clear: Option<Clear>, known: SlotView) -> SlotView {
+    let way = |key: &str| match key {
+        DEVICE_SLOT => SlotWay::Device,
+        _ if key.starts_with(RECOVERY_SLOTS) => SlotWay::Recovery,
+        _ if key.starts_with(ESCROW_SLOTS) => SlotWay::Escrow,
+        _ => SlotWay::Passphrase,
+    };
+    let id = key[SLOTS.len()..].to_owned();
+    match clear {
+        Some(clear) => SlotView {
+            id,
+            way: way(key),
+            name: clear.name,
+            made: Some(clear.made),
+            epoch: clear.epoch,
+            fingerprint: clear.fingerprint,
+            ..known
+        },
+        None => SlotView { id, way: way(key), ..known },
+    }
+}
