@@ -90,11 +90,18 @@ struct Done {
     packs: Vec<PackNo>,
 }
 
+/// Drafts by ticket, and the memory they take, bytes.
+#[derive(Default)]
+struct Drafts {
+    list: Vec<(ChunkId, Draft)>,
+    weight: usize,
+}
+
 /// What the blocking side of a session works on.
 pub(crate) struct Desk {
     pub(crate) inner: Arc<Inner>,
     pub(crate) counts: Arc<Counts>,
-    drafts: Mutex<Vec<(ChunkId, Draft)>>,
+    drafts: Mutex<Drafts>,
     done: Mutex<HashMap<ChunkId, Done>>,
     failures: u64,
 }
@@ -288,10 +295,11 @@ impl Desk {
             file: draft.file.map(|(key, _)| key),
             at: draft.file.map_or(0, |(_, at)| at),
         };
-        let weight: usize = {
+        let weight = {
             let mut drafts = self.drafts.lock().expect("no holder panics");
-            drafts.push((ticket, draft));
-            drafts.iter().map(|(_, draft)| draft.weight()).sum()
+            drafts.weight += draft.weight();
+            drafts.list.push((ticket, draft));
+            drafts.weight
         };
         if weight > DRAFTS_MAX {
             self.finish_drafts()?;
@@ -305,15 +313,21 @@ impl Desk {
 
     /// A stream was given up: its drafts are not worth storing.
     pub(crate) fn drop_drafts(&self, segments: &[SegmentRef]) {
+        if segments.is_empty() {
+            return;
+        }
         let gone: BTreeSet<ChunkId> = segments.iter().map(|segment| segment.chunk.id).collect();
-        self.drafts.lock().expect("no holder panics").retain(|(ticket, _)| !gone.contains(ticket));
+        let mut drafts = self.drafts.lock().expect("no holder panics");
+        drafts.list.retain(|(ticket, _)| !gone.contains(ticket));
+        drafts.weight = drafts.list.iter().map(|(_, draft)| draft.weight()).sum();
     }
 
     /// Closes packs, writes the recipes of all drafts and closes their packs too. Blocks.
     fn finish_drafts(&self) -> Result<()> {
         let press = &self.inner.press;
+        // Taken first: chunks of a draft that another stream adds meanwhile may not lie in a pack yet.
+        let drafts = std::mem::take(&mut *self.drafts.lock().expect("no holder panics")).list;
         press.settle();
-        let drafts = std::mem::take(&mut *self.drafts.lock().expect("no holder panics"));
         let tally: Arc<dyn Tally> = Arc::new(SessionTally(Arc::clone(&self.counts)));
         let mut waiting = Vec::with_capacity(drafts.len());
         for (ticket, draft) in drafts {
