@@ -25,11 +25,14 @@ fn walked(folder: &Path) -> (Arc<Root>, Vec<Entry>) {
 /// Reads the entry `file`; `at_header` happens when its header was given out.
 fn read(root: &Arc<Root>, entries: &[Entry], mut at_header: impl FnMut()) -> (Outcome, Vec<u8>) {
     let entry = entries.iter().find(|entry| entry.path.ends_with(b"file")).unwrap();
-    let mut content = Vec::new();
+    let (mut content, mut promised) = (Vec::new(), 0);
     let mut after = 0;
     let outcome = Reader::new(Arc::clone(root), b"").read(entry, &mut |piece| {
         match piece {
-            Piece::Header(_) => at_header(),
+            Piece::Header(header) => {
+                promised = Archive::new(header).next().unwrap().unwrap().size;
+                at_header();
+            }
             Piece::Content(bytes) => content.extend_from_slice(bytes),
             Piece::Zeros(count) => content.resize(content.len() + count as usize, 0),
             Piece::Padding(zeros) => after = zeros.len(),
@@ -38,7 +41,7 @@ fn read(root: &Arc<Root>, entries: &[Entry], mut at_header: impl FnMut()) -> (Ou
     });
     let outcome = outcome.unwrap();
     if !matches!(outcome, Outcome::Missing(_)) {
-        assert_eq!(content.len() as u64, entry.size, "exactly what was promised");
+        assert_eq!(content.len() as u64, promised, "exactly what was promised");
         assert_eq!((content.len() + after) % 512, 0);
     }
     (outcome, content)
@@ -66,13 +69,23 @@ fn an_untouched_file_is_whole() {
 
 #[test]
 fn a_file_that_grows_is_cut_and_told() {
+    let folder = folder_with_file(100_000);
+    let (root, entries) = walked(folder.path());
+    let grow = || fs::write(folder.path().join("file"), vec![8; 500_000]).unwrap();
+    let (outcome, content) = read(&root, &entries, grow);
+    assert!((what(&outcome), content) == (Some(What::Changed), vec![8; 100_000]));
+    // Before it is opened: it is read as it is then.
+    let (outcome, content) = read(&root, &entries, || {});
+    assert!((what(&outcome), content) == (Some(What::Changed), vec![8; 500_000]));
+}
+
+#[test]
+fn a_small_file_that_is_replaced_is_not_torn() {
     let folder = folder_with_file(1000);
     let (root, entries) = walked(folder.path());
-    let grow = || fs::write(folder.path().join("file"), vec![8; 5000]).unwrap();
-    let (outcome, content) = read(&root, &entries, grow);
-    assert_eq!((what(&outcome), content), (Some(What::Changed), vec![8; 1000]));
-    // And before it is opened.
-    assert_eq!(what(&read(&root, &entries, || {}).0), Some(What::Changed));
+    fs::write(folder.path().join("other"), vec![9; 1777]).unwrap();
+    fs::rename(folder.path().join("other"), folder.path().join("file")).unwrap();
+    assert!(matches!(read(&root, &entries, || {}), (Outcome::Flawed(_), content) if content == vec![9; 1777]));
 }
 
 #[test]
@@ -87,10 +100,10 @@ fn a_file_that_shrinks_is_made_up_with_zeros_and_told() {
 
 #[test]
 fn a_file_that_changes_in_place_is_told() {
-    let folder = folder_with_file(1000);
+    let folder = folder_with_file(100_000);
     let (root, entries) = walked(folder.path());
     std::thread::sleep(Duration::from_millis(20));
-    let change = || fs::write(folder.path().join("file"), vec![9; 1000]).unwrap();
+    let change = || fs::write(folder.path().join("file"), vec![9; 100_000]).unwrap();
     assert_eq!(what(&read(&root, &entries, change).0), Some(What::Changed));
 }
 
