@@ -5,7 +5,7 @@
 
 use crate::{
     inner::{Inner, is_damage},
-    reader::joins,
+    reader::Together,
     recipe::Placed,
 };
 use bytes::Bytes;
@@ -42,11 +42,13 @@ impl Inner {
         async move {
             let mut bases = vec![None; chunks.len()];
             let mut batch: Vec<(usize, Placed)> = Vec::new();
+            let mut together: Option<Together> = None;
             for (number, chunk) in chunks.iter().enumerate() {
                 let Some(base) = chunk.base else { continue };
                 let base = base.placed();
-                if !joins(batch.iter().map(|(_, placed)| placed), &base) {
+                if !together.as_mut().is_some_and(|together| together.takes(&base)) {
                     self.open_batch(kind, std::mem::take(&mut batch), from, &mut bases).await?;
+                    together = Some(Together::new(&base));
                 }
                 batch.push((number, base));
             }

@@ -127,6 +127,10 @@ fn take_segment(reader: &mut Reader<'_>, packs: &[PackId]) -> Result<SegmentRef>
         return Err(malformed());
     }
     let (length, entries) = (reader.varint()?, reader.varint()?);
+    // Nobody writes one; a walk through many that add nothing would not end.
+    if length == 0 {
+        return Err(malformed());
+    }
     let sum = if flags & HAS_SUM == 0 { None } else { Some(SegmentSum(reader.array()?)) };
     let witness = if flags & HAS_WITNESS == 0 { None } else { Some(Witness(reader.array()?)) };
     let (file, at) = if flags & HAS_FILE == 0 { (None, 0) } else { (Some(FileKey(reader.array()?)), reader.varint()?) };

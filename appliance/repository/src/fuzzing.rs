@@ -4,9 +4,11 @@
 
 use crate::{
     branch,
+    excerpt::{Excerpt, lacking},
     format::Format,
     layout,
     pack::{self, put_rows, take_rows},
+    reader,
     recipe::Recipe,
     segment::{Directory, decode_reach, directory_range, encode_reach},
 };
@@ -53,6 +55,20 @@ pub fn recipe(bytes: &[u8]) {
     assert!(recipe.ops.len() + recipe.marks.len() <= bytes.len(), "more operations and marks than bytes");
     let taken = recipe.chunks.iter().flatten().map(|chunk| u64::from(chunk.length)).sum::<u64>();
     assert!(taken <= recipe.length(), "chunks that no operation takes");
+    excerpts(recipe);
+}
+
+/// What a reader makes of a recipe: batches of all chunks, and of those that some stretches and the headers need.
+fn excerpts(recipe: Recipe) {
+    let third = recipe.length() / 3;
+    let middle = Excerpt::of(&recipe, &[0..third.min(1), third..2 * third]);
+    let counted = |excerpt: &Excerpt| excerpt.chunks.iter().map(Vec::len).sum::<usize>();
+    let gaps = lacking(&recipe, |chunk| chunk.offset % 2 == 1);
+    assert!(gaps.iter().map(|gap| gap.end - gap.start).sum::<u64>() <= recipe.length(), "more is lost than there was");
+    for excerpt in [middle, Excerpt::outline(recipe.clone()), Excerpt::whole(recipe)] {
+        let batched = reader::plan(&excerpt).iter().map(|batch| batch.chunks.len()).sum::<usize>();
+        assert!(batched == counted(&excerpt), "a chunk is read twice or never");
+    }
 }
 
 /// A branch that is to stand for `length` bytes of a stream.

@@ -49,10 +49,11 @@ enum Wish {
 }
 
 /// Chunks of one row and one pack that lie close together.
-struct Batch {
+pub(crate) struct Batch {
     row: Row,
-    chunks: Vec<Placed>,
+    pub(crate) chunks: Vec<Placed>,
     next_packs: Vec<PackId>,
+    together: Together,
 }
 
 /// What is worked on, in order.
@@ -237,7 +238,7 @@ async fn work(inner: &Arc<Inner>, item: Item, from: From) -> Result<Feed> {
 }
 
 /// Groups chunks into batches, in the order in which the steps need them first.
-fn plan(excerpt: &Excerpt) -> Vec<Batch> {
+pub(crate) fn plan(excerpt: &Excerpt) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut open: [Option<usize>; 3] = [None; 3];
     let mut next = [0usize; 3];
@@ -249,11 +250,12 @@ fn plan(excerpt: &Excerpt) -> Vec<Batch> {
             let chunk = excerpt.chunks[at][next[at]];
             next[at] += 1;
             left[at] += u64::from(chunk.length);
-            match open[at].filter(|number| batches[*number].takes(&chunk)) {
+            match open[at].filter(|number| batches[*number].together.takes(&chunk)) {
                 Some(number) => batches[number].chunks.push(chunk),
                 None => {
                     open[at] = Some(batches.len());
-                    batches.push(Batch { row: *row, chunks: vec![chunk], next_packs: Vec::new() });
+                    let together = Together::new(&chunk);
+                    batches.push(Batch { row: *row, chunks: vec![chunk], next_packs: Vec::new(), together });
                 }
             }
         }
@@ -263,24 +265,43 @@ fn plan(excerpt: &Excerpt) -> Vec<Batch> {
     batches
 }
 
-impl Batch {
-    fn takes(&self, chunk: &Placed) -> bool {
-        joins(self.chunks.iter(), chunk)
-    }
+/// Chunks of one pack, by what they are together: added up as they come, for hostile ones may be many and overlap.
+#[derive(Clone, Copy)]
+pub(crate) struct Together {
+    pack: PackId,
+    start: u32,
+    end: u32,
+    sealed: u64,
+    plain: u64,
 }
 
-/// Whether a chunk lies in the same pack as others, near them, and what is opened at once stays small.
-pub(crate) fn joins<'a>(chunks: impl Iterator<Item = &'a Placed> + Clone, chunk: &Placed) -> bool {
-    let Some(first) = chunks.clone().next() else { return true };
-    let start = chunks.clone().map(|c| c.offset).min().unwrap_or(0).min(chunk.offset);
-    let end = chunks.clone().map(|c| c.offset + c.sealed).max().unwrap_or(0).max(chunk.offset + chunk.sealed);
-    let plain: u32 = chunks.clone().map(|c| c.length).sum();
-    let sealed: u32 = chunks.map(|c| c.sealed).sum::<u32>() + chunk.sealed;
-    first.pack == chunk.pack
-        && end - start <= BATCH_SEALED
-        && plain <= BATCH_PLAIN
-        && chunk.length <= BATCH_PLAIN
-        && u64::from(end - start) <= 2 * u64::from(sealed)
+impl Together {
+    /// A chunk alone.
+    pub(crate) fn new(chunk: &Placed) -> Together {
+        let Placed { pack, offset: start, sealed, length, .. } = *chunk;
+        Together { pack, start, end: start + sealed, sealed: u64::from(sealed), plain: u64::from(length) }
+    }
+
+    /// Takes a chunk in if it lies in the same pack, near the others, and what is opened at once stays small.
+    pub(crate) fn takes(&mut self, chunk: &Placed) -> bool {
+        let with = Together {
+            start: self.start.min(chunk.offset),
+            end: self.end.max(chunk.offset + chunk.sealed),
+            sealed: self.sealed + u64::from(chunk.sealed),
+            plain: self.plain + u64::from(chunk.length),
+            ..*self
+        };
+        let length = with.end - with.start;
+        let fits = self.pack == chunk.pack
+            && length <= BATCH_SEALED
+            && self.plain <= u64::from(BATCH_PLAIN)
+            && chunk.length <= BATCH_PLAIN
+            && u64::from(length) <= 2 * with.sealed;
+        if fits {
+            *self = with;
+        }
+        fits
+    }
 }
 
 fn name_next_packs(batches: &mut [Batch]) {
