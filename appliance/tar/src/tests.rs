@@ -1,5 +1,7 @@
 //! Identity on everything, independence of cuts, and agreement with archives made by GNU tar.
 
+mod fields;
+
 use crate::write::{Entry, TRAILER, padding};
 use crate::*;
 use holdfast_model::Result;
