@@ -82,7 +82,7 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Handle the recovery kit.
+    /// Handle the recovery kit and the other ways to open the backups.
     #[command(subcommand)]
     Key(KeyCommand),
     /// Attach, try or show the bucket.
@@ -310,6 +310,95 @@ pub enum KeyCommand {
     },
     /// Say that the kit is stored in a safe place.
     Confirm,
+    /// List the ways to open the backups.
+    List,
+    /// Add a way to open the backups.
+    #[command(subcommand)]
+    Add(KeyAddCommand),
+    /// Change a passphrase: the new one is stored before the old one goes.
+    Change {
+        /// Id of the passphrase, as key list shows it.
+        id: String,
+        /// File with the new passphrase, - for stdin; asked for on the terminal unless given.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Remove a passphrase or an escrow key. What its owner has read already stays read.
+    Remove {
+        /// Its id, as key list shows it.
+        id: String,
+        /// Do it without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Make new keys and a new recovery kit; the old kit opens nothing any more.
+    Rotate {
+        /// What to make anew.
+        #[arg(value_enum, default_value = "epoch")]
+        what: Rotation,
+        /// New file for the new kit, readable by its owner only; - for stdout.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+        /// Do it without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Entrust the backups to a second person's key.
+    #[command(subcommand)]
+    Escrow(EscrowCommand),
+}
+
+/// What `key rotate` makes anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Rotation {
+    /// The keys of all that is written from now on, for when somebody knew a way in; and the kit.
+    Epoch,
+    /// The kit alone, for when it was lost.
+    Recovery,
+}
+
+/// Commands of `key add`.
+#[derive(Debug, Subcommand)]
+pub enum KeyAddCommand {
+    /// Let a passphrase open the backups, beside the kit.
+    Passphrase {
+        /// Whose it is, for the list.
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// File with the passphrase, - for stdin; asked for on the terminal unless given.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+}
+
+/// Commands on escrow keys.
+#[derive(Debug, Subcommand)]
+pub enum EscrowCommand {
+    /// Let the owner of a public key open the backups: he, and nobody without his private key.
+    Add {
+        /// PEM file with the X25519 public key; - for stdin.
+        public_key: PathBuf,
+        /// Whose it is, for the list.
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// Do it without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Remove an escrow key. What its owner has read already stays read.
+    Remove {
+        /// Its id, as key list shows it.
+        id: String,
+        /// Do it without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Make a pair, for who is to be entrusted: needs no appliance. The public half goes to stdout.
+    Pair {
+        /// New file for the private half, readable by its owner only.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
 }
 
 /// Commands on the bucket.
@@ -332,12 +421,27 @@ pub struct RecoverArgs {
     /// The bucket: s3://… or file:///DIR. Keys come from the environment, as for serve.
     #[arg(long, value_name = "URL")]
     pub bucket: String,
-    /// File with the recovery kit; - for stdin.
-    #[arg(long, value_name = "FILE")]
-    pub kit: PathBuf,
+    /// What opens it.
+    #[command(flatten)]
+    pub key: RecoverKey,
     /// The Docker engine to register as host “local” if the recovered settings name none.
     #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_name = "URL")]
     pub docker: String,
+}
+
+/// What opens the bucket that is recovered.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct RecoverKey {
+    /// File with the recovery kit; - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub kit: Option<PathBuf>,
+    /// File with a passphrase that was added; - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// PEM file with the private half of an escrow key; - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub escrow_key: Option<PathBuf>,
 }
 
 /// Commands of a provider.
@@ -464,6 +568,17 @@ mod tests {
             "holdfast prune --dry-run",
             "holdfast key kit --output -",
             "holdfast key confirm",
+            "holdfast key list",
+            "holdfast key add passphrase --name Ada --passphrase-file -",
+            "holdfast key change passphrase-01ab",
+            "holdfast key remove passphrase-01ab --yes",
+            "holdfast key rotate --output kit.txt --yes",
+            "holdfast key rotate recovery --output kit.txt",
+            "holdfast key escrow add public.pem --name notary",
+            "holdfast key escrow remove escrow-01ab",
+            "holdfast key escrow pair --output private.pem",
+            "holdfast recover --bucket s3://b --passphrase-file -",
+            "holdfast recover --bucket s3://b --escrow-key private.pem",
             "holdfast bucket set s3://b?region=x",
             "holdfast recover --bucket s3://b --kit kit.txt",
             "holdfast provider tenant create acme --quota 500GB --endpoint http://127.0.0.1:1 --output x",
@@ -487,6 +602,10 @@ mod tests {
             "holdfast backup a --timeout 5m",
             "holdfast host add e tcp://e:1 --tls-ca a",
             "holdfast key kit",
+            "holdfast key rotate",
+            "holdfast key add passphrase --name Ada --passphrase secret",
+            "holdfast recover --bucket s3://b",
+            "holdfast recover --bucket s3://b --kit k --escrow-key e",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

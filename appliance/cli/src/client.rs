@@ -53,6 +53,11 @@ impl Client {
         self.call(Method::DELETE, path, None::<&()>).await
     }
 
+    /// Removes something that leaves a word behind.
+    pub async fn delete_for<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.call(Method::DELETE, path, None::<&()>).await
+    }
+
     async fn call<B: Serialize, T: DeserializeOwned>(
         &self,
         method: Method,

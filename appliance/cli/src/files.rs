@@ -33,6 +33,21 @@ pub fn read_named(path: Option<&PathBuf>) -> Result<Option<String>> {
     path.map(|path| read(path)).transpose()
 }
 
+/// A secret that is the first line of a file; `-` is stdin. `Invalid` (`secret.empty`).
+pub fn first_line(path: &Path) -> Result<Secret> {
+    let text = read(path)?;
+    match text.lines().next().filter(|line| !line.is_empty()) {
+        Some(line) => Ok(Secret::new(line)),
+        None => Err(Error::invalid("secret.empty", format!("{} holds no secret", path.display()))),
+    }
+}
+
+/// Whether [`write_new`] will do: the file does not exist and its folder takes one. Leaves nothing behind.
+pub fn try_new(path: &Path) -> Result<()> {
+    write_new(path, "")?;
+    std::fs::remove_file(path).map_err(|error| Error::io(format!("cannot write {}", path.display()), error))
+}
+
 /// Writes a new file with mode 0600 and brings it to the disk; one that exists is left alone.
 pub fn write_new(path: &Path, text: &str) -> Result<()> {
     let wrong = |error: std::io::Error| {
@@ -121,6 +136,16 @@ mod tests {
         let error = write_new(&path, "second").unwrap_err();
         assert_eq!((error.kind().exit_code(), error.code()), (5, "file.exists"));
         assert_eq!(read(&path).unwrap(), "first");
+        assert_eq!(try_new(&path).unwrap_err().code(), "file.exists");
+        let fresh = folder.path().join("fresh");
+        try_new(&fresh).unwrap();
+        assert!(!fresh.exists());
+        assert!(try_new(&folder.path().join("none/kit")).is_err());
+        assert_eq!(first_line(&path).unwrap().reveal(), "first");
+        std::fs::write(&fresh, "a passphrase \r\nmore\n").unwrap();
+        assert_eq!(first_line(&fresh).unwrap().reveal(), "a passphrase ");
+        std::fs::write(&fresh, "\n").unwrap();
+        assert_eq!(first_line(&fresh).unwrap_err().code(), "secret.empty");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! there is one, as JSON. Names come from containers: control characters never reach a terminal.
 
 use crate::outcome::Failure;
-use holdfast_model::Moment;
+use holdfast_model::{Error, Moment, Secret};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 
@@ -63,6 +64,29 @@ impl Output {
         eprint!("{} [y/N] ", clean(question));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    }
+
+    /// Asks for a secret on the terminal and does not show what is typed. `Invalid` (`secret.terminal`) without one.
+    pub fn ask_secret(self, question: &str) -> Result<Secret, Error> {
+        let wrong = |error: std::io::Error| Error::io("the terminal could not be asked", error);
+        let stdin = std::io::stdin();
+        if self.json || !stdin.is_terminal() {
+            return Err(Error::invalid("secret.terminal", "there is no terminal to ask for the passphrase on")
+                .advice("Give it with --passphrase-file FILE, or - for stdin."));
+        }
+        let before = tcgetattr(&stdin).map_err(|error| wrong(error.into()))?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&stdin, OptionalActions::Flush, &quiet).map_err(|error| wrong(error.into()))?;
+        eprint!("{}", clean(question));
+        let mut line = String::new();
+        let read = stdin.read_line(&mut line);
+        // Whatever happened, the terminal shows again what is typed.
+        let restored = tcsetattr(&stdin, OptionalActions::Flush, &before);
+        eprintln!();
+        read.map_err(wrong)?;
+        restored.map_err(|error| wrong(error.into()))?;
+        Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
     }
 }
 

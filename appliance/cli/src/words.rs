@@ -5,7 +5,8 @@ use holdfast_model::{
     Problem,
     job::JobView,
     view::{
-        AppView, BucketView, CheckView, DoctorLine, HostView, PlanView, PolicyView, PruneView, SnapshotView, StatusView,
+        AppView, BucketView, CheckView, DoctorLine, HostView, KeysView, PlanView, PolicyView, PruneView, SnapshotView,
+        StatusView,
     },
 };
 use holdfast_provider::TenantView;
@@ -253,6 +254,38 @@ pub fn tenants(views: &[TenantView]) -> String {
     };
     let titles = ["TENANT", "STATE", "DRIVER", "BUCKET", ">QUOTA", "MADE"];
     table(&titles, &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Ways to open the backups as a table.
+pub fn keys(view: &KeysView) -> String {
+    let yes = |held: bool| if held { "yes" } else { "no" }.to_owned();
+    let rows: Vec<Vec<String>> = view
+        .slots
+        .iter()
+        .map(|slot| {
+            let note = match (slot.ours, slot.retired, &slot.fingerprint) {
+                (false, ..) => "NOT OURS: somebody else put it there".to_owned(),
+                (_, true, _) => "retired: opens what was written before".to_owned(),
+                (_, _, Some(fingerprint)) => format!("key {fingerprint}"),
+                _ => String::new(),
+            };
+            let name = if slot.name.is_empty() { "-".to_owned() } else { slot.name.clone() };
+            vec![slot.id.clone(), name, moment_or_dash(slot.made), yes(slot.in_cache), yes(slot.in_bucket), note]
+        })
+        .collect();
+    let since = view.epoch_since.map(|since| format!(" since {}", moment(since))).unwrap_or_default();
+    format!(
+        "{}\n\nkey epoch {}{since}; {} of {} slots are used",
+        table(&["ID", "NAME", "MADE", "CACHE", "BUCKET", ""], &rows),
+        view.epoch,
+        view.slots.len(),
+        view.slots_max
+    )
+}
+
+/// Problems in lines.
+pub fn problem_lines(all: &[Problem]) -> Vec<String> {
+    problems(all).collect()
 }
 
 fn problems(all: &[Problem]) -> impl Iterator<Item = String> {

@@ -3,8 +3,8 @@
 //! Never here: any decision. Invariant: an act that a face began goes on when the face goes away.
 
 use crate::{
-    apps::Facts, backup, bucket, doctor, hostbook, house::House, kit, policies, recover, restore, snapshots, start,
-    start::Start, status, upkeep, users,
+    apps::Facts, backup, bucket, doctor, hostbook, house::House, keyring, kit, policies, recover, restore, snapshots,
+    start, start::Start, status, upkeep, users,
 };
 use holdfast_model::{
     Error, JobId, Result, Secret,
@@ -12,9 +12,9 @@ use holdfast_model::{
     job::JobView,
     policy::Policy,
     view::{
-        AppView, BackupRequest, BucketRequest, BucketView, CheckView, DoctorLine, EnrolmentView, Event, HostRequest,
-        HostView, KitView, PlanView, PolicyView, PruneView, RecoverRequest, RestoreRequest, SetupView, SnapshotDetail,
-        SnapshotView, StatusView,
+        AppView, BackupRequest, BucketRequest, BucketView, CheckView, DoctorLine, EnrolmentView, EscrowRequest, Event,
+        HostRequest, HostView, KeysChange, KeysView, KitView, PassphraseRequest, PlanView, PolicyView, PruneView,
+        RecoverRequest, RestoreRequest, SetupView, SnapshotDetail, SnapshotView, StatusView,
     },
 };
 use holdfast_runtime::Stop;
@@ -150,6 +150,36 @@ impl Appliance {
     /// Somebody says that the kit is stored safely.
     pub async fn kit_confirm(&self) -> Result<()> {
         self.shielded(|house| async move { kit::confirm(&house).await }).await
+    }
+    /// All ways to open the repository.
+    pub async fn keys(&self) -> Result<KeysView> {
+        keyring::view(&self.0).await
+    }
+    /// Lets a passphrase open the repository. `Conflict` (`slot.full`).
+    pub async fn passphrase_add(&self, request: PassphraseRequest) -> Result<KeysChange> {
+        self.shielded(|house| async move { keyring::add_passphrase(&house, request).await }).await
+    }
+    /// Puts another passphrase in the place of one. `NotFound` (`slot.unknown`).
+    pub async fn passphrase_change(&self, id: &str, request: PassphraseRequest) -> Result<KeysChange> {
+        let id = id.to_owned();
+        self.shielded(|house| async move { keyring::change_passphrase(&house, &id, request).await }).await
+    }
+    /// Lets the owner of a key open the repository.
+    pub async fn escrow_add(&self, request: EscrowRequest) -> Result<KeysChange> {
+        self.shielded(|house| async move { keyring::add_escrow(&house, request).await }).await
+    }
+    /// Takes a passphrase or an escrow key away; what its owner has read stays read. `Refused` (`slot.fixed`).
+    pub async fn slot_remove(&self, id: &str) -> Result<KeysChange> {
+        let id = id.to_owned();
+        self.shielded(|house| async move { keyring::remove(&house, &id).await }).await
+    }
+    /// A new recovery key; the answer holds the new kit.
+    pub async fn recovery_rotate(&self) -> Result<KeysChange> {
+        self.shielded(|house| async move { keyring::rotate_recovery(&house).await }).await
+    }
+    /// A new key epoch; the answer holds the new kit.
+    pub async fn epoch_rotate(&self) -> Result<KeysChange> {
+        self.shielded(|house| async move { keyring::rotate_epoch(&house).await }).await
     }
     /// Attaches a bucket. `Conflict` (`bucket.foreign`) if another repository lives there.
     pub async fn bucket_set(&self, request: BucketRequest) -> Result<BucketView> {

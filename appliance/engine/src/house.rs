@@ -173,6 +173,17 @@ impl House {
         Ok(answer)
     }
 
+    /// Saves the settings once more, as they are: under a key epoch that has just begun.
+    pub async fn seal_settings_again(&self) -> Result<()> {
+        let _turn = self.held.turn.lock().await;
+        let mut settings = (*self.settings()).clone();
+        settings.generation += 1;
+        self.repository().save_settings(&settings).await?;
+        *write(&self.held.settings) = Arc::new(settings);
+        self.tier.nudge();
+        Ok(())
+    }
+
     /// Replaces repository and settings by recovered ones. `swap` puts the files into place while
     /// nobody can save settings; it touches local files alone.
     pub async fn replace<F>(&self, swap: impl FnOnce() -> F) -> Result<()>

@@ -18,6 +18,7 @@ mod hostbook;
 mod hosts;
 mod house;
 mod jobs;
+mod keyring;
 mod kit;
 mod memory;
 mod outside;

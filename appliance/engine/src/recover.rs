@@ -1,4 +1,4 @@
-//! Rebuilds the appliance from its bucket and the recovery kit (promise 5).
+//! Rebuilds the appliance from its bucket and the recovery kit, a passphrase or an escrow key (promise 5).
 //!
 //! Invariants: only on an appliance without snapshots; the new cache is built beside the old one and
 //! takes its place when it is complete; a recovery that fails leaves the appliance as it was.
@@ -11,9 +11,9 @@ use crate::{
     words::count,
 };
 use holdfast_catalog::{Catalog, Table};
-use holdfast_chunk::Kit;
+use holdfast_chunk::{Kit, escrow::PrivateKey};
 use holdfast_model::{
-    Error, Kind, Result,
+    Error, Kind, RepositoryId, Result, Secret,
     job::{JobKind, JobView},
     settings::{BucketSettings, Settings},
     view::RecoverRequest,
@@ -25,22 +25,43 @@ use std::{path::Path, sync::Arc};
 /// Queues the recovery. `Refused` (`recover.not_empty`) if there are snapshots.
 pub async fn request(house: &Arc<House>, request: RecoverRequest) -> Result<JobView> {
     refuse_if_used(house)?;
-    let kit = Kit::parse(&request.kit)?;
+    let key = key_of(&request)?;
     let bucket = bucket::settings_of(&request.bucket, house.settings().bucket.as_ref())?;
     let inner = house.clone();
     let order = Order { kind: JobKind::Recover, subject: String::new(), claim: Claim::Recover };
     let desk =
-        house.jobs.add(order, Box::new(move |desk| Box::pin(async move { run(&inner, &desk, bucket, kit).await })))?;
+        house.jobs.add(order, Box::new(move |desk| Box::pin(async move { run(&inner, &desk, bucket, key).await })))?;
     Ok(desk.view())
 }
 
-async fn run(house: &Arc<House>, desk: &Arc<Desk>, bucket: BucketSettings, kit: Kit) -> Result<String> {
+/// What a person brought to open the bucket.
+struct Key {
+    unlock: Unlock,
+    /// A kit says which repository it belongs to.
+    repository: Option<RepositoryId>,
+}
+
+fn key_of(request: &RecoverRequest) -> Result<Key> {
+    match (&request.kit, &request.passphrase, &request.escrow_key) {
+        (Some(kit), None, None) => {
+            let kit = Kit::parse(kit)?;
+            Ok(Key { unlock: RecoveryKey(*kit.key).into(), repository: Some(kit.repository) })
+        }
+        (None, Some(passphrase), None) => {
+            Ok(Key { unlock: Unlock::Passphrase(Secret::new(passphrase)), repository: None })
+        }
+        (None, None, Some(key)) => Ok(Key { unlock: Unlock::Escrow(PrivateKey::from_pem(key)?), repository: None }),
+        _ => Err(Error::invalid("recover.key", "a recovery needs one key: the kit, a passphrase or an escrow key")),
+    }
+}
+
+async fn run(house: &Arc<House>, desk: &Arc<Desk>, bucket: BucketSettings, key: Key) -> Result<String> {
     refuse_if_used(house)?;
     let _changing = house.tier.change()?;
     desk.phase("connect", 1, 4);
     let store = house.outside.bucket(&bucket).await?;
     ship::halt(house).await;
-    let rebuilt = rebuild(house, desk, &store, kit).await;
+    let rebuilt = rebuild(house, desk, &store, key).await;
     let outcome = match rebuilt {
         Ok(()) => take_over(house, desk, bucket).await,
         Err(error) => Err(error),
@@ -55,17 +76,16 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, bucket: BucketSettings, kit: 
 }
 
 /// Builds the new cache beside the old one.
-async fn rebuild(house: &House, desk: &Desk, store: &Arc<dyn Store>, kit: Kit) -> Result<()> {
+async fn rebuild(house: &House, desk: &Desk, store: &Arc<dyn Store>, key: Key) -> Result<()> {
     desk.phase("rebuild", 2, 4);
     let (cache, catalog) = house.folder.recovering()?;
     let parts = parts(house, &cache, open_catalog(catalog).await?)?;
-    let key = RecoveryKey(*kit.key);
-    let work = Repository::recover(parts, store.clone(), key, house.folder.device_key());
+    let work = Repository::recover(parts, store.clone(), key.unlock, house.folder.device_key());
     let recovered = tokio::select! {
         recovered = work => recovered?,
         () = desk.stop().cancelled() => return desk.check_stop(),
     };
-    if recovered.id() != kit.repository {
+    if key.repository.is_some_and(|id| id != recovered.id()) {
         return Err(Error::new(Kind::Denied, "kit.wrong", "the kit belongs to another repository than this bucket's")
             .advice("Take the kit that was printed for this bucket."));
     }

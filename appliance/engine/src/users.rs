@@ -6,7 +6,7 @@
 use crate::house::House;
 use holdfast_chunk::password;
 use holdfast_model::{Error, Kind, Result, Secret, settings::User};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Shortest password, characters.
 const PASSWORD_MIN: usize = 12;
@@ -21,13 +21,7 @@ pub async fn create_first(house: &House, name: &str, secret: &Secret) -> Result<
     if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
         return Err(Error::invalid("user.name", "a login name has 1 to 64 characters"));
     }
-    if secret.reveal().chars().count() < PASSWORD_MIN {
-        return Err(Error::invalid("password.short", format!("the password needs at least {PASSWORD_MIN} characters"))
-            .advice("Four words in a row are easy to remember."));
-    }
-    if secret.reveal().len() > PASSWORD_MAX {
-        return Err(Error::invalid("password.long", "the password is too long"));
-    }
+    strong(secret, "password")?;
     let done = || Error::new(Kind::Conflict, "setup.done", "there is an admin already").advice("Log in instead.");
     if !house.settings().users.is_empty() {
         return Err(done());
@@ -59,7 +53,24 @@ pub async fn verify(house: &House, name: &str, secret: &Secret) -> Result<()> {
     if is_known && fits { Ok(()) } else { Err(Error::new(Kind::Denied, "login.wrong", "name or password is wrong")) }
 }
 
+/// Refuses what can be guessed: `Invalid` (`WORD.short`, `WORD.long`).
+pub fn strong(secret: &Secret, word: &str) -> Result<()> {
+    if secret.reveal().chars().count() < PASSWORD_MIN {
+        let text = format!("the {word} needs at least {PASSWORD_MIN} characters");
+        return Err(Error::invalid(format!("{word}.short"), text).advice("Four words in a row are easy to remember."));
+    }
+    if secret.reveal().len() > PASSWORD_MAX {
+        return Err(Error::invalid(format!("{word}.long"), format!("the {word} is too long")));
+    }
+    Ok(())
+}
+
+/// Waits for leave to stretch a passphrase: each takes hundreds of MiB.
+pub async fn place_to_hash() -> Result<SemaphorePermit<'static>> {
+    HASHES.acquire().await.map_err(|_| Error::bug("the hashing queue is closed"))
+}
+
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let _place = HASHES.acquire().await.map_err(|_| Error::bug("the hashing queue is closed"))?;
+    let _place = place_to_hash().await?;
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::bug("hashing a password ended in a panic"))
 }

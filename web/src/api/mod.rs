@@ -7,6 +7,7 @@ mod apps;
 mod bucket;
 mod hosts;
 mod jobs;
+mod keys;
 mod open;
 mod overview;
 mod repository;
@@ -57,6 +58,7 @@ const LOGIN: &str = "session";
         (name = "jobs", description = "Work under way and done."),
         (name = "hosts", description = "Docker hosts and policies."),
         (name = "repository", description = "Check, prune, recovery kit, recovery."),
+        (name = "keys", description = "Ways to open the repository."),
         (name = "bucket", description = "The cloud tier."),
     )
 )]
@@ -128,6 +130,12 @@ fn closed_routes() -> OpenApiRouter<App> {
         .routes(routes!(repository::kit_make))
         .routes(routes!(repository::kit_confirm))
         .routes(routes!(repository::recover_start))
+        .routes(routes!(keys::keys_get))
+        .routes(routes!(keys::passphrase_add))
+        .routes(routes!(keys::escrow_add))
+        .routes(routes!(keys::epoch_rotate))
+        .routes(routes!(keys::recovery_rotate))
+        .routes(routes!(keys::passphrase_change, keys::slot_remove))
         .routes(routes!(bucket::bucket_get, bucket::bucket_set))
         .routes(routes!(bucket::bucket_probe))
         .routes(routes!(bucket::enrol));

@@ -79,7 +79,7 @@ pub(super) async fn kit_confirm(State(app): State<App>) -> Result<StatusCode, Fa
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Rebuilds the appliance from a bucket and a kit. Only on an appliance without snapshots.
+/// Rebuilds the appliance from a bucket and a kit, a passphrase or an escrow key. Only on an appliance without snapshots.
 #[utoipa::path(post, path = "/recover", tag = "repository", request_body = RecoverRequest,
     responses((status = 202, description = "The job", body = JobView)))]
 pub(super) async fn recover_start(
@@ -89,7 +89,8 @@ pub(super) async fn recover_start(
     Ok(Accepted(app.appliance.recover(request).await?))
 }
 
-async fn step_up(app: &App, peer: Peer, caller: &Caller, proof: StepUp) -> Result<(), Fault> {
+/// Asks for the password again, but on the unix socket.
+pub(super) async fn step_up(app: &App, peer: Peer, caller: &Caller, proof: StepUp) -> Result<(), Fault> {
     if caller.is_local() {
         return Ok(());
     }

@@ -44,6 +44,8 @@ type Line = (&'static str, &'static str, [Meets; 3]);
 
 /// The usual route: for those who are logged in, and for the socket.
 const USUAL: [Meets; 3] = [Closed, Handler, Handler];
+/// What could open every backup: a session alone is not enough.
+const STEP_UP: [Meets; 3] = [Closed, Denied("login.step_up"), Handler];
 
 const LINES: &[Line] = &[
     ("GET /livez", "", [Open, Open, Open]),
@@ -87,8 +89,15 @@ const LINES: &[Line] = &[
     ("POST /api/v1/check", "", USUAL),
     ("GET /api/v1/prune", "", USUAL),
     ("POST /api/v1/prune", "", USUAL),
-    ("POST /api/v1/kit", "{}", [Closed, Denied("login.step_up"), Handler]),
+    ("POST /api/v1/kit", "{}", STEP_UP),
     ("POST /api/v1/kit/confirm", "", USUAL),
+    ("GET /api/v1/keys", "", USUAL),
+    ("POST /api/v1/keys/passphrases", r#"{"name":"a","passphrase":"short"}"#, STEP_UP),
+    ("POST /api/v1/keys/escrow", r#"{"name":"a","public_key":""}"#, STEP_UP),
+    ("POST /api/v1/keys/rotate", "{}", STEP_UP),
+    ("POST /api/v1/keys/recovery", "{}", STEP_UP),
+    ("PUT /api/v1/keys/{id}", r#"{"passphrase":"short"}"#, STEP_UP),
+    ("DELETE /api/v1/keys/{id}", "", USUAL),
     ("GET /api/v1/bucket", "", USUAL),
     ("PUT /api/v1/bucket", r#"{"url":"nonsense"}"#, USUAL),
     ("POST /api/v1/bucket/probe", "", USUAL),

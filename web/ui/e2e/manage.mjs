@@ -17,6 +17,8 @@ export async function manage(context, base, app, shots) {
   await test('manage: the app is replaced in place after typing its name', () => inPlace(page, base, app));
   await test('manage: a restore point is deleted after typing the name', () => removePoint(page, base, app));
   await test('manage: the recovery kit is shown for the password only', () => kit(page, base));
+  await test('manage: a passphrase is added, changed and removed', () => keys(page, base));
+  await test('manage: a new recovery key comes with its kit', () => rotate(page, base));
   await test('manage: the self-test answers', () => doctor(page, base));
   await page.screenshot({ path: join(shots, 'manage-end.png'), fullPage: true });
   await test('manage: nothing complained', () => expect(faults.filter(unexpected).length === 0, faults.join('\n')));
@@ -117,6 +119,42 @@ async function kit(page, base) {
   await field.fill(PASSWORD);
   await show.click();
   await page.locator('[data-kit]').waitFor();
+}
+
+async function keys(page, base) {
+  await page.goto(`${base}/settings`);
+  await page.getByRole('button', { name: 'Add passphrase' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Whose it is').fill('Grace');
+  await passphrase(dialog, 'a first long passphrase');
+  await dialog.getByRole('button', { name: 'Add', exact: true }).click();
+  await page.getByText('The passphrase opens the backups now').waitFor({ timeout: JOB_MS });
+  await page.getByRole('button', { name: 'Change passphrase Grace' }).click();
+  await passphrase(dialog, 'a second long passphrase');
+  await dialog.getByRole('button', { name: 'Change', exact: true }).click();
+  await page.getByText('The new passphrase counts').waitFor({ timeout: JOB_MS });
+  await dialog.waitFor({ state: 'hidden' });
+  await page.getByRole('button', { name: 'Remove Grace' }).click();
+  await dialog.getByRole('button', { name: 'Remove', exact: true }).click();
+  await page.getByText('Removed', { exact: true }).waitFor({ timeout: JOB_MS });
+  await page.getByRole('button', { name: 'Remove Grace' }).waitFor({ state: 'detached' });
+}
+
+async function passphrase(dialog, words) {
+  await dialog.getByLabel('Passphrase', { exact: false }).first().fill(words);
+  await dialog.getByLabel('The same again').fill(words);
+  await dialog.getByLabel('Your password').fill(PASSWORD);
+}
+
+async function rotate(page, base) {
+  await page.goto(`${base}/settings`);
+  await page.getByRole('button', { name: 'New recovery key' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Your password').fill(PASSWORD);
+  await dialog.getByRole('button', { name: 'Make new keys' }).click();
+  await dialog.locator('[data-kit]').waitFor({ timeout: JOB_MS });
+  await dialog.getByText('The old kit opens nothing any more. Store this one now.').waitFor();
+  await dialog.getByRole('button', { name: 'Close' }).first().click();
 }
 
 async function doctor(page, base) {

@@ -38,6 +38,10 @@ export function dialogsOf(app) {
     ['bucket-form', '/storage', ['text=Change bucket']],
     ['prune-plan', '/storage', ['text=Show what would go']],
     ['delete-point', `/apps/${app}`, ['button[aria-label^="Delete restore point"]']],
+    ['add-passphrase', '/settings', ['text=Add passphrase']],
+    ['add-escrow', '/settings', ['text=Add escrow key']],
+    ['new-epoch', '/settings', ['text=New key epoch']],
+    ['recover-escrow', '/recover', ['input[value="escrow"]']],
     ['search', '/', ['text=Search apps and pages']],
     ['log', '/jobs', ['li button[aria-expanded="false"]']],
   ];

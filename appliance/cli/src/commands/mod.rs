@@ -3,6 +3,7 @@
 mod bucket;
 mod daily;
 mod keep;
+mod keys;
 mod provider;
 mod recover;
 mod repository;
@@ -10,7 +11,10 @@ mod restore;
 mod waiting;
 
 use crate::{
-    args::{BucketCommand, Cli, Command, HostCommand, JobCommand, KeyCommand, PolicyCommand, ProviderCommand},
+    args::{
+        BucketCommand, Cli, Command, EscrowCommand, HostCommand, JobCommand, KeyAddCommand, KeyCommand, PolicyCommand,
+        ProviderCommand,
+    },
     client::Client,
     outcome::{DONE, Outcome},
     output::Output,
@@ -48,8 +52,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Forget { snapshot, yes } => restore::forget(&desk, &snapshot, yes).await,
         Command::Check { read_data } => repository::check(&desk, read_data).await,
         Command::Prune { dry_run } => repository::prune(&desk, dry_run).await,
-        Command::Key(KeyCommand::Kit { output }) => repository::kit(&desk, &output).await,
-        Command::Key(KeyCommand::Confirm) => repository::kit_confirm(&desk).await,
+        Command::Key(command) => key(&desk, command).await,
         Command::Bucket(BucketCommand::Set { url }) => bucket::set(&desk, &url).await,
         Command::Bucket(BucketCommand::Probe) => bucket::probe(&desk).await,
         Command::Bucket(BucketCommand::Show) => bucket::show(&desk).await,
@@ -71,6 +74,26 @@ async fn host(desk: &Desk, command: HostCommand) -> Outcome {
         }
         HostCommand::Ls => keep::hosts(desk).await,
         HostCommand::Rm { name } => keep::host_remove(desk, &name).await,
+    }
+}
+
+async fn key(desk: &Desk, command: KeyCommand) -> Outcome {
+    match command {
+        KeyCommand::Kit { output } => repository::kit(desk, &output).await,
+        KeyCommand::Confirm => repository::kit_confirm(desk).await,
+        KeyCommand::List => keys::list(desk).await,
+        KeyCommand::Add(KeyAddCommand::Passphrase { name, passphrase_file }) => {
+            keys::add_passphrase(desk, name, passphrase_file.as_deref()).await
+        }
+        KeyCommand::Change { id, passphrase_file } => keys::change(desk, &id, passphrase_file.as_deref()).await,
+        KeyCommand::Remove { id, yes } | KeyCommand::Escrow(EscrowCommand::Remove { id, yes }) => {
+            keys::remove(desk, &id, yes).await
+        }
+        KeyCommand::Rotate { what, output, yes } => keys::rotate(desk, what, &output, yes).await,
+        KeyCommand::Escrow(EscrowCommand::Add { public_key, name, yes }) => {
+            keys::escrow_add(desk, &public_key, name, yes).await
+        }
+        KeyCommand::Escrow(EscrowCommand::Pair { output }) => keys::escrow_pair(desk, &output),
     }
 }
 

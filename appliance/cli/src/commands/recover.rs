@@ -13,10 +13,15 @@ use crate::{
 use holdfast_model::{job::JobView, view::RecoverRequest};
 use holdfast_runtime::Stop;
 
-/// `recover --bucket URL --kit FILE`.
+/// `recover --bucket URL` with `--kit`, `--passphrase-file` or `--escrow-key`.
 pub async fn recover(desk: &Desk, args: RecoverArgs) -> Outcome {
-    let request =
-        RecoverRequest { bucket: files::bucket_request(&environment, &args.bucket)?, kit: files::read(&args.kit)? };
+    let passphrase = args.key.passphrase_file.as_deref().map(files::first_line).transpose()?;
+    let request = RecoverRequest {
+        bucket: files::bucket_request(&environment, &args.bucket)?,
+        kit: files::read_named(args.key.kit.as_ref())?,
+        passphrase: passphrase.map(|passphrase| passphrase.reveal().to_owned()),
+        escrow_key: files::read_named(args.key.escrow_key.as_ref())?,
+    };
     let job = if desk.client.is_there().await {
         let job: JobView = desk.client.post("/recover", &request).await?;
         until_one_ended(&Reach::Socket(&desk.client), desk.output, job).await?

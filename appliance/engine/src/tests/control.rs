@@ -6,7 +6,7 @@ use holdfast_model::{
     Kind, Secret,
     job::JobState,
     policy::{Policy, Retention},
-    view::{BucketHealth, BucketRequest, HostRequest, RecoverRequest},
+    view::{BucketHealth, BucketRequest, EscrowRequest, HostRequest, PassphraseRequest, RecoverRequest},
 };
 use holdfast_runtime::{Clock, Stop};
 use std::sync::Arc;
@@ -198,7 +198,7 @@ async fn an_appliance_comes_back_from_bucket_and_kit() {
 
     let (new_place, stop) = (tempfile::tempdir().unwrap(), Stop::new());
     let second = world.start(new_place.path(), None, clock(), &stop).await.unwrap();
-    let ask = |kit: &str| RecoverRequest { bucket: bucket(BUCKET), kit: kit.into() };
+    let ask = |kit: &str| RecoverRequest::with_kit(bucket(BUCKET), kit);
     assert_eq!(second.recover(ask("no kit")).await.unwrap_err().code(), "kit.malformed");
     let foreign = second.kit().await.unwrap().text;
     let refused = ended(&second, &second.recover(ask(&foreign)).await.unwrap()).await;
@@ -247,4 +247,79 @@ async fn doctor_tells_line_by_line() {
     assert_eq!(tests, expected, "{lines:?}");
     stop.cancel();
     appliance.finished().await;
+}
+
+#[tokio::test]
+async fn ways_in_are_added_changed_retired_and_open_a_recovery() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let first = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    let house = first.0.clone();
+    let shipped = async || house.repository().has_bucket() && house.repository().to_ship().is_empty();
+    until("the bucket has all", shipped).await;
+    let passphrase = |name: Option<&str>, words: &str| PassphraseRequest {
+        name: name.map(str::to_owned),
+        passphrase: words.to_owned(),
+        password: None,
+    };
+    let short = first.passphrase_add(passphrase(Some("Ada"), "short")).await.unwrap_err();
+    assert_eq!(short.code(), "passphrase.short");
+    let nameless = first.passphrase_add(passphrase(None, "correct horse battery")).await.unwrap_err();
+    assert_eq!(nameless.code(), "slot.name");
+    let added = first.passphrase_add(passphrase(Some("Ada"), "correct horse battery")).await.unwrap();
+    let changed = first.passphrase_change(&added.id, passphrase(None, "another horse battery")).await.unwrap();
+    assert!(changed.id != added.id && changed.problems.is_empty(), "{changed:?}");
+    let gone = first.passphrase_change(&added.id, passphrase(None, "another horse battery")).await.unwrap_err();
+    assert_eq!(gone.code(), "slot.unknown");
+    let private = holdfast_chunk::escrow::PrivateKey::generate();
+    let request = EscrowRequest { name: "notary".into(), public_key: private.to_pem().to_string(), password: None };
+    assert_eq!(first.escrow_add(request).await.unwrap_err().code(), "escrow.private");
+    let request = EscrowRequest { name: "notary".into(), public_key: private.public().to_pem(), password: None };
+    first.escrow_add(request).await.unwrap();
+
+    first.kit_confirm().await.unwrap();
+    let old = first.kit().await.unwrap().text;
+    let generation = house.settings().generation;
+    let rotated = first.epoch_rotate().await.unwrap();
+    assert!(rotated.problems.is_empty(), "{:?}", rotated.problems);
+    let kit = rotated.kit.unwrap().text;
+    let key = |text: &str| text.lines().find(|line| line.starts_with("Recovery key")).map(str::to_owned);
+    assert_eq!(key(&kit), key(&first.kit().await.unwrap().text));
+    assert_ne!(key(&kit), key(&old));
+    assert!(!first.status().await.kit_confirmed, "the new kit is not stored yet");
+    assert_eq!(house.settings().generation, generation + 2, "unconfirmed, then sealed anew");
+    let view = first.keys().await.unwrap();
+    assert_eq!((view.epoch, view.slots.len()), (1, 4));
+    assert!(view.slots.iter().any(|slot| slot.name == "Ada"), "a change keeps the name");
+    until("the bucket has all", shipped).await;
+    drop(house);
+    stop.cancel();
+    first.finished().await;
+
+    let ask = |kit: Option<&str>, passphrase: Option<&str>, escrow: Option<&str>| RecoverRequest {
+        bucket: bucket(BUCKET),
+        kit: kit.map(str::to_owned),
+        passphrase: passphrase.map(str::to_owned),
+        escrow_key: escrow.map(str::to_owned),
+    };
+    let pem = private.to_pem();
+    let (new_place, stop) = (tempfile::tempdir().unwrap(), Stop::new());
+    let second = world.start(new_place.path(), None, clock(), &stop).await.unwrap();
+    for request in [ask(None, None, None), ask(Some(&kit), Some("x"), None)] {
+        assert_eq!(second.recover(request).await.unwrap_err().code(), "recover.key");
+    }
+    for (request, expected) in
+        [(ask(Some(&old), None, None), "kit.wrong"), (ask(None, Some("correct horse battery"), None), "key.wrong")]
+    {
+        let job = ended(&second, &second.recover(request).await.unwrap()).await;
+        assert_eq!(job.problems.last().unwrap().code, expected, "{job:?}");
+    }
+    for request in
+        [ask(None, Some("another horse battery"), None), ask(None, None, Some(&pem)), ask(Some(&kit), None, None)]
+    {
+        let job = ended(&second, &second.recover(request).await.unwrap()).await;
+        assert_eq!(job.state, JobState::Done, "{job:?}");
+    }
+    assert_eq!(second.keys().await.unwrap().epoch, 1);
+    stop.cancel();
+    second.finished().await;
 }

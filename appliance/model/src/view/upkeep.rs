@@ -83,14 +83,28 @@ pub struct KitView {
     pub file_name: String,
 }
 
-/// An appliance to rebuild.
+/// An appliance to rebuild, opened by exactly one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecoverRequest {
     /// The bucket.
     pub bucket: BucketRequest,
     /// Text of the recovery kit.
-    pub kit: String,
+    #[serde(default)]
+    pub kit: Option<String>,
+    /// A passphrase that was added to the repository.
+    #[serde(default)]
+    pub passphrase: Option<String>,
+    /// PEM of the private half of an escrow key.
+    #[serde(default)]
+    pub escrow_key: Option<String>,
+}
+
+impl RecoverRequest {
+    /// With the recovery kit.
+    pub fn with_kit(bucket: BucketRequest, kit: impl Into<String>) -> Self {
+        RecoverRequest { bucket, kit: Some(kit.into()), passphrase: None, escrow_key: None }
+    }
 }
 
 /// First-run state.

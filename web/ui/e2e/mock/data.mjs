@@ -158,6 +158,23 @@ export const CONTENTS = [
   { kind: 'network', name: 'backend', detail: 'bridge 172.20.0.0/16, 2 aliases', bytes: null, captured: true },
 ];
 
+const slot = (id, way, name, part) => ({ id, way, name, made: '2026-10-02T08:00:00Z', epoch: 0, fingerprint: null, in_cache: true, in_bucket: true, ours: true, retired: false, ...part });
+
+/** The ways in of an appliance that has been used. */
+function keys() {
+  return {
+    epoch: 0,
+    epoch_since: null,
+    slots_max: 16,
+    slots: [
+      slot('device', 'device', '', { in_bucket: false }),
+      slot('recovery-0', 'recovery', ''),
+      slot('passphrase-5e1f0a2b', 'passphrase', 'Ada'),
+      slot('escrow-90aa12cd', 'escrow', 'Nordwind IT', { fingerprint: '6f2a-90c1-77de-0b34' }),
+    ],
+  };
+}
+
 export const KIT = `HOLDFAST RECOVERY KIT
 =====================
 
@@ -183,6 +200,7 @@ export function appliance({ fresh = false } = {}) {
     admin: fresh ? null : { name: 'admin', password: 'correct horse battery' },
     token: 'mock-token',
     kitConfirmed: !fresh,
+    keys: keys(),
     policies: structuredClone(POLICIES),
     apps: views,
     snapshots,

@@ -75,6 +75,21 @@ function plan(state, body) {
   });
 }
 
+const wrongPassword = () => no(403, 'denied', 'login.wrong', 'the password is wrong');
+
+function made(state, way, name) {
+  const id = `${way}-${String(state.keys.slots.length).padStart(8, '0')}`;
+  state.keys.slots.push({ id, way, name, made: iso(), epoch: state.keys.epoch, fingerprint: null, in_cache: true, in_bucket: true, ours: true, retired: false });
+  return { status: 201, json: { id, kit: null, problems: [] } };
+}
+
+function renewed(state, epoch) {
+  state.kitConfirmed = false;
+  state.keys.epoch_since = epoch === state.keys.epoch ? state.keys.epoch_since : iso();
+  state.keys.epoch = epoch;
+  return ok({ id: 'recovery-1', kit: { text: KIT, file_name: 'holdfast-kit-5f2a9c0e.txt' }, problems: [] });
+}
+
 export const routes = [
   ['GET', '/setup', ({ state }) => ok({ done: state.admin !== null, has_repository: !state.fresh, kit_confirmed: state.kitConfirmed, has_bucket: state.bucket.health !== 'none', version: '0.1.0' })],
   ['POST', '/setup', ({ state, body }) => {
@@ -125,6 +140,13 @@ export const routes = [
   ['POST', '/prune', (house) => accepted(addJob(house, 'prune', ''))],
   ['POST', '/kit', ({ state, body }) => (body.password === state.admin.password ? ok({ text: KIT, file_name: 'holdfast-kit-5f2a9c0e.txt' }) : no(403, 'denied', 'login.wrong', 'the password is wrong'))],
   ['POST', '/kit/confirm', ({ state, tell }) => { state.kitConfirmed = true; tell({ type: 'status' }); return done; }],
+  ['GET', '/keys', ({ state }) => ok(state.keys)],
+  ['POST', '/keys/passphrases', ({ state, body }) => (body.password === state.admin.password ? made(state, 'passphrase', body.name) : wrongPassword())],
+  ['POST', '/keys/escrow', ({ state, body }) => (body.password === state.admin.password ? made(state, 'escrow', body.name) : wrongPassword())],
+  ['POST', '/keys/rotate', ({ state, body }) => (body.password === state.admin.password ? renewed(state, state.keys.epoch + 1) : wrongPassword())],
+  ['POST', '/keys/recovery', ({ state, body }) => (body.password === state.admin.password ? renewed(state, state.keys.epoch) : wrongPassword())],
+  ['PUT', '/keys/:id', ({ state, body, params }) => { if (body.password !== state.admin.password) return wrongPassword(); const old = state.keys.slots.find((slot) => slot.id === params.id); state.keys.slots = state.keys.slots.filter((slot) => slot.id !== params.id); return made(state, 'passphrase', old.name); }],
+  ['DELETE', '/keys/:id', ({ state, params }) => { state.keys.slots = state.keys.slots.filter((slot) => slot.id !== params.id); return ok({ id: params.id, kit: null, problems: [] }); }],
   ['GET', '/bucket', ({ state }) => ok(state.bucket)],
   ['PUT', '/bucket', ({ state, body, tell }) => { if (body.url.includes('denied')) return no(403, 'denied', 'bucket.denied', 'the bucket refused the key', 'Check the access key and its rights on this bucket.'); state.bucket = { ...fullBucket(Date.now(), body.url), stored_bytes: 0, snapshots: 0, queued_bytes: 0, queued_objects: 0, rate: 0 }; tell({ type: 'status' }); return ok(state.bucket); }],
   ['POST', '/bucket/probe', ({ state }) => { if (state.bucket.capabilities) state.bucket.capabilities.probed = iso(); return ok(state.bucket ?? noBucket()); }],

@@ -116,9 +116,50 @@ export const useKit = () =>
 
 export const useConfirmKit = () => useAct((_: void) => need(http.POST('/api/v1/kit/confirm')), 'status');
 
+export const useAddPassphrase = () =>
+  useAct(
+    (body: { name: string; passphrase: string; password: string }) =>
+      need<T.KeysChange>(http.POST('/api/v1/keys/passphrases', { body }) as never),
+    'keys',
+  );
+
+export const useChangePassphrase = () =>
+  useAct(
+    ({ id, passphrase, password }: { id: string; passphrase: string; password: string }) =>
+      need<T.KeysChange>(
+        http.PUT('/api/v1/keys/{id}', { params: { path: { id } }, body: { passphrase, password } }) as never,
+      ),
+    'keys',
+  );
+
+export const useAddEscrow = () =>
+  useAct(
+    (body: { name: string; public_key: string; password: string }) =>
+      need<T.KeysChange>(http.POST('/api/v1/keys/escrow', { body }) as never),
+    'keys',
+  );
+
+export const useRemoveSlot = () =>
+  useAct(
+    (id: string) => need<T.KeysChange>(http.DELETE('/api/v1/keys/{id}', { params: { path: { id } } }) as never),
+    'keys',
+  );
+
+export const useRotateEpoch = () =>
+  useAct(
+    (password: string) => need<T.KeysChange>(http.POST('/api/v1/keys/rotate', { body: { password } }) as never),
+    'keys',
+  );
+
+export const useRotateRecovery = () =>
+  useAct(
+    (password: string) => need<T.KeysChange>(http.POST('/api/v1/keys/recovery', { body: { password } }) as never),
+    'keys',
+  );
+
 export const useRecover = () =>
   useAct(
-    (body: { bucket: T.BucketRequest; kit: string }) =>
+    (body: T.RecoverRequest) =>
       need<T.JobView>(http.POST('/api/v1/recover', { body }) as never),
     'jobs',
   );

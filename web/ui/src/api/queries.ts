@@ -43,6 +43,7 @@ export const useDoctor = (enabled: boolean) =>
   $api.useQuery('get', '/api/v1/doctor', undefined, { enabled, gcTime: 0 }) as Answer<T.DoctorLine[]>;
 export const usePrunePlan = (enabled: boolean) =>
   $api.useQuery('get', '/api/v1/prune', undefined, { enabled, gcTime: 0 }) as Answer<T.PruneView>;
+export const useKeys = () => $api.useQuery('get', '/api/v1/keys') as Answer<T.KeysView>;
 export const useSetup = () => $api.useQuery('get', '/api/v1/setup') as Answer<T.SetupView>;
 export const useSession = () => $api.useQuery('get', '/api/v1/session') as Answer<T.SessionView>;
 
@@ -58,7 +59,8 @@ export const usePlan = (request: T.RestoreRequest | null) =>
 const TOPICS = {
   apps: ['/api/v1/apps', '/api/v1/apps/{host}/{app}', '/api/v1/hosts', '/api/v1/status'],
   snapshots: ['/api/v1/snapshots', '/api/v1/apps', '/api/v1/apps/{host}/{app}', '/api/v1/status'],
-  status: ['/api/v1/status', '/api/v1/policies', '/api/v1/setup', '/api/v1/check'],
+  status: ['/api/v1/status', '/api/v1/policies', '/api/v1/setup', '/api/v1/check', '/api/v1/keys'],
+  keys: ['/api/v1/keys', '/api/v1/status'],
   jobs: ['/api/v1/jobs', '/api/v1/status'],
 } as const;
 export type Topic = keyof typeof TOPICS;

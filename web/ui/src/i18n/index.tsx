@@ -6,6 +6,7 @@ import * as apps from './apps';
 import * as common from './common';
 import * as entry from './entry';
 import * as jobs from './jobs';
+import * as keys from './keys';
 import * as overview from './overview';
 import * as restore from './restore';
 import * as shell from './shell';
@@ -17,6 +18,7 @@ const en = {
   common: common.en,
   entry: entry.en,
   jobs: jobs.en,
+  keys: keys.en,
   overview: overview.en,
   restore: restore.en,
   shell: shell.en,
@@ -29,6 +31,7 @@ const de: Catalogue = {
   common: common.de,
   entry: entry.de,
   jobs: jobs.de,
+  keys: keys.de,
   overview: overview.de,
   restore: restore.de,
   shell: shell.de,

@@ -8,13 +8,17 @@ import { useWords } from '~/i18n';
 import { jobTone } from '~/lib/apps';
 import { isFinal } from '~/lib/jobs';
 import { ChangeButton } from '~/parts/ChangeButton';
+import { Choice } from '~/parts/Choice';
 import { JobLine } from '~/parts/jobs/JobLine';
 import { Notice } from '~/parts/Notice';
 import { Panel } from '~/parts/Panel';
 import { Failure, ProblemList } from '~/parts/Problems';
 import { Title } from '~/parts/Title';
 
-/** A lost appliance comes back from its bucket and the kit: three fields. */
+const WAYS = ['kit', 'passphrase', 'escrow'] as const;
+type Way = (typeof WAYS)[number];
+
+/** A lost appliance comes back from its bucket and the kit, or another key to it. */
 export function Recover() {
   const { t } = useWords();
   const [job, setJob] = useState<JobView | null>(null);
@@ -23,7 +27,7 @@ export function Recover() {
       <Title text={t.entry.recover}>
         <span className="dim small">{t.entry.recoverHint}</span>
       </Title>
-      <Panel title={job ? t.entry.recoverRuns : t.entry.kit}>
+      <Panel title={job ? t.entry.recoverRuns : t.entry.recover}>
         {job ? <Running first={job} /> : <RecoverForm onStarted={setJob} />}
       </Panel>
     </div>
@@ -33,7 +37,10 @@ export function Recover() {
 function RecoverForm({ onStarted }: { onStarted: (job: JobView) => void }) {
   const { t } = useWords();
   const recover = useRecover();
+  const [way, setWay] = useState<Way>('kit');
   const [kit, setKit] = useState('');
+  const [passphrase, setPassphrase] = useState('');
+  const [escrow, setEscrow] = useState('');
   const [url, setUrl] = useState('');
   const [access, setAccess] = useState('');
   const [secret, setSecret] = useState('');
@@ -42,22 +49,59 @@ function RecoverForm({ onStarted }: { onStarted: (job: JobView) => void }) {
   const submit = (event: FormEvent) => {
     event.preventDefault();
     const keys = { access_key: access.trim() || null, secret_key: secret || null };
-    recover.mutate({ kit, bucket: { url: bucket.trim(), ...keys, ca: null } }, { onSuccess: onStarted });
+    const key = {
+      kit: way === 'kit' ? kit : null,
+      passphrase: way === 'passphrase' ? passphrase : null,
+      escrow_key: way === 'escrow' ? escrow : null,
+    };
+    recover.mutate({ ...key, bucket: { url: bucket.trim(), ...keys, ca: null } }, { onSuccess: onStarted });
   };
   return (
     <form onSubmit={submit} className="page" style={{ maxWidth: '38rem' }}>
-      <Textarea
-        label={t.entry.kitPaste}
-        description={t.entry.kitPasteHint}
-        autosize
-        minRows={6}
-        maxRows={14}
-        spellCheck={false}
-        classNames={{ input: 'mono' }}
-        value={kit}
-        onChange={(event) => setKit(event.currentTarget.value)}
-        required
+      <Choice
+        label={t.entry.recoverWith}
+        options={WAYS.map((value) => ({ value, label: t.entry.recoverWays[value] }))}
+        value={way}
+        onChange={setWay}
+        columns={3}
       />
+      {way === 'kit' && (
+        <Textarea
+          label={t.entry.kitPaste}
+          description={t.entry.kitPasteHint}
+          autosize
+          minRows={6}
+          maxRows={14}
+          spellCheck={false}
+          classNames={{ input: 'mono' }}
+          value={kit}
+          onChange={(event) => setKit(event.currentTarget.value)}
+          required
+        />
+      )}
+      {way === 'passphrase' && (
+        <PasswordInput
+          label={t.entry.recoverPassphrase}
+          description={t.entry.recoverPassphraseHint}
+          autoComplete="off"
+          value={passphrase}
+          onChange={(event) => setPassphrase(event.currentTarget.value)}
+          required
+        />
+      )}
+      {way === 'escrow' && (
+        <Textarea
+          label={t.entry.recoverEscrow}
+          autosize
+          minRows={3}
+          maxRows={6}
+          spellCheck={false}
+          classNames={{ input: 'mono' }}
+          value={escrow}
+          onChange={(event) => setEscrow(event.currentTarget.value)}
+          required
+        />
+      )}
       <TextInput
         label={t.entry.bucketUrl}
         description={t.entry.bucketUrlHint}

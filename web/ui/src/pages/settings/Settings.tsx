@@ -6,6 +6,7 @@ import { Panel } from '~/parts/Panel';
 import { Title } from '~/parts/Title';
 import { DoctorPanel } from './DoctorPanel';
 import { KitPanel } from './KitPanel';
+import { KeysPanel } from './keys/KeysPanel';
 import { LookPanel } from './LookPanel';
 import { SessionPanel } from './SessionPanel';
 
@@ -18,6 +19,7 @@ export function Settings() {
       <Await of={status} skeleton={1}>
         {({ kit_confirmed }) => <KitPanel confirmed={kit_confirmed} />}
       </Await>
+      <KeysPanel />
       <LookPanel />
       <DoctorPanel />
       <Panel title={t.admin.appliance}>
