@@ -75,6 +75,10 @@ pub enum Command {
         /// Read and verify every byte, not only names and sizes.
         #[arg(long)]
         read_data: bool,
+        /// Read and verify this share of all bytes, what was verified longest ago first: `--percent 4` every day has read
+        /// everything after 25 days.
+        #[arg(long, value_name = "1-100", conflicts_with = "read_data", value_parser = clap::value_parser!(u8).range(1..=100))]
+        percent: Option<u8>,
     },
     /// Apply retention and free what no snapshot needs.
     Prune {

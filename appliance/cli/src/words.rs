@@ -229,7 +229,13 @@ pub fn check(view: &CheckView) -> String {
         view.healed,
         view.problems.len()
     );
-    std::iter::once(first).chain(problems(&view.problems)).collect::<Vec<_>>().join("\n")
+    let verified = match (view.unverified_packs, view.oldest_verified) {
+        (0, Some(oldest)) => format!("every pack was read and found good since {oldest}"),
+        (0, None) => String::new(),
+        (never, _) => format!("{never} packs were never read whole"),
+    };
+    let lines = [first, verified].into_iter().filter(|line| !line.is_empty());
+    lines.chain(problems(&view.problems)).collect::<Vec<_>>().join("\n")
 }
 
 /// What doctor found, in lines.

@@ -128,7 +128,14 @@ impl Appliance {
 
     /// Verifies the repository; with `read_data` every byte.
     pub async fn check(&self, read_data: bool) -> Result<JobView> {
-        upkeep::check(&self.0, read_data)
+        upkeep::check(&self.0, if read_data { 100 } else { 0 })
+    }
+    /// Verifies presence and sizes, and the bytes of `percent` (1 to 100) of everything, longest unread first.
+    pub async fn check_share(&self, percent: u8) -> Result<JobView> {
+        if !(1..=100).contains(&percent) {
+            return Err(Error::invalid("check.percent", "a share is a percentage from 1 to 100"));
+        }
+        upkeep::check(&self.0, percent)
     }
     /// The result of the last finished check.
     pub async fn check_report(&self) -> Option<CheckView> {

@@ -20,11 +20,11 @@ use holdfast_model::{
 use holdfast_repository::{PruneOutcome, PrunePlan};
 use std::sync::Arc;
 
-/// Queues a check.
-pub fn check(house: &Arc<House>, read_data: bool) -> Result<JobView> {
+/// Queues a check that reads `percent` of all bytes; with 0 it compares presence and sizes only.
+pub fn check(house: &Arc<House>, percent: u8) -> Result<JobView> {
     let inner = house.clone();
     let order = Order { kind: JobKind::Check, subject: String::new(), claim: Claim::Check };
-    let work: Work = Box::new(move |desk| Box::pin(async move { run_check(&inner, &desk, read_data).await }));
+    let work: Work = Box::new(move |desk| Box::pin(async move { run_check(&inner, &desk, percent).await }));
     Ok(house.jobs.add(order, work)?.view())
 }
 
@@ -75,9 +75,9 @@ pub async fn forget(house: &Arc<House>, asked: &str) -> Result<()> {
     }
 }
 
-async fn run_check(house: &House, desk: &Arc<Desk>, read_data: bool) -> Result<String> {
-    desk.phase(if read_data { "read" } else { "compare" }, 1, 1);
-    let report = house.repository().check(read_data, Some(desk.clone()), desk.stop()).await?;
+async fn run_check(house: &House, desk: &Arc<Desk>, percent: u8) -> Result<String> {
+    desk.phase(if percent > 0 { "read" } else { "compare" }, 1, 1);
+    let report = house.repository().check_share(percent, Some(desk.clone()), desk.stop()).await?;
     house.memory.put_check(&report);
     desk.problems(report.problems.iter().cloned());
     house.events.snapshots();

@@ -9,8 +9,9 @@ use crate::{
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use holdfast_catalog::Table;
 use holdfast_chunk::ObjectKind;
-use holdfast_model::{Error, Kind, Problem, Result, view::CheckView};
+use holdfast_model::{Error, Kind, Moment, Problem, Result, view::CheckView};
 use holdfast_runtime::Stop;
 use holdfast_storage::{PutMode, Store};
 use std::{
@@ -20,6 +21,8 @@ use std::{
 
 /// Packs verified at once: each takes up to two packs of memory.
 const AT_ONCE: usize = 2;
+/// Prefix of the catalog's rows about packs that were read and found good; the value is when.
+const VERIFIED: &str = "v/";
 
 /// How a copy of an object was found.
 enum Copy {
@@ -52,7 +55,7 @@ impl Report {
 impl Inner {
     pub(crate) async fn check(
         self: &Arc<Self>,
-        read_data: bool,
+        percent: u8,
         meter: Option<Arc<dyn Meter>>,
         stop: &Stop,
     ) -> Result<CheckView> {
@@ -62,9 +65,8 @@ impl Inner {
         self.compare_listings(in_bucket.as_ref(), &report).await?;
         self.check_way_in(&report).await?;
         self.check_small(&report).await?;
-        if read_data {
-            let packs: Vec<PackNo> =
-                self.read().index.packs().filter(|(_, info)| info.present()).map(|(number, _)| number).collect();
+        if percent > 0 {
+            let packs = self.longest_unverified(percent);
             let (report, meter) = (&report, &meter);
             let mut checked = stream::iter(packs)
                 .map(|pack| async move { self.check_pack(pack, report, meter.as_deref()).await })
@@ -77,9 +79,51 @@ impl Inner {
             }
         }
         self.name_damaged_snapshots(&report);
+        self.tell_verified(&report);
         let mut view = report.view.into_inner().expect("no holder panics");
         view.problems.append(&mut self.write().notes);
         Ok(view)
+    }
+
+    /// Packs with the time of their last verification, longest ago first; what never was comes before all.
+    fn by_verification(&self) -> Vec<(Option<Moment>, PackNo, u64)> {
+        let known: HashMap<String, Moment> = self.catalog.list(Table::Packs, VERIFIED).into_iter().collect();
+        let state = self.read();
+        let present = state.index.packs().filter(|(_, info)| info.present());
+        let mut packs: Vec<_> = present
+            .map(|(number, info)| (known.get(&format!("{VERIFIED}{}", info.key())).copied(), number, info.name.size))
+            .collect();
+        packs.sort_by_key(|(time, number, _)| (*time, state.index.pack(*number).name.id));
+        packs
+    }
+
+    /// Packs that make up this share of all bytes, at least one.
+    fn longest_unverified(&self, percent: u8) -> Vec<PackNo> {
+        let packs = self.by_verification();
+        let all: u64 = packs.iter().map(|(_, _, size)| size).sum();
+        let wanted = u64::try_from(u128::from(all) * u128::from(percent.min(100)) / 100).unwrap_or(u64::MAX);
+        let mut taken = 0u64;
+        let due = packs.into_iter().take_while(|(_, _, size)| {
+            let due = taken < wanted.max(1);
+            taken += size;
+            due
+        });
+        due.map(|(_, number, _)| number).collect()
+    }
+
+    /// The catalog may fail or forget (law L4): then packs are verified again too early, never too late.
+    fn note_verified(&self, key: &str) {
+        if let Err(error) = self.catalog.put(Table::Packs, &format!("{VERIFIED}{key}"), &self.clock.now()) {
+            tracing::warn!(key, error = %error.chain(), "the catalog did not take a verification");
+        }
+    }
+
+    fn tell_verified(&self, report: &Report) {
+        let packs = self.by_verification();
+        report.with(|view| {
+            view.unverified_packs = packs.iter().filter(|(time, ..)| time.is_none()).count() as u64;
+            view.oldest_verified = packs.iter().filter_map(|(time, ..)| *time).min();
+        });
     }
 
     /// A bucket that does not answer is named, and the cache is checked alone; so is one that another appliance
@@ -314,6 +358,9 @@ impl Inner {
             Some(bucket) => self.pack_copy(&*bucket, pack, report, meter).await?,
             None => Copy::Absent,
         };
+        if matches!(cached, Copy::Good(_)) || matches!(in_bucket, Copy::Good(_)) {
+            self.note_verified(&key);
+        }
         match (cached, in_bucket) {
             (Copy::Good(bytes), Copy::Bad) => {
                 self.forget_ack(&key);

@@ -14,10 +14,13 @@ use crate::{
 use bytes::Bytes;
 use holdfast_catalog::{Catalog, Table};
 use holdfast_chunk::{Envelope, Keys, ObjectKind, Ring};
-use holdfast_model::{ChunkId, Error, Kind, PackId, RepositoryId, Result};
+use holdfast_model::{ChunkId, Error, Kind, Moment, PackId, RepositoryId, Result, SnapshotId};
 use holdfast_runtime::Clock;
 use holdfast_storage::{PutMode, Store};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU32};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU32},
+};
 
 /// Prefix of the catalog's rows about what the bucket acknowledged; the value is the size.
 pub(crate) const ACKS: &str = "a/";
@@ -45,6 +48,9 @@ pub(crate) struct Inner {
     pub(crate) listing: tokio::sync::Mutex<()>,
     pub(crate) pins: Arc<Pins>,
     pub(crate) ledger: tokio::sync::Mutex<Ledger>,
+    /// Snapshots buried in this life, and when. One of them may still be on its way to the bucket: its tombstone stays
+    /// there for a grace, or until the next life.
+    pub(crate) buried: Mutex<BTreeMap<SnapshotId, Moment>>,
     pub(crate) shelf: Shelf,
     pub(crate) runtime: tokio::runtime::Handle,
 }

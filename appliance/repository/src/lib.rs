@@ -426,7 +426,12 @@ impl Repository {
     }
     /// Verifies: presence and sizes of everything in both tiers; with `read_data` every byte. Heals from the other tier.
     pub async fn check(&self, read_data: bool, meter: Option<Arc<dyn Meter>>, stop: &Stop) -> Result<CheckView> {
-        self.inner.check(read_data, meter, stop).await
+        self.inner.check(if read_data { 100 } else { 0 }, meter, stop).await
+    }
+    /// Verifies presence and sizes of everything, and the bytes of `percent` of all that is stored: what was verified
+    /// longest ago first, so that a run a day has read everything after `100 / percent` days.
+    pub async fn check_share(&self, percent: u8, meter: Option<Arc<dyn Meter>>, stop: &Stop) -> Result<CheckView> {
+        self.inner.check(percent, meter, stop).await
     }
     /// What the cache holds.
     pub fn cache_use(&self) -> TierUse {

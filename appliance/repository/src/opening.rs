@@ -93,6 +93,7 @@ pub(crate) async fn load(parts: Parts, ring: Ring, id: RepositoryId) -> Result<A
         commits: tokio::sync::Mutex::default(),
         listing: tokio::sync::Mutex::default(),
         ledger: tokio::sync::Mutex::default(),
+        buried: Mutex::default(),
         shelf: Shelf::default(),
         runtime: tokio::runtime::Handle::current(),
     });

@@ -97,7 +97,7 @@ impl Inner {
                 work.outcome.snapshots += 1;
             }
         }
-        let bucket_is_clean = self.sweep_leftovers(&mut work).await?;
+        let bucket_is_clean = self.sweep_leftovers(plan.grace_seconds, &mut work).await?;
         if !bucket_is_clean {
             // A snapshot that is still visible in the bucket must stay restorable from it (law L1).
             work.bucket = None;
@@ -212,13 +212,14 @@ impl Inner {
                 Err(error) => work.give_up_bucket(&key, &error),
             }
         }
+        self.buried.lock().expect("no holder panics").insert(id.clone(), self.clock.now());
         self.write().snapshots.remove(id);
         Ok(())
     }
 
     /// Removes snapshots and reach lists that are buried, and reach lists whose snapshot never came.
     /// The answer is whether the bucket shows no buried snapshot any more.
-    async fn sweep_leftovers(self: &Arc<Self>, work: &mut Work) -> Result<bool> {
+    async fn sweep_leftovers(self: &Arc<Self>, grace_seconds: u64, work: &mut Work) -> Result<bool> {
         let buried: Vec<SnapshotId> =
             self.keys_of(layout::TOMBSTONES).iter().filter_map(|key| layout::snapshot_of(key)).collect();
         let mut clean = true;
@@ -231,7 +232,7 @@ impl Inner {
             }
             clean &= gone;
             let tombstone = layout::tombstone_key(&id);
-            if gone && work.delete(self, &tombstone).await {
+            if gone && self.is_settled(&id, grace_seconds) && work.delete(self, &tombstone).await {
                 self.delete_cached(&tombstone).await?;
             }
         }
@@ -257,6 +258,18 @@ impl Inner {
             self.delete_cached(&key).await?;
         }
         Ok(clean)
+    }
+
+    /// Whether nothing of a buried snapshot can be on its way to the bucket any more. A tombstone that left before would
+    /// let it stand there as a snapshot whose data is gone.
+    fn is_settled(&self, id: &SnapshotId, grace_seconds: u64) -> bool {
+        let mut buried = self.buried.lock().expect("no holder panics");
+        let grace = i64::try_from(grace_seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+        let settled = buried.get(id).is_none_or(|at| self.clock.now().since(*at) >= grace);
+        if settled {
+            buried.remove(id);
+        }
+        settled
     }
 
     /// Deletes a small object from the cache and forgets it if no tier holds it.

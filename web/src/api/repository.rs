@@ -28,6 +28,9 @@ pub(super) struct CheckDepth {
     /// Read and verify every byte in both tiers; else presence and sizes.
     #[serde(default)]
     read_data: bool,
+    /// Read and verify this share of all bytes (1 to 100), what was verified longest ago first.
+    #[serde(default)]
+    percent: Option<u8>,
 }
 
 /// Findings of the last finished check; `null` before the first.
@@ -44,7 +47,11 @@ pub(super) async fn check_start(
     State(app): State<App>,
     Asked(depth): Asked<CheckDepth>,
 ) -> Result<Accepted<JobView>, Fault> {
-    Ok(Accepted(app.appliance.check(depth.read_data).await?))
+    let job = match depth.percent.filter(|_| !depth.read_data) {
+        Some(percent) => app.appliance.check_share(percent).await?,
+        None => app.appliance.check(depth.read_data).await?,
+    };
+    Ok(Accepted(job))
 }
 
 /// What prune would do.

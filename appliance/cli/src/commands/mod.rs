@@ -50,7 +50,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Host(command) => host(&desk, command).await,
         Command::Policy(command) => policy(&desk, command).await,
         Command::Forget { snapshot, yes } => restore::forget(&desk, &snapshot, yes).await,
-        Command::Check { read_data } => repository::check(&desk, read_data).await,
+        Command::Check { read_data, percent } => repository::check(&desk, read_data, percent).await,
         Command::Prune { dry_run } => repository::prune(&desk, dry_run).await,
         Command::Key(command) => key(&desk, command).await,
         Command::Bucket(BucketCommand::Set { url }) => bucket::set(&desk, &url).await,

@@ -14,9 +14,10 @@ use holdfast_model::{
 use serde_json::json;
 use std::path::Path;
 
-/// `check [--read-data]`: shows the findings; the job's end gives the exit code.
-pub async fn check(desk: &Desk, read_data: bool) -> Outcome {
-    let job: JobView = desk.client.post(&format!("/check?read_data={read_data}"), &json!({})).await?;
+/// `check [--read-data | --percent N]`: shows the findings; the job's end gives the exit code.
+pub async fn check(desk: &Desk, read_data: bool, percent: Option<u8>) -> Outcome {
+    let share = percent.map(|percent| format!("&percent={percent}")).unwrap_or_default();
+    let job: JobView = desk.client.post(&format!("/check?read_data={read_data}{share}"), &json!({})).await?;
     let job = until_one_ended(&Reach::Socket(&desk.client), desk.output, job).await?;
     let code = outcome::of_jobs(std::slice::from_ref(&job))?;
     let report: Option<CheckView> = desk.client.get("/check").await?;

@@ -53,6 +53,11 @@ pub struct CheckView {
     pub bytes_read: u64,
     /// Objects healed from the other tier.
     pub healed: u64,
+    /// Packs whose bytes were never read and found good, as far as this appliance remembers.
+    pub unverified_packs: u64,
+    /// Of the others, the time of the verification that is longest ago.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub oldest_verified: Option<Moment>,
     /// What is wrong now (healed things are notes).
     pub problems: Vec<Problem>,
 }

@@ -287,3 +287,56 @@ async fn lost_packs_heal_by_the_next_backup_of_the_same_data() {
         assert_eq!(read_all(&again, volume(snapshot), From::Auto).await.unwrap(), bytes);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_a_day_reads_everything_in_time() {
+    let (repository, cache) = fresh().await;
+    for seed in 0..10 {
+        back_up(&repository, "a", &tar(&[("v/file", noise(220 + seed, 400_000))])).await.unwrap();
+    }
+    let all: u64 = cache.list("p/").await.unwrap().iter().chain(&cache.list("m/").await.unwrap()).map(|o| o.size).sum();
+    let before = repository.check(false, None, &Stop::new()).await.unwrap();
+    assert_eq!((before.bytes_read, before.unverified_packs as usize), (0, packs(&cache).await));
+    let mut read = 0;
+    for day in 0..5 {
+        repository.inner.clock.advance(24 * HOUR);
+        let view = repository.check_share(20, None, &Stop::new()).await.unwrap();
+        assert!(view.bytes_read >= all / 5 && view.bytes_read < all / 2, "day {day}: {} of {all}", view.bytes_read);
+        read += view.bytes_read;
+    }
+    let view = repository.check(false, None, &Stop::new()).await.unwrap();
+    assert_eq!(view.unverified_packs, 0, "{read} of {all} were read");
+    let oldest = view.oldest_verified.unwrap();
+    repository.inner.clock.advance(24 * HOUR);
+    let view = repository.check_share(20, None, &Stop::new()).await.unwrap();
+    assert!(view.oldest_verified.unwrap() > oldest, "the oldest came first");
+}
+
+/// Found by a random schedule: forgotten while it was on its way, and the appliance was gone when it landed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_lands_after_it_was_forgotten_stays_buried() {
+    let (repository, cache, bucket, clock) = with_bucket().await;
+    let written = back_up(&repository, "a", &some_tar(213)).await.unwrap();
+    let mut items = repository.to_ship();
+    let last = items.pop().unwrap();
+    for item in items {
+        let bytes = repository.ship_bytes(&item.key).await.unwrap();
+        bucket.put(&item.key, bytes, PutMode::Once).await.unwrap();
+        repository.acknowledged(&item.key, item.size).await.unwrap();
+    }
+    let late = repository.ship_bytes(&last.key).await.unwrap();
+    prune(&repository, &[&written], GRACE).await;
+    drop(repository);
+    bucket.put(&last.key, late, PutMode::Once).await.unwrap();
+    let again = reopen(&cache).await;
+    again.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    assert!(again.snapshots().is_empty());
+    for _ in 0..2 {
+        clock.advance(25 * HOUR);
+        let outcome = prune(&again, &[], GRACE).await;
+        assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
+    }
+    for class in ["s/", "r/", "d/", "g/", "p/", "m/"] {
+        assert!(bucket.list(class).await.unwrap().is_empty(), "{class}");
+    }
+}

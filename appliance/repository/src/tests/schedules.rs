@@ -152,7 +152,8 @@ async fn prunes(repository: Repository, promises: Promises, seed: u64, server: C
         let forget: Vec<SnapshotId> = all.into_iter().filter(|_| dice.below(3) == 0).collect();
         promises.lock().unwrap().forgotten.extend(forget.iter().cloned());
         let Ok(mut plan) = repository.prune_plan(forget).await else { continue };
-        plan.grace_seconds = [0, 3600][dice.below(2) as usize];
+        // Never nothing: what is on its way must have the time to land.
+        plan.grace_seconds = [1, 3600][dice.below(2) as usize];
         let _ = repository.prune(plan, &Stop::new()).await;
         server.advance(Duration::from_secs(dice.below(3) * 3600));
     }

@@ -831,6 +831,11 @@ export interface components {
              */
             healed: number;
             /**
+             * Format: date-time
+             * @description Of the others, the time of the verification that is longest ago.
+             */
+            oldest_verified?: string | null;
+            /**
              * Format: int64
              * @description Packs looked at in the bucket.
              * @default 0
@@ -853,6 +858,12 @@ export interface components {
              * @default 0
              */
             snapshots: number;
+            /**
+             * Format: int64
+             * @description Packs whose bytes were never read and found good, as far as this appliance remembers.
+             * @default 0
+             */
+            unverified_packs: number;
         };
         /**
          * @description State in the bucket.
@@ -1871,6 +1882,8 @@ export interface operations {
             query?: {
                 /** @description Read and verify every byte in both tiers; else presence and sizes. */
                 read_data?: boolean;
+                /** @description Read and verify this share of all bytes (1 to 100), what was verified longest ago first. */
+                percent?: number | null;
             };
             header?: never;
             path?: never;
