@@ -8,12 +8,16 @@ use crate::{
     format::Format,
     inner::{ACKS, Inner},
     layout::{self, FORMAT},
-    opening, slots,
+    opening,
+    slots::{self, recovery_slot},
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use holdfast_catalog::Table;
-use holdfast_chunk::{Envelope, Keys, ObjectKind, Ring};
+use holdfast_chunk::{
+    Envelope, Keys, ObjectKind, Ring,
+    slot::{self, Opening},
+};
 use holdfast_model::{Error, Kind, Problem, RepositoryId, Result, SnapshotId};
 use holdfast_storage::{ObjectInfo, PutMode, Store};
 use std::{
@@ -138,11 +142,38 @@ impl Inner {
             Err(error) if error.kind() == Kind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        if Format::decode(&bytes)?.repository == self.id {
+        let theirs = match Format::decode(&bytes) {
+            Ok(format) => format.repository,
+            Err(error) if error.kind() == Kind::Corrupt => return self.mend_format(bucket, error).await,
+            Err(error) => return Err(error),
+        };
+        if theirs == self.id {
             return Ok(());
         }
         Err(Error::new(Kind::Conflict, "bucket.foreign", format!("{} holds another repository", bucket.place()))
             .advice("give another bucket or prefix, or recover that repository with its own kit"))
+    }
+
+    /// A damaged format says nothing of whose bucket it is. The kit's slot does, if it yields to our key; and a bucket
+    /// that holds nothing else is nobody's. Then our own copy takes its place.
+    async fn mend_format(&self, bucket: &dyn Store, damage: Error) -> Result<()> {
+        let nothing_else =
+            bucket.list("").await?.iter().all(|object| object.key == FORMAT || !layout::travels(&object.key));
+        let ours = match bucket.get(&recovery_slot(self.recovery_number())).await {
+            Ok(slot) => {
+                let key = self.recovery_key();
+                slot::unwrap(&slot, self.id, &Opening::Recovery(&key.0)).is_ok()
+            }
+            Err(error) if error.kind() == Kind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        if !ours && !nothing_else {
+            return Err(damage);
+        }
+        bucket.put(FORMAT, self.cache.get(FORMAT).await?, PutMode::Replace).await?;
+        let text = "the bucket's format object was damaged and was replaced by the good one from the cache";
+        self.write().note(Problem::note("object.corrupt", FORMAT, text));
+        Ok(())
     }
 
     pub(crate) async fn not_fenced(&self, bucket: &dyn Store) -> Result<()> {
@@ -183,7 +214,9 @@ impl Inner {
                 }
             }
         }
-        for key in self.acked_keys().into_iter().filter(|key| !there.contains(key.as_str())) {
+        let rows: Vec<(String, u64)> = self.catalog.list(Table::Packs, ACKS);
+        let remembered = rows.iter().filter_map(|(row, _)| row.strip_prefix(ACKS)).map(str::to_owned);
+        for key in self.acked_keys().into_iter().chain(remembered).filter(|key| !there.contains(key.as_str())) {
             self.forget_ack(&key);
         }
         for (key, size) in acks {

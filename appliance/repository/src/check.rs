@@ -4,8 +4,14 @@
 //! is lost as an error that names the snapshots; a mended object is verified before it is written.
 
 use crate::{
-    Meter, fetch::verify, format::Format, inner::Inner, layout, prune::unreadable_snapshots, slots::recovery_slot,
-    state::PackNo,
+    Meter,
+    fetch::verify,
+    format::Format,
+    inner::Inner,
+    layout,
+    prune::unreadable_snapshots,
+    slots::recovery_slot,
+    state::{PackNo, Small},
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -175,13 +181,20 @@ impl Inner {
             }
         }
         let Some(bucket) = bucket else { return Ok(()) };
-        let small: Vec<(String, u64)> = {
+        let small: Vec<(String, Small)> = {
             let state = self.read();
-            state.small.iter().filter(|(_, s)| s.acked).map(|(key, s)| (key.clone(), s.size)).collect()
+            let travels =
+                state.small.iter().filter(|(key, small)| small.acked || (small.cached && layout::travels(key)));
+            travels.map(|(key, small)| (key.clone(), *small)).collect()
         };
-        for (key, size) in small.into_iter().filter(|(key, size)| bucket.get(key) != Some(size)) {
-            self.forget_ack(&key);
-            self.resend(&key, size, report).await?;
+        for (key, small) in small {
+            let there = bucket.get(&key);
+            // Half an object was never acknowledged, and shipping does not write over what is there.
+            let bad = there.is_some_and(|size| *size != small.size);
+            if bad || (small.acked && there.is_none()) {
+                self.forget_ack(&key);
+                self.resend(&key, small.size, report).await?;
+            }
         }
         Ok(())
     }

@@ -100,6 +100,20 @@ impl Inner {
         Ok(())
     }
 
+    /// Puts the object that commits something. One that failed half-way is taken back: seen again by the next start, it
+    /// would pass for a commit whose packs were pruned meanwhile as nobody's. If not even that is possible, it counts
+    /// as there, unread, and forbids pruning until that start.
+    pub(crate) async fn put_commit(&self, kind: ObjectKind, key: &str, body: &[u8]) -> Result<u64> {
+        let put = self.put_sealed(kind, key, body, PutMode::Once).await;
+        if put.is_err()
+            && let Err(error) = self.cache.delete(key).await
+        {
+            tracing::warn!(key, error = %error.chain(), "what failed to be committed could not be taken back");
+            self.write().small.insert(key.to_owned(), Small { size: 0, cached: true, acked: false });
+        }
+        put
+    }
+
     /// Reads a small object from the cache, else from the bucket.
     pub(crate) async fn get_small(&self, key: &str) -> Result<Bytes> {
         let local = match self.cache.get(key).await {

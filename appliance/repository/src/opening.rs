@@ -117,6 +117,11 @@ impl Inner {
         }
         for (row, size) in acks {
             let Some(key) = row.strip_prefix(ACKS) else { continue };
+            // What only the bucket holds is learned when it is attached. A row outlives a power cut that the object
+            // did not: as a snapshot that nobody can read it would forbid every prune.
+            if layout::parse_pack(key).is_none() && !state.small.contains_key(key) {
+                continue;
+            }
             if state.enter(key, size) {
                 state.set_acked(key, true);
             } else if let Some((_, id)) = layout::parse_pack(key) {

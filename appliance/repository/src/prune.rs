@@ -10,7 +10,8 @@ use crate::{
     condemn::{GRACE_SECONDS, Sentence},
     inner::Inner,
     layout,
-    state::{Fate, PackNo, State},
+    settings::KEPT,
+    state::{Fate, PackNo, Small, State},
     walk::Walk,
 };
 use bytes::Bytes;
@@ -106,12 +107,21 @@ impl Inner {
         let sentences = self.judge_bucket(&shared, plan.grace_seconds, &mut work).await?;
         let (mut doomed, _) = self.doom(&local, &HashSet::new(), &HashSet::new());
         doomed.extend(sentences.iter().flat_map(|sentence| &sentence.packs));
-        {
+        let put_off = {
+            let _alone = self.listing.lock().await;
+            // On a full disk packs go first: rows of packs that lie nowhere do not count (R3).
+            let put_off = match self.supersede(&doomed, &mut work).await {
+                Err(error) if error.kind() == Kind::Full => true,
+                result => result.map(|()| false)?,
+            };
+            self.sweep_segments(&mut work).await?;
+            put_off
+        };
+        self.delete_packs(&doomed, &mut work, stop).await?;
+        if put_off {
             let _alone = self.listing.lock().await;
             self.supersede(&doomed, &mut work).await?;
-            self.sweep_segments(&mut work).await?;
         }
-        self.delete_packs(&doomed, &mut work, stop).await?;
         if !sentences.is_empty()
             && let Err(error) = self.close(sentences, &mut work).await
         {
@@ -205,16 +215,41 @@ impl Inner {
         let key = layout::tombstone_key(id);
         let sealed =
             Bytes::from(self.envelope().seal(ObjectKind::Tombstone, &key, self.clock.now().to_string().as_bytes())?);
-        self.put_small(&key, sealed.clone(), PutMode::Replace).await?;
+        let kept_here = match self.put_small(&key, sealed.clone(), PutMode::Replace).await {
+            Err(error) if error.kind() == Kind::Full => Err(error),
+            result => Ok(result?),
+        };
         if let Some(bucket) = &work.bucket {
             match bucket.put(&key, sealed.clone(), PutMode::Replace).await {
-                Ok(()) => self.remember_ack(&key, sealed.len() as u64),
+                Ok(()) => {
+                    let size = sealed.len() as u64;
+                    self.write().small.entry(key.clone()).or_insert(Small { size, ..Small::default() });
+                    self.remember_ack(&key, size);
+                }
                 Err(error) => work.give_up_bucket(&key, &error),
             }
+        }
+        if let Err(full) = kept_here {
+            self.bury_on_full_disk(id, &key, full).await?;
         }
         self.buried.lock().expect("no holder panics").insert(id.clone(), self.clock.now());
         self.write().snapshots.remove(id);
         Ok(())
+    }
+
+    /// The disk has no room even for a tombstone. The bucket's copy of it does as well; and what the bucket does not
+    /// hold needs none: removing the snapshot here is the end of it.
+    async fn bury_on_full_disk(&self, id: &SnapshotId, tombstone: &str, full: Error) -> Result<()> {
+        let snapshot = layout::snapshot_key(id);
+        let may_come_back = {
+            let state = self.read();
+            state.is_acked(&snapshot) && !state.is_acked(tombstone)
+        };
+        if may_come_back {
+            return Err(full);
+        }
+        self.delete_cached(&snapshot).await?;
+        self.delete_cached(&layout::reach_key(id)).await
     }
 
     /// Removes snapshots and reach lists that are buried, and reach lists whose snapshot never came.
@@ -274,9 +309,11 @@ impl Inner {
 
     /// Deletes a small object from the cache and forgets it if no tier holds it.
     async fn delete_cached(&self, key: &str) -> Result<()> {
-        self.cache.delete(key).await?;
+        let deleted = self.cache.delete(key).await;
         let mut state = self.write();
+        // Also if it failed: it may be gone all the same.
         state.set_cached(key, false);
+        deleted?;
         if !state.is_acked(key) {
             state.small.remove(key);
         }
@@ -385,8 +422,9 @@ impl Inner {
             if gone && info.acked {
                 work.outcome.bucket_bytes += info.name.size;
             }
-            self.cache.delete(&key).await?;
+            // First, for if the deletion fails it may be gone all the same, and no backup may lean on it.
             self.write().index.pack_mut(*pack).cached = false;
+            self.cache.delete(&key).await?;
             if info.cached {
                 work.outcome.cache_bytes += info.name.size;
             }
@@ -404,9 +442,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Settings documents older than the newest leave the bucket.
+    /// Settings documents leave the bucket when it holds newer ones; what only the cache holds stands in for nothing.
     async fn sweep_settings(&self, work: &mut Work) -> Result<()> {
-        for key in self.keys_of(layout::SETTINGS).iter().rev().skip(2) {
+        let shipped: Vec<String> = {
+            let state = self.read();
+            let keys = state.small.iter().filter(|(key, small)| key.starts_with(layout::SETTINGS) && small.acked);
+            keys.map(|(key, _)| key.clone()).collect()
+        };
+        for key in shipped.iter().rev().skip(KEPT) {
             if work.delete(self, key).await {
                 self.delete_cached(key).await?;
             }

@@ -255,7 +255,7 @@ impl Session {
         // The manifest counts too; sealed once to weigh it, it names its own weight to a few bytes.
         let weighed = inner.envelope().seal(ObjectKind::Snapshot, &key, &manifest(&snapshot)?)?;
         snapshot.stats.bytes_new += size + weighed.len() as u64;
-        inner.put_sealed(ObjectKind::Snapshot, &key, &manifest(&snapshot)?, PutMode::Once).await?;
+        inner.put_commit(ObjectKind::Snapshot, &key, &manifest(&snapshot)?).await?;
         let mut state = inner.write();
         state.sequence = snapshot.sequence;
         let held = Held { snapshot: Arc::new(snapshot.clone()), reach };

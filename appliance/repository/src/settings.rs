@@ -10,8 +10,8 @@ use holdfast_chunk::ObjectKind;
 use holdfast_model::{Error, Kind, Problem, Result, settings::Settings};
 use holdfast_storage::PutMode;
 
-/// Documents kept in the cache: the newest and the one before it, should the newest be damaged.
-const KEPT: usize = 2;
+/// Documents kept in each tier: the newest and the one before it, should the newest be damaged.
+pub(crate) const KEPT: usize = 2;
 
 impl Inner {
     pub(crate) async fn settings(&self) -> Result<Option<Settings>> {

@@ -8,6 +8,7 @@ mod fence;
 mod golden;
 mod index;
 mod keys;
+mod losses;
 mod reading;
 mod round;
 mod scale;

@@ -38,7 +38,7 @@ struct Folder {
 struct Shelf {
     /// Folders whose own entry is known to be on disk. Bounded by the number of folders.
     durable: HashSet<PathBuf>,
-    /// Objects whose folder entry could not be fsynced: there, but not to be trusted by `Once`.
+    /// Objects whose folder entry, or whose removal, could not be fsynced: `Once` and `delete` do not trust them.
     doubtful: HashSet<String>,
 }
 
@@ -273,16 +273,20 @@ impl Folder {
     fn delete(&self, key: &str) -> Result<()> {
         let deleting = |e| failure(&format!("delete {key}"), e);
         let path = self.root.join(key);
+        let parent = path.parent().unwrap_or(&self.root);
         if self.size(key)?.is_none() {
-            return Ok(());
+            if !self.shelf().doubtful.contains(key) {
+                return Ok(());
+            }
+            // It was removed, and the fsync of that failed. A second one would prove nothing: there must be a new removal.
+            let draft = self.drafts.write(&[]).map_err(deleting)?;
+            self.disk.rename(draft.path(), &path).map_err(deleting)?;
         }
         match self.disk.remove_file(&path) {
             Err(e) if e.kind() != Io::NotFound => return Err(deleting(e)),
             _ => {}
         }
-        self.disk.sync_folder(path.parent().unwrap_or(&self.root)).map_err(deleting)?;
-        self.shelf().doubtful.remove(key);
-        Ok(())
+        self.settle(key, parent).map_err(deleting)
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {

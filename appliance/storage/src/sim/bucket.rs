@@ -92,11 +92,13 @@ impl SimBucket {
 
     /// From now on it behaves; what is late arrives now.
     pub async fn calm(&self) {
-        let late = {
-            let mut temper = self.temper();
-            temper.moods = Moods::default();
-            std::mem::take(&mut temper.late)
-        };
+        self.temper().moods = Moods::default();
+        self.settle().await;
+    }
+
+    /// What is late arrives now.
+    pub async fn settle(&self) {
+        let late = std::mem::take(&mut self.temper().late);
         self.arrive(late).await;
     }
 

@@ -156,6 +156,27 @@ async fn any_call_may_fail_and_what_is_acknowledged_later_survives() {
 }
 
 #[tokio::test]
+async fn a_removal_may_fail_and_one_that_succeeds_later_survives() {
+    for nth in 0.. {
+        let disk = SimDisk::new(World::default());
+        let store = open(&disk);
+        put(&store, "p/ab/one", b"some bytes").await.unwrap();
+        disk.heal();
+        disk.trouble(Call::Any, nth, Trouble::Fail(5));
+        let failed = store.delete("p/ab/one").await.is_err();
+        disk.heal();
+        store.delete("p/ab/one").await.unwrap();
+        let world = disk.world();
+        let lost: Vec<_> = world.loose().into_iter().map(|loose| (loose, Fate::Lost)).collect();
+        assert!(paths(&world.after_cut(&lost)).is_empty(), "call {nth} failed");
+        if !failed {
+            assert_eq!(nth, 2);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_is_named_and_space_can_be_freed() {
     let disk = SimDisk::new(World::default());
     let store = open(&disk);

@@ -1,0 +1,156 @@
+//! What the torture found, each as a test of its own.
+
+use super::*;
+use holdfast_catalog::Table;
+use holdfast_model::Kind;
+use holdfast_storage::{Faulty, Op};
+
+async fn prune(repository: &Repository, forget: Vec<SnapshotId>) -> Result<PruneOutcome> {
+    let plan = repository.prune_plan(forget).await?;
+    repository.prune(plan, &Stop::new()).await
+}
+
+/// A power cut took the catalog's last rows back; the bucket's objects that they tell of are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledgements_of_objects_that_are_gone_do_not_forbid_pruning() {
+    let (repository, cache) = fresh().await;
+    let bucket = memory();
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    let dead = back_up(&repository, "a", &some_tar(61)).await.unwrap();
+    ship(&repository, &bucket).await;
+    let old: Vec<(String, u64)> = repository.inner.catalog.list(Table::Packs, "");
+    prune(&repository, vec![dead.id]).await.unwrap();
+    drop(repository);
+    let parts = parts(cache);
+    for (key, size) in old {
+        parts.catalog.put(Table::Packs, &key, &size).unwrap();
+    }
+    let catalog = Arc::clone(&parts.catalog);
+    let again = Repository::open(parts, Unlock::Device(DEVICE)).await.unwrap();
+    again.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    prune(&again, Vec::new()).await.unwrap();
+    let rows: Vec<(String, u64)> = catalog.list(Table::Packs, "a/s/");
+    assert!(rows.is_empty(), "{rows:?}");
+}
+
+/// The snapshot's file is there, its fsync failed: the backup failed, and its packs are nobody's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_failed_at_its_last_step_does_not_come_back_without_its_packs() {
+    for taken_back in [true, false] {
+        let inner = memory();
+        let faults = Arc::new(Faulty::new(Arc::clone(&inner)));
+        let cache: Arc<dyn Store> = faults.clone();
+        let repository = Repository::create(parts(Arc::clone(&cache)), DEVICE).await.unwrap();
+        back_up(&repository, "a", &noise_tar(62)).await.unwrap();
+        // Packs (the headers are known), segment, reach list, snapshot.
+        let packs = 2;
+        let last = faults.calls(Op::Put) + packs + 2;
+        faults.lose_reply(Op::Put, last);
+        if !taken_back {
+            faults.fail(Op::Delete, 0, Kind::Unavailable);
+        }
+        assert_eq!(back_up(&repository, "a", &noise_tar(63)).await.unwrap_err().code(), "fault.reply_lost");
+        assert_eq!(repository.snapshots().len(), 1);
+        let pruned = prune(&repository, Vec::new()).await;
+        assert_eq!(pruned.is_ok(), taken_back, "what may be a snapshot after a restart forbids pruning until then");
+        drop(repository);
+        let again = reopen(&inner).await;
+        for entry in again.snapshots() {
+            read_all(&again, volume(&entry.snapshot), From::Auto).await.unwrap();
+        }
+        prune(&again, Vec::new()).await.unwrap();
+        assert_eq!(again.snapshots().len(), if taken_back { 1 } else { 2 });
+    }
+}
+
+fn noise_tar(seed: u64) -> Vec<u8> {
+    tar(&[("v/file", noise(seed, 1000))])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_leave_the_bucket_only_when_it_holds_newer_ones() {
+    let (repository, _) = fresh().await;
+    let bucket = memory();
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    let save = async |generation| {
+        let settings = Settings { generation, appliance: format!("a{generation}"), ..Settings::default() };
+        repository.save_settings(&settings).await.unwrap();
+    };
+    save(1).await;
+    ship(&repository, &bucket).await;
+    for generation in 2..=4 {
+        save(generation).await;
+    }
+    prune(&repository, Vec::new()).await.unwrap();
+    assert_eq!(bucket.list("c/").await.unwrap().len(), 1, "the only one it has");
+    for generation in 5..=7 {
+        save(generation).await;
+        ship(&repository, &bucket).await;
+    }
+    prune(&repository, Vec::new()).await.unwrap();
+    let left: Vec<String> = bucket.list("c/").await.unwrap().into_iter().map(|object| object.key).collect();
+    assert_eq!(left, ["c/0000000000000006", "c/0000000000000007"]);
+}
+
+/// A store without whole puts keeps the beginning of an object and answers with an error.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn halves_in_the_bucket_are_sent_again_by_a_check() {
+    let (repository, cache) = fresh().await;
+    let bucket = memory();
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    back_up(&repository, "a", &some_tar(64)).await.unwrap();
+    for item in repository.to_ship() {
+        let bytes = repository.ship_bytes(&item.key).await.unwrap();
+        bucket.put(&item.key, bytes.slice(..bytes.len() / 2), PutMode::Once).await.unwrap();
+    }
+    let view = repository.check(false, None, &Stop::new()).await.unwrap();
+    assert!(view.problems.iter().all(|problem| problem.severity == holdfast_model::Severity::Note), "{view:?}");
+    ship(&repository, &bucket).await;
+    for object in bucket.list("").await.unwrap() {
+        assert_eq!(bucket.get(&object.key).await.unwrap(), cache.get(&object.key).await.unwrap(), "{}", object.key);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_format_in_our_own_bucket_is_replaced_and_in_another_one_left_alone() {
+    let (repository, cache) = fresh().await;
+    let (empty, ours, foreign) = (memory(), memory(), memory());
+    repository.attach_bucket(Arc::clone(&ours)).await.unwrap();
+    ship(&repository, &ours).await;
+    let (other, _) = fresh().await;
+    other.attach_bucket(Arc::clone(&foreign)).await.unwrap();
+    ship(&other, &foreign).await;
+    let good = cache.get("format").await.unwrap();
+    let half = good.slice(..good.len() / 2);
+    for bucket in [&empty, &ours, &foreign] {
+        bucket.put("format", half.clone(), PutMode::Replace).await.unwrap();
+    }
+    for bucket in [&empty, &ours] {
+        repository.attach_bucket(Arc::clone(bucket)).await.unwrap();
+        assert_eq!(bucket.get("format").await.unwrap(), good);
+    }
+    let error = repository.attach_bucket(Arc::clone(&foreign)).await.unwrap_err();
+    assert_eq!(error.code(), "format.corrupt");
+    assert_eq!(foreign.get("format").await.unwrap(), half);
+}
+
+/// The answer to a deletion was lost: the pack may be gone, and a backup must not lean on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packs_whose_deletion_failed_are_not_leant_on() {
+    let bytes = some_tar(65);
+    for nth in 0.. {
+        let faults = Arc::new(Faulty::new(memory()));
+        let cache: Arc<dyn Store> = faults.clone();
+        let repository = Repository::create(parts(Arc::clone(&cache)), DEVICE).await.unwrap();
+        let dead = back_up(&repository, "a", &bytes).await.unwrap();
+        faults.heal();
+        faults.lose_reply(Op::Delete, nth);
+        let pruned = prune(&repository, vec![dead.id]).await;
+        let anew = back_up(&repository, "a", &bytes).await.unwrap();
+        assert_eq!(read_all(&repository, volume(&anew), From::Auto).await.unwrap(), bytes, "deletion {nth} failed");
+        if pruned.is_ok() {
+            assert!(nth > 4, "{nth}");
+            break;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The power goes at every step of the reference scenario, with everything that may survive it.
+
+use crate::{
+    full,
+    ground::{Failures, panics},
+    scenario::{Trace, record},
+    states::{Place, State},
+    verify::Judge,
+};
+use futures::{StreamExt, stream};
+use holdfast_storage::sim::Dice;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// States judged at once.
+const AT_ONCE: usize = 4;
+/// A plain run takes about this long for each of the two tests.
+const SLICE: Duration = Duration::from_secs(20);
+
+/// Judges states; failures of the same kind are counted once each.
+async fn judge_all(judge: &Arc<Judge>, states: Vec<State>, failures: &mut Failures) {
+    let mut verdicts = stream::iter(states)
+        .map(|state| {
+            let judge = Arc::clone(judge);
+            async move { tokio::spawn(async move { judge.judge(state).await }).await.unwrap() }
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some(verdict) = verdicts.next().await {
+        if let Err(error) = verdict {
+            failures.add(error);
+        }
+    }
+}
+
+fn judge_of(trace: &Trace) -> Arc<Judge> {
+    Arc::new(Judge::new(trace.known.clone(), trace.kit))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_by_a_cut_at_any_step() {
+    panics();
+    let trace = record(1).await;
+    let (start, judge) = (Instant::now(), judge_of(&trace));
+    // A slice takes every n-th place, beginning anywhere; so many runs see all of it.
+    let stride = if full() { 1 } else { 5 };
+    let first = if full() { 0 } else { holdfast_runtime::random::<1>()[0] as usize % stride };
+    let (mut states, mut places, mut failures) = (0, 0, Failures::default());
+    let mut place = Place::start(&trace);
+    loop {
+        if place.at % stride == first {
+            let all = place.all_states();
+            states += all.len();
+            places += 1;
+            judge_all(&judge, all, &mut failures).await;
+        }
+        if !place.step() || (!full() && start.elapsed() > SLICE) {
+            break;
+        }
+    }
+    println!(
+        "cuts: {} events, {places} places, {states} states, {} of them different after opening, {:?}",
+        trace.events.len(),
+        judge.different(),
+        start.elapsed()
+    );
+    failures.assert_none();
+    assert_eq!(panics(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_by_cuts_at_random() {
+    panics();
+    let wanted = if full() { 100_000 } else { 400 };
+    let seed = u64::from_le_bytes(holdfast_runtime::random());
+    println!("seed {seed}");
+    let mut dice = Dice::new(seed);
+    let (start, traces) = (Instant::now(), if full() { 25 } else { 1 });
+    let (mut states, mut different, mut failures) = (0, 0, Failures::default());
+    for number in 0..traces {
+        let trace = record(2 + number).await;
+        let judge = judge_of(&trace);
+        let per_place = wanted / traces as usize / trace.events.len() + 1;
+        let mut place = Place::start(&trace);
+        loop {
+            let some: Vec<State> = (0..per_place).map(|_| place.random_state(&mut dice)).collect();
+            states += some.len();
+            judge_all(&judge, some, &mut failures).await;
+            if !place.step() || (!full() && start.elapsed() > SLICE) {
+                break;
+            }
+        }
+        different += judge.different();
+    }
+    println!("random cuts: {states} states, {different} of them different after opening, {:?}", start.elapsed());
+    failures.assert_none();
+    assert_eq!(panics(), 0);
+}

@@ -1,0 +1,242 @@
+//! What must hold after every cut: open, attach, read everything promised, go on working, be cut again.
+
+use crate::{ground::*, scenario::settings, states::State};
+use bytes::Bytes;
+use holdfast_model::{
+    Problem, Severity, SnapshotId,
+    snapshot::Snapshot,
+    view::{CloudState, From},
+};
+use holdfast_repository::{RecoveryKey, Repository};
+use holdfast_runtime::Stop;
+use holdfast_storage::{
+    Store,
+    sim::{Fate, SimBucket, SimDisk},
+};
+use std::{
+    collections::{BTreeMap, HashSet, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+    sync::{Arc, Mutex},
+};
+
+/// What went wrong, in words.
+pub(crate) type Verdict = Result<(), String>;
+
+/// What a state is judged by.
+pub(crate) struct Judge {
+    pub(crate) known: BTreeMap<SnapshotId, Bytes>,
+    pub(crate) kit: [u8; 32],
+    /// States that were seen after the store was opened: what follows is the same.
+    seen: Mutex<HashSet<u64>>,
+}
+
+impl Judge {
+    pub(crate) fn new(known: BTreeMap<SnapshotId, Bytes>, kit: [u8; 32]) -> Judge {
+        Judge { known, kit, seen: Mutex::default() }
+    }
+
+    /// How many different states were looked at to the end.
+    pub(crate) fn different(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    pub(crate) async fn judge(&self, state: State) -> Verdict {
+        let label = state.label.clone();
+        let verdict = tokio::time::timeout(std::time::Duration::from_secs(60), self.look(state)).await;
+        match verdict {
+            Ok(verdict) => verdict.map_err(|error| format!("{error} [{label}]")),
+            Err(_) => Err(format!("does not come to an end [{label}]")),
+        }
+    }
+
+    async fn look(&self, state: State) -> Verdict {
+        let disk = SimDisk::new(state.world.clone());
+        let cache = folder_on(&disk).map_err(|error| format!("the folder does not open: {}", error.chain()))?;
+        if !self.seen.lock().unwrap().insert(print_of(&disk, &state)) {
+            return Ok(());
+        }
+        let bucket = Arc::new(SimBucket::new(state.bucket.clone()));
+        let catalog = catalog_of(&state.catalog);
+        let repository = match open(Arc::clone(&cache), Arc::clone(&catalog)).await {
+            Ok(repository) => repository,
+            Err(error) if error.code() == "repository.none" && !state.promises.exists => {
+                return self.begin_anew(&state, &disk, cache, bucket).await;
+            }
+            Err(error) => return Err(format!("open: {}", error.chain())),
+        };
+        self.go_on(&state, &disk, &repository, bucket).await
+    }
+
+    /// There was no repository yet, or none on this disk: making or recovering it begins again.
+    async fn begin_anew(
+        &self,
+        state: &State,
+        disk: &SimDisk,
+        cache: Arc<dyn Store>,
+        bucket: Arc<SimBucket>,
+    ) -> Verdict {
+        let parts = parts(cache, fresh_catalog());
+        if state.promises.in_bucket {
+            let kit = RecoveryKey(self.kit);
+            let recovered = Repository::recover(parts, bucket.clone(), kit, DEVICE).await;
+            let repository = recovered.map_err(|error| format!("recover: {}", error.chain()))?;
+            return self.go_on(state, disk, &repository, bucket).await;
+        }
+        let made = Repository::create(parts, DEVICE).await;
+        let repository = made.map_err(|error| format!("create over leftovers: {}", error.chain()))?;
+        work(&repository, &bucket).await.map(drop)
+    }
+
+    async fn go_on(&self, state: &State, disk: &SimDisk, repository: &Repository, bucket: Arc<SimBucket>) -> Verdict {
+        let promises = &state.promises;
+        self.promised(state, repository).await?;
+        if !promises.attached {
+            return self.work_and_cut(state, disk, repository, bucket).await;
+        }
+        self.restores_from_the_bucket_alone(state, &bucket).await?;
+        let attached = repository.attach_bucket(bucket.clone()).await;
+        attached.map_err(|error| format!("attach: {}", error.chain()))?;
+        self.promised(state, repository).await?;
+        if let Some((key, bytes)) = &state.late {
+            let put = bucket.put(key, bytes.clone(), holdfast_storage::PutMode::Replace).await;
+            put.map_err(|error| error.chain())?;
+        }
+        self.work_and_cut(state, disk, repository, bucket).await
+    }
+
+    /// Everything promised reads, everything shown reads or was never promised, nothing forgotten is back.
+    async fn promised(&self, state: &State, repository: &Repository) -> Verdict {
+        let promises = &state.promises;
+        let shown: BTreeMap<SnapshotId, Arc<Snapshot>> =
+            repository.snapshots().into_iter().map(|entry| (entry.snapshot.id.clone(), entry.snapshot)).collect();
+        if let Some(lost) = promises.kept.iter().find(|id| !shown.contains_key(*id)) {
+            return Err(format!("LOST: {lost} was acknowledged and is not shown"));
+        }
+        if let Some(back) = promises.gone.iter().find(|id| shown.contains_key(*id)) {
+            return Err(format!("{back} was forgotten and is shown again"));
+        }
+        // Before the bucket is attached only what lies in the cache can be read.
+        let reachable = repository.has_bucket() || !promises.in_bucket;
+        for (id, snapshot) in shown.iter().filter(|_| reachable) {
+            let expected = self.known.get(id).ok_or_else(|| format!("{id} was never made"))?;
+            match read_all(repository, snapshot, From::Auto).await {
+                Ok(bytes) if bytes == *expected => {}
+                Ok(_) => return Err(format!("WRONG BYTES in {id}")),
+                Err(error) if promises.going.contains(id) && !repository.has_bucket() => drop(error),
+                Err(error) => return Err(format!("LOST: {id} does not read: {}", error.chain())),
+            }
+        }
+        let found = repository.settings().await.map_err(|error| format!("settings: {}", error.chain()))?;
+        let generation = found.as_ref().map_or(0, |found| found.generation);
+        if generation < promises.settings {
+            return Err(format!("LOST: settings {} were saved, {generation} are there", promises.settings));
+        }
+        match found {
+            Some(found) if found != settings(found.generation) => Err("settings differ from what was saved".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Law L1: what the bucket shows restores from the bucket alone; what was shipped is shown.
+    async fn restores_from_the_bucket_alone(&self, state: &State, bucket: &SimBucket) -> Verdict {
+        let copy = Arc::new(SimBucket::new(bucket.objects()));
+        let cache: Arc<dyn Store> = Arc::new(holdfast_storage::MemStore::new());
+        let parts = parts(cache, fresh_catalog());
+        let recovered = match Repository::recover(parts, copy, RecoveryKey(self.kit), DEVICE).await {
+            Ok(recovered) => recovered,
+            Err(_) if state.promises.shipped.is_empty() && state.promises.settings_shipped == 0 => return Ok(()),
+            Err(error) => return Err(format!("recover from the bucket alone: {}", error.chain())),
+        };
+        let shown: BTreeMap<SnapshotId, Arc<Snapshot>> =
+            recovered.snapshots().into_iter().map(|entry| (entry.snapshot.id.clone(), entry.snapshot)).collect();
+        if let Some(lost) = state.promises.shipped.iter().find(|id| !shown.contains_key(*id)) {
+            return Err(format!("LOST: {lost} was shipped and the bucket alone does not show it"));
+        }
+        for (id, snapshot) in shown {
+            match read_all(&recovered, &snapshot, From::Bucket).await {
+                Ok(bytes) if self.known.get(&id).is_some_and(|expected| bytes == *expected) => {}
+                Ok(_) => return Err(format!("WRONG BYTES in {id} from the bucket")),
+                Err(error) => return Err(format!("LOST (law L1): {id} from the bucket alone: {}", error.chain())),
+            }
+        }
+        Ok(())
+    }
+
+    async fn work_and_cut(
+        &self,
+        state: &State,
+        disk: &SimDisk,
+        repository: &Repository,
+        bucket: Arc<SimBucket>,
+    ) -> Verdict {
+        let (new, bytes) = work(repository, &bucket).await?;
+        self.promised(state, repository).await.or_else(|error| match error.contains(new.id.as_str()) {
+            true => Ok(()),
+            false => Err(format!("after going on: {error}")),
+        })?;
+        if state.promises.attached {
+            let shown = repository.snapshots();
+            if let Some(entry) = shown.iter().find(|entry| entry.state.cloud != CloudState::Present) {
+                return Err(format!("{} is {:?} after shipping all", entry.snapshot.id, entry.state.cloud));
+            }
+        }
+        // Cut once more, with nothing in doubt kept.
+        let world = disk.world();
+        let lost: Vec<_> = world.loose().into_iter().map(|loose| (loose, Fate::Lost)).collect();
+        let again = SimDisk::new(world.after_cut(&lost));
+        let cache = folder_on(&again).map_err(|error| error.chain())?;
+        let again = open(cache, fresh_catalog()).await.map_err(|error| format!("second open: {}", error.chain()))?;
+        if state.promises.attached {
+            again.attach_bucket(bucket).await.map_err(|error| format!("second attach: {}", error.chain()))?;
+        }
+        let entry = again.snapshot(new.id.as_str()).map_err(|error| format!("LOST: {}", error.chain()))?;
+        match read_all(&again, &entry.snapshot, From::Auto).await {
+            Ok(read) if read == bytes => Ok(()),
+            Ok(_) => Err("WRONG BYTES in what was backed up after the cut".into()),
+            Err(error) => Err(format!("LOST: what was backed up after the cut: {}", error.chain())),
+        }
+    }
+}
+
+/// Work goes on: back up, read, ship, check, prune, all without a problem.
+async fn work(repository: &Repository, bucket: &Arc<SimBucket>) -> Result<(Snapshot, Vec<u8>), String> {
+    let told = |what: &'static str| move |error: holdfast_model::Error| format!("{what}: {}", error.chain());
+    let bytes = Bytes::from(Data { small: 77, large: 1, paged: 5 }.tar());
+    let new = back_up(repository, draft("after"), &bytes).await.map_err(told("back up"))?;
+    if read_all(repository, &new, From::Cache).await.map_err(told("read"))? != bytes {
+        return Err("WRONG BYTES in what was just backed up".into());
+    }
+    if repository.has_bucket() {
+        ship(repository, &**bucket, usize::MAX).await.map_err(told("ship"))?;
+    }
+    let plan = repository.prune_plan(Vec::new()).await.map_err(told("prune plan"))?;
+    let outcome = repository.prune(plan, &Stop::new()).await.map_err(told("prune"))?;
+    no_errors("prune", &outcome.problems)?;
+    let view = repository.check(true, None, &Stop::new()).await.map_err(told("check"))?;
+    no_errors("check", &view.problems)?;
+    Ok((new, bytes.to_vec()))
+}
+
+fn no_errors(what: &str, problems: &[Problem]) -> Verdict {
+    match problems.iter().find(|problem| problem.severity == Severity::Error) {
+        Some(problem) => Err(format!("{what} finds {problem:?}")),
+        None => Ok(()),
+    }
+}
+
+/// Tells states apart by what the store shows after it was opened, and by what was promised.
+fn print_of(disk: &SimDisk, state: &State) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (path, parts) in disk.world().files() {
+        // Swept by the opening, but for our own lock.
+        if !path.contains("/.tmp/") {
+            path.hash(&mut hasher);
+            parts.concat().hash(&mut hasher);
+        }
+    }
+    state.bucket.hash(&mut hasher);
+    state.catalog.hash(&mut hasher);
+    state.promises.hash(&mut hasher);
+    state.late.hash(&mut hasher);
+    hasher.finish()
+}
