@@ -44,6 +44,16 @@ pub(crate) struct Bind {
     users: String,
 }
 
+/// What the sink is told of a volume's stream: the same in every snapshot.
+pub fn volume_label(name: &str) -> String {
+    format!("volume {name}")
+}
+
+/// What the sink is told of a host path's stream: the same in every snapshot.
+pub fn bind_label(source: &str) -> String {
+    format!("host path {source}")
+}
+
 /// Something to read with the helper that mounts it, or with the reason why none could be made.
 pub(crate) struct Opened<T> {
     what: T,
@@ -186,7 +196,7 @@ impl Reader {
             let text = format!("volume {} was removed and made anew during the capture", volume.name);
             return Err(Error::not_found("volume.gone", text));
         }
-        let (head, stream) = self.store(helper, &format!("volume {}", volume.name)).await?;
+        let (head, stream) = self.store(helper, &volume_label(&volume.name)).await?;
         match head {
             Head::Directory => stream.ok_or_else(|| Error::bug("a directory was not stored")),
             _ => Err(short(&format!("volume {} came without its root directory", volume.name))),
@@ -199,7 +209,7 @@ impl Reader {
         self.sink.item(&format!("host path {}", bind.source));
         let section =
             |directory, stream| BindSection { source: bind.source.clone(), directory, stream, fidelity: Fidelity::Api };
-        let read = async { self.store(usable(&opened.helper)?, &format!("host path {}", bind.source)).await };
+        let read = async { self.store(usable(&opened.helper)?, &bind_label(&bind.source)).await };
         match read.await {
             Ok((Head::Empty, _)) => {
                 let why = "it is a socket, which holds no data";

@@ -24,6 +24,7 @@ use holdfast_model::{
     snapshot::{ImageSection, StreamRef},
 };
 
+pub use data::{bind_label, volume_label};
 pub use found::{FoundApp, FoundContainer, discover};
 pub use helper::sweep_helpers;
 pub use journal::{Held, Journal};

@@ -47,9 +47,13 @@ const GROWTH: [u64; 3] = [1 << 30, 64 << 30, 1 << 40];
 /// every backup twice as much for each small file that has changed.
 pub const FINE: Sizes = Sizes::about(64 << 10);
 
-/// Block of a page-structured file of `size` bytes.
-pub fn page_block(_size: u64) -> usize {
-    BLOCK
+/// Block of a page-structured file of `size` bytes: larger ones compress better, and deltas make changes small.
+pub fn page_block(size: u64) -> usize {
+    match size {
+        0..0x10_0000 => BLOCK,
+        0x10_0000..0x400_0000 => 2 * BLOCK,
+        _ => 4 * BLOCK,
+    }
 }
 
 /// Whether all bytes are zero.

@@ -11,7 +11,7 @@ use crate::{
     words::{count, lock, size, span},
 };
 use async_trait::async_trait;
-use holdfast_capture::{Ask, Captured, Sink, StreamKind, capture};
+use holdfast_capture::{Ask, Captured, Sink, StreamKind, bind_label, capture, volume_label};
 use holdfast_docker::ByteStream;
 use holdfast_model::{
     Error, Kind, Moment, Result, Severity, SnapshotId,
@@ -145,6 +145,7 @@ async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapsho
         session: Mutex::new(Some(Arc::new(repository.session()))),
         repository,
         desk: desk.clone(),
+        parent: parent.clone(),
     });
     let ask = Ask {
         host: host.to_owned(),
@@ -243,11 +244,19 @@ fn summary(snapshot: &Snapshot) -> String {
     )
 }
 
+/// What a volume or host path was in the snapshot before.
+fn stream_before<'a>(parent: &'a Snapshot, label: &str) -> Option<&'a StreamRef> {
+    let volume = parent.volumes.iter().find(|volume| volume_label(&volume.name) == label);
+    let bind = parent.binds.iter().find(|bind| bind_label(&bind.source) == label);
+    volume.and_then(|volume| volume.stream.as_ref()).or_else(|| bind?.stream.as_ref())
+}
+
 /// The repository's session as capture's sink.
 struct SessionSink {
     session: Mutex<Option<Arc<Session>>>,
     repository: Repository,
     desk: Arc<Desk>,
+    parent: Option<Arc<Snapshot>>,
 }
 
 impl SessionSink {
@@ -276,7 +285,11 @@ impl Sink for SessionSink {
             StreamKind::Tar => Cut::Tar,
             StreamKind::Bytes => Cut::Bytes,
         };
-        session.store(kind, bytes, self.desk.clone()).await.map_err(|error| error.while_doing(format!("store {label}")))
+        let before = self.parent.as_ref().and_then(|parent| stream_before(parent, label));
+        session
+            .store_after(before, kind, bytes, self.desk.clone())
+            .await
+            .map_err(|error| error.while_doing(format!("store {label}")))
     }
     fn phase(&self, name: &str, number: u32, of: u32) {
         // One more phase follows capture's own: the commit.

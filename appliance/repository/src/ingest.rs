@@ -5,6 +5,8 @@
 
 use crate::{
     ByteStream, Meter, StreamKind,
+    inner::Inner,
+    parent::{Blocks, Parent},
     press::Tally,
     recipe::Draft,
     session::{Desk, StreamTally},
@@ -42,14 +44,19 @@ const END_MARK: u64 = 1024;
 /// Stores a stream.
 pub(crate) async fn store(
     desk: &Arc<Desk>,
+    parent: Option<&StreamRef>,
     kind: StreamKind,
     mut bytes: ByteStream,
     meter: Arc<dyn Meter>,
 ) -> Result<StreamRef> {
+    let parent = match parent {
+        Some(parent) => Some(Parent::of(&desk.inner, parent).await),
+        None => None,
+    };
     let (sender, receiver) = mpsc::channel::<Bytes>(WAITING);
     let splitter = {
-        let (desk, meter) = (Arc::clone(desk), Arc::clone(&meter));
-        tokio::spawn(blocking(move || run(&desk, kind, receiver, meter)))
+        let intake = Intake::new(desk, parent, meter);
+        tokio::spawn(blocking(move || run(kind, receiver, intake)))
     };
     let mut failed = None;
     'source: while let Some(next) = bytes.next().await {
@@ -90,18 +97,32 @@ pub(crate) struct Intake {
     /// Of a group of a tree: its first draft waits here for the marks.
     first: Option<Draft>,
     is_group: bool,
+    /// What blocks were in the parent.
+    blocks: Option<Blocks>,
 }
 
 impl Intake {
-    fn new(desk: &Arc<Desk>, meter: Arc<dyn Meter>) -> Intake {
+    fn new(desk: &Arc<Desk>, parent: Option<Arc<Parent>>, meter: Arc<dyn Meter>) -> Intake {
+        let blocks = parent.map(Blocks::new);
         let tally = Arc::new(StreamTally { counts: Arc::clone(&desk.counts), meter: Arc::clone(&meter) });
-        Intake { desk: Arc::clone(desk), tally, meter, segments: Vec::new(), first: None, is_group: false }
+        Intake { desk: Arc::clone(desk), tally, meter, segments: Vec::new(), first: None, is_group: false, blocks }
     }
     /// For one group of a tree.
-    pub(crate) fn of_group(desk: &Arc<Desk>, meter: Arc<dyn Meter>) -> Intake {
-        let mut intake = Intake::new(desk, meter);
+    pub(crate) fn of_group(desk: &Arc<Desk>, parent: Option<Arc<Parent>>, meter: Arc<dyn Meter>) -> Intake {
+        let mut intake = Intake::new(desk, parent, meter);
         intake.is_group = true;
         intake
+    }
+    pub(crate) fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.desk.inner)
+    }
+    fn count(&self, new: bool, plain: &[u8]) {
+        if new {
+            self.desk.counts.chunks_new.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.desk.counts.chunks_known.fetch_add(1, Ordering::Relaxed);
+            self.meter.known(plain.len() as u64);
+        }
     }
     /// The group is whole. Blocks.
     pub(crate) fn group(&mut self, marks: Vec<Mark>, witness: Witness) -> Result<Vec<SegmentRef>> {
@@ -118,12 +139,16 @@ impl Intake {
 impl Sink for Intake {
     fn chunk(&mut self, kind: ChunkKind, plain: &[u8]) -> Result<ChunkId> {
         let id = self.desk.inner.keys.chunk_id(kind, plain);
-        if self.desk.inner.press.offer(kind, id, plain, &self.tally)? {
-            self.desk.counts.chunks_new.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.desk.counts.chunks_known.fetch_add(1, Ordering::Relaxed);
-            self.meter.known(plain.len() as u64);
-        }
+        let new = self.desk.inner.press.offer(kind, id, plain, &self.tally)?;
+        self.count(new, plain);
+        Ok(id)
+    }
+    fn page(&mut self, file: FileKey, at: u64, plain: &[u8]) -> Result<ChunkId> {
+        let id = self.desk.inner.keys.chunk_id(ChunkKind::Data, plain);
+        let blocks = &mut self.blocks;
+        let base = || blocks.as_mut()?.base(file, at);
+        let new = self.desk.inner.press.offer_on(base, (ChunkKind::Data, id), plain, &self.tally)?;
+        self.count(new, plain);
         Ok(id)
     }
     fn file(&self, path: &[u8]) -> FileKey {
@@ -181,15 +206,11 @@ impl Whole {
     }
 }
 
-fn run(
-    desk: &Arc<Desk>,
-    kind: StreamKind,
-    mut receiver: mpsc::Receiver<Bytes>,
-    meter: Arc<dyn Meter>,
-) -> Result<StreamRef> {
-    let mut weaver = Weaver::new(&desk.inner.cutters, Intake::new(desk, Arc::clone(&meter)));
+fn run(kind: StreamKind, mut receiver: mpsc::Receiver<Bytes>, intake: Intake) -> Result<StreamRef> {
+    let (inner, meter) = (intake.inner(), Arc::clone(&intake.meter));
+    let mut weaver = Weaver::new(&inner.cutters, intake);
     let mut whole = Whole::begin()?;
-    let timers = desk.inner.press.timers();
+    let timers = inner.press.timers();
     let _open = timers.open_stream();
     let mut splitter = (kind == StreamKind::Tar).then(Splitter::new);
     while let Some(piece) = timers.time(Stage::SourceWait, || receiver.blocking_recv()) {

@@ -26,6 +26,7 @@ mod layout;
 mod listing;
 mod opening;
 mod pack;
+mod parent;
 mod pins;
 mod press;
 mod prune;

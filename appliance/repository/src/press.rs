@@ -9,12 +9,13 @@ use crate::{
     layout::PackKind,
     pack::{Builder, Row},
     queue::{Pool, Queue},
+    recipe::Placed,
     segment::PackName,
     stages::{Stage, Stages, Timers},
-    state::{PackNo, pack_kind},
+    state::{PackInfo, PackNo, pack_kind},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use holdfast_chunk::{ChunkKind, Envelope, Sealer};
+use holdfast_chunk::{Base, ChunkKind, Envelope, Opener, Sealer};
 use holdfast_model::{ChunkId, Error, Kind, Result};
 use holdfast_storage::PutMode;
 use std::{
@@ -57,6 +58,8 @@ struct Job {
     kind: ChunkKind,
     id: ChunkId,
     plain: Vec<u8>,
+    /// A chunk that is much like this one, perhaps.
+    base: Option<ChunkId>,
     tally: Arc<dyn Tally>,
 }
 
@@ -123,8 +126,8 @@ impl Press {
         });
         for number in 0..workers {
             let (bench, jobs) = (Arc::clone(&bench), Arc::clone(&jobs));
-            let mut sealer = Sealer::new(LEVEL)?;
-            spawn(format!("press-{number}"), move || work(&bench, &jobs, &mut sealer))?;
+            let (mut sealer, mut opener) = (Sealer::new(LEVEL)?, Opener::new()?);
+            spawn(format!("press-{number}"), move || work(&bench, &jobs, &mut sealer, &mut opener))?;
         }
         for number in 0..WRITERS {
             // The workers hold the bench, and with it the way to the writers: they go when the workers have gone.
@@ -137,6 +140,17 @@ impl Press {
     /// Offers a chunk: known ones and ones in flight are answered at once with `false`, new ones are
     /// queued. Blocks while the queue is full.
     pub(crate) fn offer(&self, kind: ChunkKind, id: ChunkId, plain: &[u8], tally: &Arc<dyn Tally>) -> Result<bool> {
+        self.offer_on(|| None, (kind, id), plain, tally)
+    }
+
+    /// The same for a chunk that may be like another one, which is asked for only if this one is new.
+    pub(crate) fn offer_on(
+        &self,
+        base: impl FnOnce() -> Option<ChunkId>,
+        (kind, id): (ChunkKind, ChunkId),
+        plain: &[u8],
+        tally: &Arc<dyn Tally>,
+    ) -> Result<bool> {
         // Claimed before the index is asked, which may read rows from the disk: nobody else stores it meanwhile.
         let ticket = {
             let mut flight = self.bench.flight();
@@ -153,8 +167,10 @@ impl Press {
             self.bench.close(ticket);
             return Ok(false);
         }
-        let job = Job { ticket, kind, id, plain: self.bench.pool.copy(plain), tally: Arc::clone(tally) };
-        let waited = self.jobs.push(plain.len(), job).ok_or_else(|| Error::bug("the press has stopped"))?;
+        let (base, plain) = (base(), self.bench.pool.copy(plain));
+        let length = plain.len();
+        let job = Job { ticket, kind, id, plain, base, tally: Arc::clone(tally) };
+        let waited = self.jobs.push(length, job).ok_or_else(|| Error::bug("the press has stopped"))?;
         self.bench.timers.add(Stage::QueueFull, waited);
         Ok(true)
     }
@@ -238,10 +254,37 @@ impl Bench {
         Some((ticket, std::mem::replace(&mut *builder, Builder::new(kind))))
     }
 
-    fn press(&self, sealer: &mut Sealer, job: &Job, sealed: &mut Vec<u8>) -> Result<()> {
+    /// Plaintext of the chunk that a job's is like, if the cache has it, stored whole.
+    fn base(&self, opener: &mut Opener, job: &Job) -> Option<(ChunkId, Vec<u8>)> {
+        let found = self.finder.find_whole(&job.base?)?;
+        if !job.tally.may_lean_on(&self.finder, found.pack) {
+            return None;
+        }
+        let key = {
+            let state = self.finder.state.read().expect("no holder panics");
+            Some(state.index.pack(found.pack)).filter(|info| info.cached).map(PackInfo::key)
+        };
+        let Placed { id, length, offset, sealed, .. } = found.placed;
+        let range = u64::from(offset)..u64::from(offset) + u64::from(sealed);
+        let read = self.finder.runtime.block_on(self.finder.cache.get_range(&key?, range));
+        let opened = read.and_then(|bytes| opener.open(&self.finder.keys, (job.kind, &id), length, None, &bytes));
+        match opened {
+            Ok(plain) => Some((id, plain)),
+            // A check finds and mends it; this chunk is stored whole.
+            Err(error) => {
+                tracing::warn!(error = %error.chain(), "a chunk of the cache that another one was to lean on cannot be read");
+                None
+            }
+        }
+    }
+
+    fn press(&self, (sealer, opener): (&mut Sealer, &mut Opener), job: &Job, sealed: &mut Vec<u8>) -> Result<()> {
         sealed.clear();
         let start = Instant::now();
-        sealer.seal(&self.finder.keys, (job.kind, &job.id), &job.plain, None, sealed)?;
+        let base = self.base(opener, job);
+        let on = base.as_ref().map(|(id, plain)| Base { id, plain });
+        let done = sealer.seal(&self.finder.keys, (job.kind, &job.id), &job.plain, on, sealed)?;
+        let base = base.filter(|_| done.delta).map(|(id, _)| id);
         self.timers.add(Stage::Press, start.elapsed());
         let kind = pack_kind(job.kind);
         let length = u32::try_from(job.plain.len()).expect("chunks are at most 16 MiB");
@@ -250,7 +293,7 @@ impl Bench {
             PackKind::Data => DATA_PACK,
             PackKind::Meta => META_PACK,
         };
-        self.builder(kind).push(Row { kind: job.kind, id: job.id, length, sealed: size, base: None }, sealed, full);
+        self.builder(kind).push(Row { kind: job.kind, id: job.id, length, sealed: size, base }, sealed, full);
         job.tally.stored(u64::from(size));
         if let Some(full) = self.take(kind, full) {
             // Writers outlive workers; should they be gone all the same, nothing is lost.
@@ -312,11 +355,11 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<()> {
         .map_err(|error| Error::io("a thread for compressing could not be started", error))
 }
 
-fn work(bench: &Bench, jobs: &Queue<Job>, sealer: &mut Sealer) {
+fn work(bench: &Bench, jobs: &Queue<Job>, sealer: &mut Sealer, opener: &mut Opener) {
     let mut sealed = Vec::new();
     while let Some((job, waited)) = jobs.pop() {
         bench.timers.idled(waited);
-        if let Err(error) = bench.press(sealer, &job, &mut sealed) {
+        if let Err(error) = bench.press((sealer, opener), &job, &mut sealed) {
             let mut flight = bench.flight();
             flight.fail(&error);
             flight.ids.remove(&job.id);

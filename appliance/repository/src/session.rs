@@ -126,7 +126,19 @@ impl Session {
     /// for reading; it cannot be read before. Errors: those of `bytes`; `Corrupt` (`stream.short`) if a tar
     /// ends without its end mark; those of the cache.
     pub async fn store(&self, kind: StreamKind, bytes: ByteStream, meter: Arc<dyn Meter>) -> Result<StreamRef> {
-        ingest::store(&self.desk, kind, bytes, meter).await
+        ingest::store(&self.desk, None, kind, bytes, meter).await
+    }
+
+    /// The same for a stream that has one of an earlier snapshot as its parent: blocks of large page-structured files
+    /// that have changed since are stored as the difference to what they were, if the cache has that.
+    pub async fn store_after(
+        &self,
+        parent: Option<&StreamRef>,
+        kind: StreamKind,
+        bytes: ByteStream,
+        meter: Arc<dyn Meter>,
+    ) -> Result<StreamRef> {
+        ingest::store(&self.desk, parent, kind, bytes, meter).await
     }
 
     /// Stores a tree of files, reading from its source only what `parent`, a stored tree, does not prove unchanged:

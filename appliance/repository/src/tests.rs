@@ -4,6 +4,7 @@ mod beside;
 mod crash;
 mod crowd;
 mod damage;
+mod delta;
 mod fence;
 mod golden;
 mod index;
@@ -153,6 +154,14 @@ pub(crate) fn snapshot(app: &str, streams: Vec<StreamRef>) -> Snapshot {
         problems: Vec::new(),
         stats: Stats::default(),
     }
+}
+
+/// Backs one tar up after another one.
+pub(crate) async fn back_up_after(repository: &Repository, parent: &Snapshot, bytes: &[u8]) -> Result<Snapshot> {
+    let session = repository.session();
+    let meter = Arc::new(Numbers::default());
+    let stream = session.store_after(Some(volume(parent)), StreamKind::Tar, pieces(bytes, 70_001), meter).await?;
+    session.commit(snapshot(&parent.app, vec![stream])).await
 }
 
 /// Backs one tar up.

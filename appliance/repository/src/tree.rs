@@ -11,6 +11,8 @@ mod known;
 
 use crate::{
     Meter,
+    ingest::Intake,
+    parent::Parent,
     recipe::{Draft, Op},
     session::Desk,
     threads::blocking,
@@ -46,8 +48,12 @@ pub(crate) async fn store(
 ) -> Result<(StreamRef, Vec<Problem>)> {
     let groups = tree.groups().await?;
     let known = Known::of(&desk.inner, parent.filter(|parent| parent.tree)).await;
+    let blocks = match parent {
+        Some(parent) => Some(Parent::of(&desk.inner, parent).await),
+        None => None,
+    };
     let stored = vec![None; groups.len()];
-    let mut growth = Growth { desk: Arc::clone(desk), meter, groups, known, stored, problems: Vec::new() };
+    let mut growth = Growth { desk: Arc::clone(desk), meter, groups, known, blocks, stored, problems: Vec::new() };
     growth.take_over().await;
     let differing: Vec<usize> = (0..growth.groups.len()).filter(|group| growth.stored[*group].is_none()).collect();
     for batch in differing.chunks(ASKED) {
@@ -63,6 +69,8 @@ struct Growth {
     meter: Arc<dyn Meter>,
     groups: Vec<Group>,
     known: Known,
+    /// What blocks of files were.
+    blocks: Option<Arc<Parent>>,
     /// Segments of the groups that are done.
     stored: Vec<Option<Vec<SegmentRef>>>,
     problems: Vec<Problem>,
@@ -133,10 +141,10 @@ impl Growth {
                 Arc::clone(&weaving).acquire_owned().await.map_err(|_| Error::bug("nobody weaves any more"))?;
             let fresh = plan.fresh();
             let stored = self.known.open(&plan.sources);
-            let (desk, meter) = (Arc::clone(&self.desk), Arc::clone(&self.meter));
+            let intake = Intake::of_group(&self.desk, self.blocks.clone(), Arc::clone(&self.meter));
             let (sender, receiver) = tokio::sync::mpsc::channel(feed::FRAMES);
             tasks.spawn(async move {
-                let grown = feed::grow(desk, plan, stored, receiver, meter).await;
+                let grown = feed::grow(intake, plan, stored, receiver).await;
                 drop(permit);
                 grown
             });

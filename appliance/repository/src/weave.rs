@@ -36,6 +36,8 @@ const SLACK: usize = 4 << 20;
 pub(crate) trait Sink {
     /// Takes a chunk, new or known, and names it.
     fn chunk(&mut self, kind: ChunkKind, plain: &[u8]) -> Result<ChunkId>;
+    /// Takes a block of a page-structured file with segments of its own; it begins at byte `at` of the file.
+    fn page(&mut self, file: FileKey, at: u64, plain: &[u8]) -> Result<ChunkId>;
     /// Stands for a path.
     fn file(&self, path: &[u8]) -> FileKey;
     /// Takes a finished draft.
@@ -279,7 +281,12 @@ impl<'a, S: Sink> Weaver<'a, S> {
                     None => break,
                 },
             };
-            let id = self.sink.chunk(ChunkKind::Data, &waiting[..length])?;
+            let id = match (large.key, large.layout) {
+                (Some(key), Some(Layout::Paged)) if self.own_segment => {
+                    self.sink.page(key, large.done, &waiting[..length])?
+                }
+                _ => self.sink.chunk(ChunkKind::Data, &waiting[..length])?,
+            };
             self.draft.chunks[Row::Large as usize].push((id, narrow(length)));
             self.draft.ops.push(Op::Take(Row::Large, length as u64));
             if let Some(sum) = &mut self.sum {

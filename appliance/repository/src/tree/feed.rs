@@ -105,14 +105,13 @@ enum Load {
 
 /// Stores one group.
 pub(super) async fn grow(
-    desk: Arc<Desk>,
+    intake: Intake,
     plan: Plan,
     stored: HashMap<usize, Stored>,
     frames: mpsc::Receiver<Frame>,
-    meter: Arc<dyn Meter>,
 ) -> Result<Grown> {
     let (loads, loaded) = mpsc::channel(LOADS);
-    let weaver = tokio::spawn(blocking(move || weave(&desk, loaded, meter)));
+    let weaver = tokio::spawn(blocking(move || weave(intake, loaded)));
     let group = plan.group;
     let mut feeder = Feeder {
         kept: Vec::with_capacity(plan.marks.len()),
@@ -271,8 +270,9 @@ impl Feeder {
 }
 
 /// Weaves a group; none if it was given up. Blocks.
-fn weave(desk: &Arc<Desk>, mut loaded: mpsc::Receiver<Load>, meter: Arc<dyn Meter>) -> Result<Option<Vec<SegmentRef>>> {
-    let mut weaver = Weaver::new(&desk.inner.cutters, Intake::of_group(desk, meter)).with_sums();
+fn weave(intake: Intake, mut loaded: mpsc::Receiver<Load>) -> Result<Option<Vec<SegmentRef>>> {
+    let inner = intake.inner();
+    let mut weaver = Weaver::new(&inner.cutters, intake).with_sums();
     let mut splitter = Splitter::new();
     let mut sink = |piece: TarPiece<'_>| match piece {
         TarPiece::Raw(_) => Err(broken("its headers do not make a tar")),
