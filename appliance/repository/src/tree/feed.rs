@@ -4,15 +4,13 @@
 //! stretch with it, and the next round goes without; nothing is known of a group that was given up.
 
 use super::broken;
-use crate::{
-    Meter, Piece, PieceStream, assemble::ZEROS, ingest::Intake, session::Desk, threads::blocking, weave::Weaver,
-};
+use crate::{Piece, PieceStream, assemble::ZEROS, ingest::Intake, threads::blocking, weave::Weaver};
 use bytes::Bytes;
 use futures::StreamExt;
 use holdfast_model::{Error, Problem, Result, Witness, snapshot::SegmentRef};
 use holdfast_tar::{Piece as TarPiece, Splitter, write::padding};
 use holdfast_tree::{Frame, Mark, Request};
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{collections::HashMap, ops::Range};
 use tokio::sync::mpsc;
 
 /// Frames waiting for a group; sources send at most a megabyte at once.
