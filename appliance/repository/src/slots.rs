@@ -318,21 +318,39 @@ impl Inner {
         Ok(change)
     }
 
+    /// Removes a slot from the tiers that hold it. If that fails it is there as before.
     async fn drop_slot(&self, key: &str, small: &Small) -> Result<()> {
-        if small.acked {
-            let bucket = self.bucket().ok_or_else(|| {
-                Error::new(
-                    Kind::Unavailable,
-                    "bucket.detached",
-                    "the bucket holds a copy of this slot, and is not attached",
-                )
-                .advice("attach the bucket and try again")
-            })?;
-            self.not_fenced(&*bucket).await?;
-            bucket.delete(key).await?;
-            self.forget_ack(key);
-        }
-        self.forget_slot(key).await
+        // From here on the shipper sends it no more: it would come back into the bucket behind our back.
+        self.write().set_cached(key, false);
+        let gone = async {
+            if small.acked {
+                self.drop_in_bucket(key).await?;
+            }
+            self.forget_slot(key).await?;
+            // It was on its way when we began.
+            if self.read().is_acked(key) {
+                self.drop_in_bucket(key).await?;
+                self.write().small.remove(key);
+            }
+            Ok(())
+        };
+        let gone: Result<()> = gone.await;
+        gone.inspect_err(|_| self.write().set_cached(key, small.cached))
+    }
+
+    async fn drop_in_bucket(&self, key: &str) -> Result<()> {
+        let bucket = self.bucket().ok_or_else(|| {
+            Error::new(
+                Kind::Unavailable,
+                "bucket.detached",
+                "the bucket holds a copy of this slot, and is not attached",
+            )
+            .advice("attach the bucket and try again")
+        })?;
+        self.not_fenced(&*bucket).await?;
+        bucket.delete(key).await?;
+        self.forget_ack(key);
+        Ok(())
     }
 
     async fn forget_slot(&self, key: &str) -> Result<()> {

@@ -45,7 +45,7 @@ pub async fn remove(desk: &Desk, id: &str, yes: bool) -> Outcome {
         "Remove {id}? Its owner opens the backups with it no longer, but may have kept the root key or a copy.\n\
          To shut him out of what is written from now on, run holdfast key rotate afterwards."
     );
-    agree(desk, yes, &question, "key.unconfirmed", &format!("{id} was not removed"))?;
+    agree(desk, yes, &question, &format!("{id} was not removed"))?;
     let change: KeysChange = desk.client.delete_for(&format!("/keys/{}", part(id))).await?;
     Ok(done(desk, &change, &format!("{id} is removed; what its owner has read already stays read")))
 }
@@ -65,7 +65,7 @@ pub async fn rotate(desk: &Desk, what: Rotation, to: &Path, yes: bool) -> Outcom
             "the recovery key is new",
         ),
     };
-    agree(desk, yes, question, "key.unconfirmed", "the keys were not changed")?;
+    agree(desk, yes, question, "the keys were not changed")?;
     // Before the old kit is retired: a file that cannot be written would leave nobody with the new one.
     if to != Path::new("-") {
         files::try_new(to)?;
@@ -99,7 +99,7 @@ pub async fn escrow_add(desk: &Desk, file: &Path, name: String, yes: bool) -> Ou
         "Let {name} open every backup of this appliance with the private half of the key {fingerprint}?\n\
          Compare the fingerprint with its owner on another way than the file came."
     );
-    agree(desk, yes, &question, "key.unconfirmed", "nothing was entrusted")?;
+    agree(desk, yes, &question, "nothing was entrusted")?;
     let request = EscrowRequest { name, public_key, password: None };
     let change: KeysChange = desk.client.post("/keys/escrow", &request).await?;
     Ok(done(desk, &change, &format!("the owner of the key {fingerprint} can open the backups from now on")))
@@ -116,11 +116,11 @@ pub fn escrow_pair(desk: &Desk, to: &Path) -> Outcome {
     Ok(DONE)
 }
 
-fn agree(desk: &Desk, yes: bool, question: &str, code: &str, what: &str) -> Result<(), Error> {
+fn agree(desk: &Desk, yes: bool, question: &str, what: &str) -> Result<(), Error> {
     if yes || desk.output.agrees(question) {
         return Ok(());
     }
-    Err(Error::new(Kind::Refused, code, format!("{what}: nobody agreed")).advice("Say --yes to agree."))
+    Err(Error::new(Kind::Refused, "key.unconfirmed", format!("{what}: nobody agreed")).advice("Say --yes to agree."))
 }
 
 /// From a file or stdin its first line; from a terminal, twice and unseen. Never from an argument.

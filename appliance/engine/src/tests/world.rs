@@ -121,7 +121,11 @@ impl Shipper {
             let items = repository.to_ship();
             self.idle.store(items.is_empty(), Ordering::Relaxed);
             for item in items {
-                let bytes = repository.ship_bytes(&item.key).await.unwrap();
+                // A key slot may be retired while it is on its way.
+                let bytes = match repository.ship_bytes(&item.key).await {
+                    Err(error) if item.key.starts_with("k/") && error.kind() == Kind::NotFound => continue,
+                    bytes => bytes.unwrap(),
+                };
                 bucket.put(&item.key, bytes, PutMode::Replace).await.unwrap();
                 repository.acknowledged(&item.key, item.size).await.unwrap();
                 self.news.send_modify(|count| *count += 1);

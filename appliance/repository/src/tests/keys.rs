@@ -283,3 +283,46 @@ async fn there_are_no_more_than_sixteen() {
     assert_eq!(repository.keys().await.unwrap().slots.len(), 16);
     assert_eq!(repository.add_escrow("somebody", &public).await.unwrap_err().code(), "slot.full");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shipper_at_work_brings_no_retired_slot_back() {
+    let slow = |store: Arc<dyn Store>| {
+        let slow = Faulty::new(store);
+        slow.delay(std::time::Duration::from_millis(1));
+        Arc::new(slow) as Arc<dyn Store>
+    };
+    let (cache, bucket) = (slow(memory()), slow(memory()));
+    let repository = Repository::create(parts(Arc::clone(&cache)), DEVICE).await.unwrap();
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    ship(&repository, &bucket).await;
+    let stop = Stop::new();
+    let shipper = tokio::spawn({
+        let (repository, bucket, stop) = (repository.clone(), Arc::clone(&bucket), stop.clone());
+        async move {
+            while !stop.is_cancelled() {
+                for item in repository.to_ship() {
+                    // What goes while it is on its way is nobody's mistake.
+                    let Ok(bytes) = repository.ship_bytes(&item.key).await else { continue };
+                    bucket.put(&item.key, bytes, PutMode::Once).await.unwrap();
+                    repository.acknowledged(&item.key, item.size).await.unwrap();
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let public = PrivateKey::generate().public();
+    for _ in 0..8 {
+        let id = repository.add_escrow("notary", &public).await.unwrap().id;
+        repository.rotate_recovery().await.unwrap();
+        assert!(repository.remove_slot(&id).await.unwrap().problems.is_empty());
+        let change = repository.rotate_epoch(&DEVICE).await.unwrap();
+        assert!(change.problems.is_empty(), "{:?}", change.problems);
+    }
+    stop.cancel();
+    shipper.await.unwrap();
+    ship(&repository, &bucket).await;
+    let there = names(&bucket).await;
+    let (links, ways): (Vec<_>, Vec<_>) = there.iter().partition(|key| key.starts_with("k/epoch-"));
+    assert_eq!((links.len(), ways.len()), (8, 1), "{there:?}");
+    assert_eq!(code(&bucket, repository.recovery_key()).await, "opened");
+}

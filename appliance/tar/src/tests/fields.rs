@@ -191,7 +191,7 @@ fn both_checksums_are_right() {
     let sum = |of: fn(u8) -> i64, block: &[u8]| -> i64 {
         block[..BLOCK].iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { 32 } else { of(*b) }).sum()
     };
-    let (unsigned, signed) = (sum(|b| i64::from(b), &block), sum(|b| i64::from(b.cast_signed()), &block));
+    let (unsigned, signed) = (sum(i64::from, &block), sum(|b| i64::from(b.cast_signed()), &block));
     assert_ne!(unsigned, signed);
     for (sum, right) in [(unsigned, true), (signed, true), (unsigned + 1, false), (signed - 1, false)] {
         block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

@@ -262,6 +262,109 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All ways to open the repository. */
+        get: operations["keys_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/escrow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets the owner of a key open the repository. */
+        post: operations["escrow_add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/passphrases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets a passphrase open the repository. */
+        post: operations["passphrase_add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/recovery": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a new recovery key. The answer holds the new kit; the old one opens nothing any more. */
+        post: operations["recovery_rotate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins a new key epoch. The answer holds the new recovery kit; the old one opens nothing any more. */
+        post: operations["epoch_rotate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Puts another passphrase in the place of one. Does not take back what the old one has opened. */
+        put: operations["passphrase_change"];
+        post?: never;
+        /** Removes a passphrase or an escrow key. Does not take back what its owner has read. */
+        delete: operations["slot_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/kit": {
         parameters: {
             query?: never;
@@ -375,7 +478,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Rebuilds the appliance from a bucket and a kit. Only on an appliance without snapshots. */
+        /** Rebuilds the appliance from a bucket and a kit, a passphrase or an escrow key. Only on an appliance without snapshots. */
         post: operations["recover_start"];
         delete?: never;
         options?: never;
@@ -947,6 +1050,15 @@ export interface components {
             /** @description One sentence. */
             title: string;
         };
+        /** @description Lets the owner of a key open everything. */
+        EscrowRequest: {
+            /** @description Who that is. */
+            name: string;
+            /** @description The logged-in person's password (not needed on the unix socket). */
+            password?: string | null;
+            /** @description PEM of the X25519 public key. */
+            public_key: string;
+        };
         /** @description What the event stream carries; the event's name is `type`. */
         Event: {
             /** @description The job as it is now. */
@@ -1064,6 +1176,47 @@ export interface components {
             /** @description One line on how it ended. */
             summary?: string | null;
         };
+        /** @description What became of a change. */
+        KeysChange: {
+            /**
+             * @description The slot that was made or removed.
+             * @default
+             */
+            id: string;
+            /** @default null */
+            kit: components["schemas"]["KitView"] | null;
+            /**
+             * @description What is left to do, and why.
+             * @default []
+             */
+            problems: components["schemas"]["Problem"][];
+        };
+        /** @description All ways to open the repository. */
+        KeysView: {
+            /**
+             * Format: int32
+             * @description The key epoch that new data is sealed in, from 0.
+             * @default 0
+             */
+            epoch: number;
+            /**
+             * Format: date-time
+             * @description When it began; absent for the first.
+             * @default null
+             */
+            epoch_since: string | null;
+            /**
+             * @description Slots, by way and age.
+             * @default []
+             */
+            slots: components["schemas"]["SlotView"][];
+            /**
+             * Format: int32
+             * @description How many there may be.
+             * @default 0
+             */
+            slots_max: number;
+        };
         /** @description The recovery kit as text and as what it holds. */
         KitView: {
             /** @description Suggested file name. */
@@ -1092,6 +1245,15 @@ export interface components {
             name: string;
             /** @description Password. */
             password: string;
+        };
+        /** @description A passphrase to add, or to put in the place of another. */
+        PassphraseRequest: {
+            /** @description What people call it; a change keeps the name unless one is given. */
+            name?: string | null;
+            /** @description The passphrase, at least 12 characters. */
+            passphrase: string;
+            /** @description The logged-in person's password (not needed on the unix socket). */
+            password?: string | null;
         };
         /** @description What a restore will do, before it does it. */
         PlanView: {
@@ -1313,12 +1475,16 @@ export interface components {
              */
             problems: components["schemas"]["Problem"][];
         };
-        /** @description An appliance to rebuild. */
+        /** @description An appliance to rebuild, opened by exactly one key. */
         RecoverRequest: {
             /** @description The bucket. */
             bucket: components["schemas"]["BucketRequest"];
+            /** @description PEM of the private half of an escrow key. */
+            escrow_key?: string | null;
             /** @description Text of the recovery kit. */
-            kit: string;
+            kit?: string | null;
+            /** @description A passphrase that was added to the repository. */
+            passphrase?: string | null;
         };
         /** @description A restore to plan or to carry out. */
         RestoreRequest: {
@@ -1434,6 +1600,66 @@ export interface components {
             /** @description Ed25519 signature over the payload's bytes, hex. */
             signature: string;
         };
+        /** @description One way to open the repository. */
+        SlotView: {
+            /**
+             * Format: int32
+             * @description The newest key epoch that it opens.
+             * @default 0
+             */
+            epoch: number;
+            /**
+             * @description Fingerprint of the public key (escrow), to be compared with its owner.
+             * @default null
+             */
+            fingerprint: string | null;
+            /**
+             * @description Its id.
+             * @default
+             */
+            id: string;
+            /**
+             * @description The bucket holds it.
+             * @default false
+             */
+            in_bucket: boolean;
+            /**
+             * @description The cache holds it.
+             * @default false
+             */
+            in_cache: boolean;
+            /**
+             * Format: date-time
+             * @description When it was made; absent if it cannot be read.
+             * @default null
+             */
+            made: string | null;
+            /**
+             * @description What people call it.
+             * @default
+             */
+            name: string;
+            /**
+             * @description This appliance, or one before it, wrote it; if not, somebody else has put it there.
+             * @default false
+             */
+            ours: boolean;
+            /**
+             * @description It was replaced and is to go; it still opens what was written before.
+             * @default false
+             */
+            retired: boolean;
+            /**
+             * @description What opens it.
+             * @default device
+             */
+            way: components["schemas"]["SlotWay"];
+        };
+        /**
+         * @description What opens a slot.
+         * @enum {string}
+         */
+        SlotWay: "device" | "recovery" | "passphrase" | "escrow";
         /** @description One snapshot with its contents. */
         SnapshotDetail: {
             /** @description Containers, images, volumes, binds and networks. */
@@ -2174,6 +2400,235 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    keys_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Slots and epoch */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeysView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    escrow_add: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EscrowRequest"];
+            };
+        };
+        responses: {
+            /** @description The slot */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeysChange"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    passphrase_add: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PassphraseRequest"];
+            };
+        };
+        responses: {
+            /** @description The slot */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeysChange"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    recovery_rotate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StepUp"];
+            };
+        };
+        responses: {
+            /** @description The new kit */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeysChange"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    epoch_rotate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StepUp"];
+            };
+        };
+        responses: {
+            /** @description The new kit */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeysChange"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    passphrase_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Slot id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PassphraseRequest"];
+            };
+        };
+        responses: {
+            /** @description The new slot */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeysChange"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    slot_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Slot id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is left to do */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeysChange"];
                 };
             };
             /** @description What went wrong, for whom, and what to do */
