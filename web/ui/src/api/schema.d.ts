@@ -936,8 +936,9 @@ export interface components {
             /**
              * Format: date-time
              * @description Of the others, the time of the verification that is longest ago.
+             * @default null
              */
-            oldest_verified?: string | null;
+            oldest_verified: string | null;
             /**
              * Format: int64
              * @description Packs looked at in the bucket.
@@ -2109,7 +2110,7 @@ export interface operations {
                 /** @description Read and verify every byte in both tiers; else presence and sizes. */
                 read_data?: boolean;
                 /** @description Read and verify this share of all bytes (1 to 100), what was verified longest ago first. */
-                percent?: number | null;
+                percent?: number;
             };
             header?: never;
             path?: never;
