@@ -392,10 +392,14 @@ impl Inner {
             (Copy::Bad | Copy::Absent, _) => {
                 self.write().index.pack_mut(pack).cached = false;
                 self.forget_ack(&key);
-                report.problem(
-                    Problem::error("pack.corrupt", &key, "a pack is damaged and no tier has a good copy")
+                let text = "a pack is damaged and no tier has a good copy";
+                let problem = match self.read().needers(pack).is_empty() {
+                    // A put that broke off, or what a prune would have taken next.
+                    true => Problem::warning("pack.corrupt", &key, format!("{text}; no snapshot needs it")),
+                    false => Problem::error("pack.corrupt", &key, text)
                         .advice("back the apps up again: what is still on their hosts is stored anew"),
-                );
+                };
+                report.problem(problem);
                 Ok(())
             }
         }

@@ -35,7 +35,7 @@ async fn judge_all(judge: &Arc<Judge>, states: Vec<State>, failures: &mut Failur
 }
 
 fn judge_of(trace: &Trace) -> Arc<Judge> {
-    Arc::new(Judge::new(trace.known.clone(), trace.kit))
+    Arc::new(Judge::new(trace.known.clone(), trace.kits.clone()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,13 +4,15 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use holdfast_catalog::{Catalog, Table};
 use holdfast_model::{
-    Moment, RepositoryId, Result, SnapshotId,
+    Error, Moment, RepositoryId, Result, SnapshotId,
     policy::Consistency,
     snapshot::{EngineInfo, Fidelity, RawJson, Snapshot, Stats, StreamRef, Trigger, VolumeSection},
     view::From,
 };
-use holdfast_repository::{ByteStream, Meter, Parts, Repository, Session, StreamKind, Unlock};
-use holdfast_runtime::Clock;
+use holdfast_repository::{
+    ByteStream, Meter, Parts, PruneOutcome, RecoveryKey, Repository, Session, StreamKind, Unlock,
+};
+use holdfast_runtime::{Clock, Stop};
 use holdfast_storage::{
     DirStore, PutMode, Store,
     sim::{Dice, SimDisk},
@@ -233,6 +235,33 @@ pub(crate) async fn read_all(repository: &Repository, snapshot: &Snapshot, from:
         bytes.extend_from_slice(&piece?);
     }
     Ok(bytes)
+}
+
+/// Forgets and prunes; `at_once` lets no grace pass in the bucket.
+pub(crate) async fn prune(repository: &Repository, forget: Vec<SnapshotId>, at_once: bool) -> Result<PruneOutcome> {
+    let mut plan = repository.prune_plan(forget).await?;
+    if at_once {
+        plan.grace_seconds = 0;
+    }
+    repository.prune(plan, &Stop::new()).await
+}
+
+/// Recovers with the first of these kits that the bucket takes.
+pub(crate) async fn recover(
+    cache: Arc<dyn Store>,
+    catalog: Arc<Catalog>,
+    bucket: Arc<dyn Store>,
+    kits: &[[u8; 32]],
+) -> Result<Repository> {
+    let mut last = Error::not_found("kit.none", "there is no kit");
+    for kit in kits {
+        let parts = parts(Arc::clone(&cache), Arc::clone(&catalog));
+        match Repository::recover(parts, Arc::clone(&bucket), RecoveryKey(*kit), DEVICE).await {
+            Ok(repository) => return Ok(repository),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Ships at most `most` objects in the order given; the answer is whether everything arrived.

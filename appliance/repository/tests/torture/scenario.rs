@@ -4,8 +4,7 @@ use crate::ground::*;
 use bytes::Bytes;
 use holdfast_catalog::Catalog;
 use holdfast_model::{SnapshotId, settings::Settings, snapshot::Snapshot};
-use holdfast_repository::{RecoveryKey, Repository};
-use holdfast_runtime::Stop;
+use holdfast_repository::Repository;
 use holdfast_storage::{
     Store,
     sim::{Event, SimBucket, SimDisk, Tape, World},
@@ -25,6 +24,8 @@ pub(crate) enum Word {
     Shipped,
     /// These settings are saved.
     Settings(u64),
+    /// This kit, by its number, is the one to print; those before it are void.
+    Kit(usize),
     /// Somebody wants this snapshot to go: from now on it may.
     Forgetting(SnapshotId),
     /// It is gone.
@@ -42,7 +43,8 @@ pub(crate) struct Trace {
     pub(crate) words: Vec<(Word, Rows)>,
     /// What each snapshot must read, committed or not.
     pub(crate) known: BTreeMap<SnapshotId, Bytes>,
-    pub(crate) kit: [u8; 32],
+    /// All kits that were ever printed.
+    pub(crate) kits: Vec<[u8; 32]>,
 }
 
 /// An appliance that is being recorded.
@@ -52,6 +54,7 @@ struct Stage {
     known: BTreeMap<SnapshotId, Bytes>,
     bucket: Arc<SimBucket>,
     catalog: Arc<Catalog>,
+    kits: Vec<[u8; 32]>,
 }
 
 impl Stage {
@@ -80,10 +83,26 @@ impl Stage {
 
     async fn forget(&mut self, repository: &Repository, id: &SnapshotId) {
         self.say(Word::Forgetting(id.clone()));
-        let plan = repository.prune_plan(vec![id.clone()]).await.unwrap();
-        let outcome = repository.prune(plan, &Stop::new()).await.unwrap();
-        assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
+        // Condemned first; gone when the grace is over.
+        for (forget, at_once) in [(vec![id.clone()], false), (Vec::new(), true)] {
+            let outcome = prune(repository, forget, at_once).await.unwrap();
+            assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
+        }
         self.say(Word::Forgotten(id.clone()));
+    }
+
+    async fn new_kit(&mut self, repository: &Repository, whole_epoch: bool) {
+        let change = match whole_epoch {
+            true => repository.rotate_epoch(&DEVICE).await.unwrap(),
+            false => repository.rotate_recovery().await.unwrap(),
+        };
+        assert!(change.problems.is_empty(), "{:?}", change.problems);
+        self.print_kit(repository);
+    }
+
+    fn print_kit(&mut self, repository: &Repository) {
+        self.kits.push(repository.recovery_key().0);
+        self.say(Word::Kit(self.kits.len() - 1));
     }
 
     async fn attach(&mut self, repository: &Repository) {
@@ -105,23 +124,25 @@ pub(crate) async fn record(seed: u64) -> Trace {
         known: BTreeMap::new(),
         bucket: Arc::clone(&bucket),
         catalog: fresh_catalog(),
+        kits: Vec::new(),
     };
     let first = SimDisk::recorded(World::default(), Arc::clone(&tape), 0);
-    let kit = home(&mut stage, &first, seed).await;
+    home(&mut stage, &first, seed).await;
     stage.catalog = fresh_catalog();
     stage.say(Word::Lost);
     let second = SimDisk::recorded(World::default(), Arc::clone(&tape), 1);
-    away(&mut stage, &second, &kit, seed).await;
-    Trace { events: tape.take(), words: stage.words, known: stage.known, kit: kit.0 }
+    away(&mut stage, &second, seed).await;
+    Trace { events: tape.take(), words: stage.words, known: stage.known, kits: stage.kits }
 }
 
 /// The first machine, from its first start on.
-async fn home(stage: &mut Stage, disk: &SimDisk, seed: u64) -> RecoveryKey {
+async fn home(stage: &mut Stage, disk: &SimDisk, seed: u64) {
     let seed = seed * 1000;
     let mut data = Data { small: seed, large: seed, paged: seed };
     let cache = folder_on(disk).unwrap();
     let repository = Repository::create(parts(cache, stage.catalog.clone()), DEVICE).await.unwrap();
     stage.say(Word::Created);
+    stage.print_kit(&repository);
     stage.settings(&repository, 1).await;
     let old = stage.back_up(&repository, "shop", &data).await;
     stage.back_up(&repository, "shop", &data).await;
@@ -133,6 +154,7 @@ async fn home(stage: &mut Stage, disk: &SimDisk, seed: u64) -> RecoveryKey {
     data.paged += 1;
     stage.back_up(&repository, "shop", &data).await;
     stage.ship_all(&repository).await;
+    stage.new_kit(&repository, false).await;
     for generation in 2..=4 {
         stage.settings(&repository, generation).await;
     }
@@ -140,25 +162,24 @@ async fn home(stage: &mut Stage, disk: &SimDisk, seed: u64) -> RecoveryKey {
     let short_lived = stage.back_up(&repository, "wiki", &data).await;
     stage.forget(&repository, &old.id).await;
     stage.ship_all(&repository).await;
-    let kit = repository.recovery_key();
     drop(repository);
     // A restart without any trouble.
     let repository = open(folder_on(disk).unwrap(), stage.catalog.clone()).await.unwrap();
     stage.attach(&repository).await;
+    stage.new_kit(&repository, true).await;
     data.paged += 1;
     stage.back_up(&repository, "wiki", &data).await;
     stage.forget(&repository, &short_lived.id).await;
     ship(&repository, &*stage.bucket, 3).await.unwrap();
-    kit
 }
 
 /// Another machine, with nothing but bucket and kit.
-async fn away(stage: &mut Stage, disk: &SimDisk, kit: &RecoveryKey, seed: u64) {
+async fn away(stage: &mut Stage, disk: &SimDisk, seed: u64) {
     let data = Data { small: seed, large: seed * 1000 + 1, paged: seed };
     let cache = folder_on(disk).unwrap();
     let bucket: Arc<dyn Store> = stage.bucket.clone();
-    let parts = parts(cache, stage.catalog.clone());
-    let repository = Repository::recover(parts, bucket, kit.clone(), DEVICE).await.unwrap();
+    let kit = &stage.kits[stage.kits.len() - 1..];
+    let repository = recover(cache, stage.catalog.clone(), bucket, kit).await.unwrap();
     stage.say(Word::Recovered);
     for entry in repository.snapshots() {
         let bytes = read_all(&repository, &entry.snapshot, holdfast_model::view::From::Auto).await.unwrap();

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use holdfast_catalog::Catalog;
 use holdfast_model::{Error, Kind, Result, snapshot::Snapshot, view::From};
 use holdfast_repository::{Repository, Unlock};
-use holdfast_runtime::Stop;
 use holdfast_storage::sim::{Call, Dice, Fate, SimBucket, SimDisk, Trouble, World};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -61,8 +60,7 @@ impl House {
     async fn forget(&mut self, repository: &Repository, nth: usize) -> Result<u64> {
         // Whatever comes of it, it is not promised any more.
         let (gone, _) = self.kept.remove(nth);
-        let plan = repository.prune_plan(vec![gone.id]).await?;
-        Ok(repository.prune(plan, &Stop::new()).await?.cache_bytes)
+        Ok(prune(repository, vec![gone.id], true).await?.cache_bytes)
     }
 
     /// A day's work, up to the first failure.

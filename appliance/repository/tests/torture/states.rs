@@ -25,6 +25,8 @@ pub(crate) struct Promises {
     pub(crate) going: BTreeSet<SnapshotId>,
     /// Must not be shown.
     pub(crate) gone: BTreeSet<SnapshotId>,
+    /// The first kit that is not void.
+    pub(crate) kit: usize,
     pub(crate) settings: u64,
     pub(crate) settings_shipped: u64,
 }
@@ -39,6 +41,7 @@ impl Promises {
                 self.shipped = self.kept.clone();
                 self.settings_shipped = self.settings;
             }
+            Word::Kit(number) => self.kit = *number,
             Word::Settings(generation) => self.settings = *generation,
             Word::Forgetting(id) => {
                 self.kept.remove(id);

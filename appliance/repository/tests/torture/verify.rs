@@ -7,7 +7,7 @@ use holdfast_model::{
     snapshot::Snapshot,
     view::{CloudState, From},
 };
-use holdfast_repository::{RecoveryKey, Repository};
+use holdfast_repository::Repository;
 use holdfast_runtime::Stop;
 use holdfast_storage::{
     Store,
@@ -25,14 +25,14 @@ pub(crate) type Verdict = Result<(), String>;
 /// What a state is judged by.
 pub(crate) struct Judge {
     pub(crate) known: BTreeMap<SnapshotId, Bytes>,
-    pub(crate) kit: [u8; 32],
+    pub(crate) kits: Vec<[u8; 32]>,
     /// States that were seen after the store was opened: what follows is the same.
     seen: Mutex<HashSet<u64>>,
 }
 
 impl Judge {
-    pub(crate) fn new(known: BTreeMap<SnapshotId, Bytes>, kit: [u8; 32]) -> Judge {
-        Judge { known, kit, seen: Mutex::default() }
+    pub(crate) fn new(known: BTreeMap<SnapshotId, Bytes>, kits: Vec<[u8; 32]>) -> Judge {
+        Judge { known, kits, seen: Mutex::default() }
     }
 
     /// How many different states were looked at to the end.
@@ -75,16 +75,20 @@ impl Judge {
         cache: Arc<dyn Store>,
         bucket: Arc<SimBucket>,
     ) -> Verdict {
-        let parts = parts(cache, fresh_catalog());
         if state.promises.in_bucket {
-            let kit = RecoveryKey(self.kit);
-            let recovered = Repository::recover(parts, bucket.clone(), kit, DEVICE).await;
+            let recovered = recover(cache, fresh_catalog(), bucket.clone(), self.kits_of(state)).await;
             let repository = recovered.map_err(|error| format!("recover: {}", error.chain()))?;
             return self.go_on(state, disk, &repository, bucket).await;
         }
+        let parts = parts(cache, fresh_catalog());
         let made = Repository::create(parts, DEVICE).await;
         let repository = made.map_err(|error| format!("create over leftovers: {}", error.chain()))?;
         work(&repository, &bucket).await.map(drop)
+    }
+
+    /// The kit that was called the one to print, and those that a rotation was about to make.
+    fn kits_of(&self, state: &State) -> &[[u8; 32]] {
+        &self.kits[state.promises.kit.min(self.kits.len())..]
     }
 
     async fn go_on(&self, state: &State, disk: &SimDisk, repository: &Repository, bucket: Arc<SimBucket>) -> Verdict {
@@ -141,8 +145,7 @@ impl Judge {
     async fn restores_from_the_bucket_alone(&self, state: &State, bucket: &SimBucket) -> Verdict {
         let copy = Arc::new(SimBucket::new(bucket.objects()));
         let cache: Arc<dyn Store> = Arc::new(holdfast_storage::MemStore::new());
-        let parts = parts(cache, fresh_catalog());
-        let recovered = match Repository::recover(parts, copy, RecoveryKey(self.kit), DEVICE).await {
+        let recovered = match recover(cache, fresh_catalog(), copy, self.kits_of(state)).await {
             Ok(recovered) => recovered,
             Err(_) if state.promises.shipped.is_empty() && state.promises.settings_shipped == 0 => return Ok(()),
             Err(error) => return Err(format!("recover from the bucket alone: {}", error.chain())),
@@ -209,9 +212,10 @@ async fn work(repository: &Repository, bucket: &Arc<SimBucket>) -> Result<(Snaps
     if repository.has_bucket() {
         ship(repository, &**bucket, usize::MAX).await.map_err(told("ship"))?;
     }
-    let plan = repository.prune_plan(Vec::new()).await.map_err(told("prune plan"))?;
-    let outcome = repository.prune(plan, &Stop::new()).await.map_err(told("prune"))?;
-    no_errors("prune", &outcome.problems)?;
+    for at_once in [false, true] {
+        let outcome = prune(repository, Vec::new(), at_once).await.map_err(told("prune"))?;
+        no_errors("prune", &outcome.problems)?;
+    }
     let view = repository.check(true, None, &Stop::new()).await.map_err(told("check"))?;
     no_errors("check", &view.problems)?;
     Ok((new, bytes.to_vec()))
