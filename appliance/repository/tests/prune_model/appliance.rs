@@ -88,8 +88,6 @@ pub enum Mutant {
     PacksFirst,
     /// The collector does not ask what this process itself needs.
     NoNeeds,
-    /// A condemned pack is stored again under its old name.
-    SameName,
 }
 
 /// What is fixed for a whole exploration.
@@ -310,9 +308,6 @@ impl Appliance {
         }
         self.local = pack;
         self.writer = Writer::Ship;
-        if rules.mutant == Mutant::SameName {
-            return;
-        }
         self.rescue(pack & self.condemned_elsewhere(bucket), bucket, rules);
     }
 
@@ -340,10 +335,6 @@ impl Appliance {
         if bad & (bucket.packs | self.cache) == 0 {
             self.lost = true;
             self.writer = Writer::Spent;
-            return;
-        }
-        if rules.mutant == Mutant::SameName {
-            self.cache |= bad;
             return;
         }
         match self.fresh() {

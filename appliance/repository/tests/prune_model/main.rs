@@ -346,12 +346,6 @@ fn crippled_protocols_are_found_out() {
     }
 }
 
-#[test]
-#[ignore = "open: none of the plays, as bounded now, needs a condemn list to have a name of its own"]
-fn condemn_lists_of_one_name_are_found_out() {
-    assert!(is_found_out(Mutant::SameName));
-}
-
 /// Whether some play breaks a promise under a crippled protocol.
 fn is_found_out(mutant: Mutant) -> bool {
     let plays = plays();
