@@ -232,12 +232,12 @@ impl Appliance {
                 let usable = (self.known | self.cache) & !(self.own | self.doomed);
                 self.lean_on(usable);
             }
-            Writer::Leaning(pack) => self.commit(pack, bucket, rules),
+            Writer::Leaning(pack) => self.commit(pack, bucket),
             // Never again under its old name: a deletion may be on its way to it.
-            Writer::Ship if self.local & self.doomed != 0 => self.rescue(self.local & self.doomed, bucket, rules),
+            Writer::Ship if self.local & self.doomed != 0 => self.rescue(self.local & self.doomed, bucket),
             Writer::Ship => match lowest(self.local & !self.known) {
                 0 => self.writer = Writer::CheckBefore,
-                pack if pack & self.cache == 0 => self.rescue(pack, bucket, rules),
+                pack if pack & self.cache == 0 => self.rescue(pack, bucket),
                 pack => {
                     self.writer = Writer::SentPack(pack);
                     return Some(Request::PutPack(pack));
@@ -299,7 +299,7 @@ impl Appliance {
         false
     }
 
-    fn commit(&mut self, pack: Packs, bucket: &Bucket, rules: &Rules) {
+    fn commit(&mut self, pack: Packs, bucket: &Bucket) {
         self.look(bucket);
         // Gone in the meantime: the backup is told so and begins anew. Nothing was promised yet.
         if pack & !(self.known | self.cache) != 0 || pack & self.doomed != 0 {
@@ -308,7 +308,7 @@ impl Appliance {
         }
         self.local = pack;
         self.writer = Writer::Ship;
-        self.rescue(pack & self.condemned_elsewhere(bucket), bucket, rules);
+        self.rescue(pack & self.condemned_elsewhere(bucket), bucket);
     }
 
     /// Whether the snapshot may go on; what was condemned meanwhile is stored anew.
@@ -323,12 +323,12 @@ impl Appliance {
             return true;
         }
         self.writer = Writer::Ship;
-        self.rescue(bad, bucket, rules);
+        self.rescue(bad, bucket);
         false
     }
 
     /// Stores the chunks of condemned packs again, in a pack with another name.
-    pub fn rescue(&mut self, bad: Packs, bucket: &Bucket, rules: &Rules) {
+    pub fn rescue(&mut self, bad: Packs, bucket: &Bucket) {
         if bad == 0 {
             return;
         }
@@ -350,7 +350,7 @@ impl Appliance {
     pub fn watch(&mut self, bucket: &Bucket, rules: &Rules) {
         self.look(bucket);
         if self.writer == Writer::Ship && !self.overtaken(bucket, rules) {
-            self.rescue(self.local & self.condemned_elsewhere(bucket), bucket, rules);
+            self.rescue(self.local & self.condemned_elsewhere(bucket), bucket);
         }
     }
 
