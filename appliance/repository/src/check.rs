@@ -3,6 +3,8 @@
 //! Invariants: nothing is called good that was not looked at; what is mended is told as a note, what
 //! is lost as an error that names the snapshots; a mended object is verified before it is written.
 
+mod segments;
+
 use crate::{
     Meter,
     fetch::verify,
@@ -71,6 +73,7 @@ impl Inner {
         self.compare_listings(in_bucket.as_ref(), &report).await?;
         self.check_way_in(&report).await?;
         self.check_small(&report).await?;
+        self.check_segments(percent == 100, &report).await?;
         if percent > 0 {
             let packs = self.longest_unverified(percent);
             let (report, meter) = (&report, &meter);

@@ -186,6 +186,39 @@ async fn rows_that_cannot_be_read_mean_not_known_and_a_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_mends_segments_from_the_other_tier_else_from_the_packs() {
+    let (repository, cache) = fresh().await;
+    let bucket = memory();
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    let bytes = some_tar(57);
+    back_up(&repository, "a", &bytes).await.unwrap();
+    ship(&repository, &bucket).await;
+    let ids = ids_in(&repository.inner, &cache).await;
+    let key = cache.list("i/").await.unwrap().remove(0).key;
+    let good = cache.get(&key).await.unwrap();
+    let mut bad = good.to_vec();
+    bad[100] ^= 1;
+    for stores in [vec![&cache], vec![&bucket], vec![&cache, &bucket]] {
+        for store in &stores {
+            store.put(&key, bad.clone().into(), PutMode::Replace).await.unwrap();
+        }
+        let view = repository.check(true, None, &Stop::new()).await.unwrap();
+        assert_eq!(view.healed, 1, "{:?}", view.problems);
+        if stores.len() == 1 {
+            assert_eq!((cache.get(&key).await.unwrap(), bucket.get(&key).await.unwrap()), (good.clone(), good.clone()));
+        } else {
+            assert_eq!(view.problems[0].code, "segment.rebuilt");
+        }
+        assert_eq!(assert_claims_hold(&repository.inner, &ids).await, ids.len());
+        let view = repository.check(true, None, &Stop::new()).await.unwrap();
+        assert!(view.problems.is_empty(), "{:?}", view.problems);
+    }
+    let again = reopen(&cache).await;
+    assert!(again.take_healed().is_empty(), "the damaged one is void");
+    assert_eq!(assert_claims_hold(&again.inner, &ids).await, ids.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn footers_swapped_in_a_segment_are_not_believed() {
     let (repository, cache) = fresh().await;
     back_up(&repository, "a", &some_tar(56)).await.unwrap();
