@@ -7,10 +7,11 @@
 //! [`Broken::Cut`].
 
 use crate::{
-    entry::{Entry, Hole, Kind, Time},
+    entry::{Entry, Hole, Kind, Time, Xattr},
     pax::{self, BLOCK, KEY_HOLES, KEY_KIND, KEY_XATTR, padding},
 };
 use std::{
+    collections::HashSet,
     fmt,
     io::{self, Read},
 };
@@ -205,15 +206,22 @@ fn member(block: &[u8; BLOCK], ahead: Ahead) -> Result<Entry, Broken> {
         _ if key.starts_with(b"GNU.sparse") => Err(Broken::Malformed("a sparse file in the way of GNU")),
         _ => {
             if let Some(name) = key.strip_prefix(KEY_XATTR) {
-                let name = pax::decode_key(name);
-                entry.xattrs.retain(|(earlier, _)| *earlier != name);
-                entry.xattrs.push((name, value.into()));
+                entry.xattrs.push((pax::decode_key(name), value.into()));
             }
             Ok(())
         }
     })?;
+    keep_last(&mut entry.xattrs);
     entry.kind = kind(block[156], entry.kind, &path)?;
     finish(entry, path, block)
+}
+
+/// Of values for one attribute the last counts. A hostile body may name thousands: each is looked at once.
+fn keep_last(xattrs: &mut Vec<Xattr>) {
+    let mut names = HashSet::new();
+    let last: Vec<bool> = xattrs.iter().rev().map(|(name, _)| names.insert(name.clone())).collect();
+    let mut last = last.into_iter().rev();
+    xattrs.retain(|_| last.next().unwrap_or(true));
 }
 
 /// Settles what hangs on the type.

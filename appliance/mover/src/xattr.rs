@@ -22,6 +22,12 @@ use rustix::{
 /// Longest list of names and longest value, as the kernel bounds both.
 const LIMIT: usize = 64 << 10;
 
+/// Bytes that all attributes of one entry may take in its header, with room for names and holes: readers of tars, our own
+/// too, give a stream up whose headers are longer than a megabyte. XFS would let anybody who may write a file make them so.
+const TOGETHER: usize = 768 << 10;
+/// What a record adds to name and value at most; signs that are escaped in names take three bytes.
+const AROUND: usize = 32;
+
 /// Length that most values do not exceed.
 const SHORT: usize = 256;
 
@@ -102,7 +108,8 @@ fn collect(
     buffer: &mut [u8],
     read: impl Fn(&[u8], &mut [u8]) -> Result<usize, Errno>,
 ) -> Result<Vec<Xattr>, Errno> {
-    let mut all = Vec::new();
+    let mut all: Vec<Xattr> = Vec::new();
+    let mut together = 0;
     for name in list.split(|&byte| byte == 0).filter(|name| is_carried(name)) {
         // The kernel clears as much memory as the buffer has; most values are short.
         let value = match read(name, &mut buffer[..SHORT]) {
@@ -110,7 +117,13 @@ fn collect(
             other => other,
         };
         match value {
-            Ok(length) => all.push((name.into(), buffer[..length].into())),
+            Ok(length) => {
+                together += 3 * name.len() + length + AROUND;
+                if together > TOGETHER {
+                    return Err(Errno::TOOBIG);
+                }
+                all.push((name.into(), buffer[..length].into()));
+            }
             // Taken away meanwhile.
             Err(Errno::NODATA) => {}
             Err(error) => return Err(error),
@@ -118,4 +131,29 @@ fn collect(
     }
     all.sort_unstable();
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_fit_a_header_or_are_told() {
+        let read = |_: &[u8], buffer: &mut [u8]| {
+            buffer.get_mut(..60_000).map(|value| value.fill(7)).map(|()| 60_000).ok_or(Errno::RANGE)
+        };
+        let list = |count: usize| (0..count).flat_map(|n| format!("user.{n:02}\0").into_bytes()).collect::<Vec<u8>>();
+        let mut buffer = vec![0; LIMIT];
+        for (count, fits) in [(13, true), (14, false)] {
+            let collected = collect(&list(count), &mut buffer, read);
+            assert_eq!(collected.as_ref().map(Vec::len).ok(), fits.then_some(count));
+            if let Ok(xattrs) = collected {
+                let mut entry = crate::Entry::new(&[b'p'; 4000], Kind::File);
+                entry.xattrs = xattrs;
+                assert!(crate::header(b"v", &entry).len() < 1 << 20);
+            } else {
+                assert_eq!(collected, Err(Errno::TOOBIG));
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ const ROOT: [u8; 32] = [0x42; 32];
 const REPOSITORY: RepositoryId = RepositoryId([0x17; 16]);
 const DEVICE: [u8; 32] = [7; 32];
 const KINDS: [ChunkKind; 3] = [ChunkKind::Data, ChunkKind::Meta, ChunkKind::Recipe];
-const OBJECTS: [ObjectKind; 7] = [
+const OBJECTS: [ObjectKind; 8] = [
     ObjectKind::Snapshot,
     ObjectKind::Segment,
     ObjectKind::Reach,
@@ -25,6 +25,7 @@ const OBJECTS: [ObjectKind; 7] = [
     ObjectKind::Tombstone,
     ObjectKind::Footer,
     ObjectKind::Fence,
+    ObjectKind::Condemned,
 ];
 
 /// Keys of one repository, derived once.

@@ -3,6 +3,7 @@
 mod chunk;
 mod cloud;
 mod docker;
+mod mover;
 mod repository;
 mod tar;
 mod words;
@@ -14,6 +15,9 @@ pub(crate) const ALL: &[Target] = &[
     Target { name: "tar_walk", run: tar::walk, seeds: tar::archives },
     Target { name: "tar_pax", run: tar::pax, seeds: tar::pax_bodies },
     Target { name: "tar_write", run: tar::write, seeds: tar::members },
+    Target { name: "mover_read", run: mover::read, seeds: mover::trees },
+    Target { name: "mover_header", run: mover::there_and_back, seeds: mover::entries },
+    Target { name: "mover_restore", run: mover::restore, seeds: mover::trees },
     Target { name: "chunk_open", run: chunk::open, seeds: chunk::sealed },
     Target { name: "envelope", run: chunk::envelope, seeds: chunk::envelopes },
     Target { name: "slot_and_kit", run: chunk::slot_and_kit, seeds: chunk::slots_and_kits },
