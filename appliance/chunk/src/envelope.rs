@@ -15,6 +15,7 @@ use crate::{
     random,
 };
 use holdfast_model::{Error, Kind, RepositoryId, Result};
+use std::{cell::RefCell, io};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -167,8 +168,7 @@ impl<'a> Envelope<'a> {
         if length > BODY_MAX {
             return Err(corrupt(kind, name, "its size is impossible"));
         }
-        let plain =
-            zstd::bulk::decompress(&packed, length).map_err(|_| corrupt(kind, name, "it does not decompress"))?;
+        let plain = decompress(&packed, length).map_err(|_| corrupt(kind, name, "it does not decompress"))?;
         if plain.len() == length { Ok(plain) } else { Err(corrupt(kind, name, "its length is wrong")) }
     }
 
@@ -180,6 +180,21 @@ impl<'a> Envelope<'a> {
         aad.extend_from_slice(name.as_bytes());
         aad
     }
+}
+
+thread_local! {
+    /// Opening a repository opens a footer for each pack: setting up a decompressor takes longer than using it.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn decompress(packed: &[u8], length: usize) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|slot| {
+        let ready = match slot.take() {
+            Some(ready) => ready,
+            None => zstd::bulk::Decompressor::new()?,
+        };
+        slot.insert(ready).decompress(packed, length)
+    })
 }
 
 /// The salt of a new object: no two different ones share it, whatever the dice say.
