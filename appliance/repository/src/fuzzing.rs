@@ -1,7 +1,8 @@
-//! Doors for the fuzz targets: the readers of sealed records, given what lies under the seal.
+//! Doors for fuzz targets and benches: the readers of sealed records, given what lies under the seal, and the table of chunks.
 //!
 //! Each takes any bytes; what it could read it writes and reads again. Never used by the product.
 
+use crate::table::{Finger, Table};
 use crate::{
     branch,
     excerpt::{Excerpt, lacking},
@@ -13,6 +14,22 @@ use crate::{
     segment::{Directory, decode_reach, directory_range, encode_reach},
 };
 use holdfast_chunk::Keys;
+use holdfast_model::ChunkId;
+
+/// The table of chunks.
+#[derive(Default)]
+pub struct Places(Table);
+
+impl Places {
+    /// Enters a chunk of a pack.
+    pub fn insert(&mut self, id: &ChunkId, pack: u32) {
+        self.0.insert(Finger::of(id), pack);
+    }
+    /// How many packs may hold a chunk.
+    pub fn candidates(&self, id: &ChunkId) -> usize {
+        self.0.candidates(Finger::of(id)).count()
+    }
+}
 
 /// The rows of a pack's footer, and the eight bytes behind it.
 pub fn footer(bytes: &[u8]) {
