@@ -1,10 +1,11 @@
-//! What the machine gives at best: the bytes of a folder read, hashed, compressed and sealed on all CPUs, and nothing
+//! What the machine gives at best: the bytes of a folder read, cut, hashed, compressed and sealed on all CPUs, and nothing
 //! else: no index, no packs, no disk to write to.
 
-use holdfast_chunk::{ChunkKind, Keys, RootKey, Sealer};
+use holdfast_chunk::{ChunkKind, Cutter, Keys, RootKey, Sealer, cut::Sizes};
 use holdfast_model::{Error, Result};
 use holdfast_mover::{Options, Piece, Reader, Root, Walk};
 use std::{
+    io,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -14,8 +15,6 @@ use std::{
     thread,
 };
 
-/// Bytes of a chunk.
-const CHUNK: usize = 256 << 10;
 /// Chunks that wait.
 const WAITING: usize = 16;
 /// What the repository uses.
@@ -33,24 +32,23 @@ pub fn run(folder: &Path) -> Result<u64> {
         let sealing: Vec<_> = (0..threads).map(|_| scope.spawn(|| seal(&receiver, &keys, &sealed))).collect();
         let root = Arc::new(root);
         let mut reader = Reader::new(Arc::clone(&root), b"");
-        let mut chunk = Vec::with_capacity(CHUNK);
+        let cutter = Cutter::new(&keys, Sizes::of_file(0));
+        let mut waiting = Vec::with_capacity(2 * cutter.max());
         for entry in Walk::new(root, Options::default()) {
             let mut take = |piece: Piece<'_>| {
-                let Piece::Content(mut bytes) = piece else { return Ok(()) };
-                while !bytes.is_empty() {
-                    let part = bytes.len().min(CHUNK - chunk.len());
-                    chunk.extend_from_slice(&bytes[..part]);
-                    bytes = &bytes[part..];
-                    if chunk.len() == CHUNK {
-                        let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
-                        sender.send(full).map_err(std::io::Error::other)?;
-                    }
+                let Piece::Content(bytes) = piece else { return Ok(()) };
+                waiting.extend_from_slice(bytes);
+                let mut start = 0;
+                while let Some(length) = cutter.next(&waiting[start..], false) {
+                    sender.send(waiting[start..start + length].to_vec()).map_err(io::Error::other)?;
+                    start += length;
                 }
+                waiting.drain(..start);
                 Ok(())
             };
             reader.read(&entry, &mut take).map_err(|error| Error::io("read the folder", error))?;
         }
-        sender.send(chunk).map_err(|_| Error::bug("nobody seals"))?;
+        sender.send(waiting).map_err(|_| Error::bug("nobody seals"))?;
         drop(sender);
         sealing.into_iter().try_for_each(|thread| thread.join().map_err(|_| Error::bug("a sealing thread died"))?)
     })?;
