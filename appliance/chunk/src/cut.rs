@@ -51,8 +51,8 @@ pub const FINE: Sizes = Sizes::about(64 << 10);
 pub fn page_block(size: u64) -> usize {
     match size {
         0..0x10_0000 => BLOCK,
-        0x10_0000..0x400_0000 => 2 * BLOCK,
-        _ => 4 * BLOCK,
+        0x10_0000..0x400_0000 => 4 * BLOCK,
+        _ => 8 * BLOCK,
     }
 }
 

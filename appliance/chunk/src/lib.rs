@@ -19,6 +19,7 @@ mod pages;
 pub mod password;
 pub mod seal;
 pub mod slot;
+mod sum;
 
 pub use cut::Cutter;
 pub use envelope::{Envelope, ObjectKind};
@@ -26,6 +27,7 @@ pub use keys::{ChunkKind, Keys, Ring, RootKey};
 pub use kit::Kit;
 pub use pages::Layout;
 pub use seal::{Base, Opener, Sealed, Sealer};
+pub use sum::Summer;
 
 /// SHA-256 of some bytes: the name under which sealed objects are stored and verified without a key.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {

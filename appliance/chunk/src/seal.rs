@@ -66,7 +66,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Zstd level 1 (fast) to 5 (small); others are clamped. `Bug` if there is no memory for its tables.
+    /// Zstd level 1 (fast) to 9 (small); others are clamped. `Bug` if there is no memory for its tables.
     pub fn new(level: i32) -> Result<Self> {
         let context = CCtx::try_create().ok_or_else(|| Error::bug("there is no memory for a compressor"))?;
         let mut sealer = Sealer { context, level, packed: Vec::new(), delta: Vec::new() };
@@ -76,7 +76,7 @@ impl Sealer {
 
     /// Another level for the chunks that follow; the format does not depend on it.
     pub fn set_level(&mut self, level: i32) {
-        self.level = level.clamp(1, 5);
+        self.level = level.clamp(1, 9);
     }
 
     /// Appends the sealed chunk to `out`. `id` must be [`Keys::chunk_id`] of `plain`. With a base it becomes a delta

@@ -7,7 +7,7 @@ use crate::{
     ByteStream, Meter, StreamKind,
     inner::Inner,
     parent::{Blocks, Parent},
-    press::Tally,
+    press::{Care, Tally},
     recipe::Draft,
     session::{Desk, StreamTally},
     stages::Stage,
@@ -99,13 +99,24 @@ pub(crate) struct Intake {
     is_group: bool,
     /// What blocks were in the parent.
     blocks: Option<Blocks>,
+    care: Care,
 }
 
 impl Intake {
     fn new(desk: &Arc<Desk>, parent: Option<Arc<Parent>>, meter: Arc<dyn Meter>) -> Intake {
+        let care = if parent.is_some() { Care::Small } else { Care::Fast };
         let blocks = parent.map(Blocks::new);
         let tally = Arc::new(StreamTally { counts: Arc::clone(&desk.counts), meter: Arc::clone(&meter) });
-        Intake { desk: Arc::clone(desk), tally, meter, segments: Vec::new(), first: None, is_group: false, blocks }
+        Intake {
+            desk: Arc::clone(desk),
+            tally,
+            meter,
+            segments: Vec::new(),
+            first: None,
+            is_group: false,
+            blocks,
+            care,
+        }
     }
     /// For one group of a tree.
     pub(crate) fn of_group(desk: &Arc<Desk>, parent: Option<Arc<Parent>>, meter: Arc<dyn Meter>) -> Intake {
@@ -139,7 +150,7 @@ impl Intake {
 impl Sink for Intake {
     fn chunk(&mut self, kind: ChunkKind, plain: &[u8]) -> Result<ChunkId> {
         let id = self.desk.inner.keys.chunk_id(kind, plain);
-        let new = self.desk.inner.press.offer(kind, id, plain, &self.tally)?;
+        let new = self.desk.inner.press.offer_on(|| None, (kind, id), plain, (&self.tally, self.care))?;
         self.count(new, plain);
         Ok(id)
     }
@@ -147,7 +158,7 @@ impl Sink for Intake {
         let id = self.desk.inner.keys.chunk_id(ChunkKind::Data, plain);
         let blocks = &mut self.blocks;
         let base = || blocks.as_mut()?.base(file, at);
-        let new = self.desk.inner.press.offer_on(base, (ChunkKind::Data, id), plain, &self.tally)?;
+        let new = self.desk.inner.press.offer_on(base, (ChunkKind::Data, id), plain, (&self.tally, self.care))?;
         self.count(new, plain);
         Ok(id)
     }

@@ -37,6 +37,9 @@ const WRITERS: usize = 2;
 /// Zstd level. Against level 1 it costs a tenth of the whole way's time (nothing at all for pages of databases) and
 /// saves a tenth of the space, a sixth with databases.
 const LEVEL: i32 = 3;
+/// Level of what is new since the parent, as long as the press keeps up: it saves another tenth of databases at six times the
+/// work, and increments are small.
+const LEVEL_OF_INCREMENTS: i32 = 6;
 
 /// Who is told what became of a chunk. Called from CPU threads.
 pub(crate) trait Tally: Send + Sync {
@@ -53,6 +56,15 @@ impl dyn Tally {
     }
 }
 
+/// How much work a chunk is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// Much of the like may come.
+    Fast,
+    /// It belongs to an increment.
+    Small,
+}
+
 struct Job {
     ticket: u64,
     kind: ChunkKind,
@@ -60,6 +72,7 @@ struct Job {
     plain: Vec<u8>,
     /// A chunk that is much like this one, perhaps.
     base: Option<ChunkId>,
+    care: Care,
     tally: Arc<dyn Tally>,
 }
 
@@ -140,7 +153,7 @@ impl Press {
     /// Offers a chunk: known ones and ones in flight are answered at once with `false`, new ones are
     /// queued. Blocks while the queue is full.
     pub(crate) fn offer(&self, kind: ChunkKind, id: ChunkId, plain: &[u8], tally: &Arc<dyn Tally>) -> Result<bool> {
-        self.offer_on(|| None, (kind, id), plain, tally)
+        self.offer_on(|| None, (kind, id), plain, (tally, Care::Fast))
     }
 
     /// The same for a chunk that may be like another one, which is asked for only if this one is new.
@@ -149,7 +162,7 @@ impl Press {
         base: impl FnOnce() -> Option<ChunkId>,
         (kind, id): (ChunkKind, ChunkId),
         plain: &[u8],
-        tally: &Arc<dyn Tally>,
+        (tally, care): (&Arc<dyn Tally>, Care),
     ) -> Result<bool> {
         // Claimed before the index is asked, which may read rows from the disk: nobody else stores it meanwhile.
         let ticket = {
@@ -169,7 +182,7 @@ impl Press {
         }
         let (base, plain) = (base(), self.bench.pool.copy(plain));
         let length = plain.len();
-        let job = Job { ticket, kind, id, plain, base, tally: Arc::clone(tally) };
+        let job = Job { ticket, kind, id, plain, base, care, tally: Arc::clone(tally) };
         let waited = self.jobs.push(length, job).ok_or_else(|| Error::bug("the press has stopped"))?;
         self.bench.timers.add(Stage::QueueFull, waited);
         Ok(true)
@@ -359,6 +372,8 @@ fn work(bench: &Bench, jobs: &Queue<Job>, sealer: &mut Sealer, opener: &mut Open
     let mut sealed = Vec::new();
     while let Some((job, waited)) = jobs.pop() {
         bench.timers.idled(waited);
+        let care = job.care == Care::Small && jobs.is_slack();
+        sealer.set_level(if care { LEVEL_OF_INCREMENTS } else { LEVEL });
         if let Err(error) = bench.press((sealer, opener), &job, &mut sealed) {
             let mut flight = bench.flight();
             flight.fail(&error);

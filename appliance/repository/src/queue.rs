@@ -69,6 +69,10 @@ impl<T> Queue<T> {
         self.changed[PUSHERS].notify_all();
         Some((item, waited))
     }
+    /// Whether less than half of what may wait does.
+    pub(crate) fn is_slack(&self) -> bool {
+        self.waiting().bytes < self.limit / 2
+    }
     /// Ends it: what waits is still given out, nothing more is taken.
     pub(crate) fn close(&self) {
         self.waiting().closed = true;

@@ -81,7 +81,7 @@ fn disk_images_are_recognised() {
 #[test]
 fn blocks_grow_with_files() {
     let sizes = [0, 1 << 20, 64 << 20, 1 << 40].map(page_block);
-    assert_eq!(sizes, [64 << 10, 128 << 10, 256 << 10, 256 << 10]);
+    assert_eq!(sizes, [64 << 10, 256 << 10, 512 << 10, 512 << 10]);
     assert!(sizes.iter().all(|size| size.is_multiple_of(BLOCK)));
     assert!(cut::is_zero(&vec![0; BLOCK + 3]) && !cut::is_zero(&[0, 0, 1]));
 }

@@ -138,7 +138,9 @@ async fn a_damaged_format_in_our_own_bucket_is_replaced_and_in_another_one_left_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn packs_whose_deletion_failed_are_not_leant_on() {
     let bytes = some_tar(65);
-    for nth in 0.. {
+    // Which deletion comes when is not fixed, nor how many there are: more are tried than there can be.
+    let mut failed = 0;
+    for nth in 0..10 {
         let faults = Arc::new(Faulty::new(memory()));
         let cache: Arc<dyn Store> = faults.clone();
         let repository = Repository::create(parts(Arc::clone(&cache)), DEVICE).await.unwrap();
@@ -148,9 +150,7 @@ async fn packs_whose_deletion_failed_are_not_leant_on() {
         let pruned = prune(&repository, vec![dead.id]).await;
         let anew = back_up(&repository, "a", &bytes).await.unwrap();
         assert_eq!(read_all(&repository, volume(&anew), From::Auto).await.unwrap(), bytes, "deletion {nth} failed");
-        if pruned.is_ok() {
-            assert!(nth > 4, "{nth}");
-            break;
-        }
+        failed += usize::from(pruned.is_err());
     }
+    assert!((3..10).contains(&failed), "{failed}");
 }
