@@ -10,7 +10,7 @@ use holdfast_model::{Error, Problem, Result, Witness};
 use holdfast_mover::{
     Entry, Groups, Kind, Options, Outcome, Piece, Reader, Root, Trouble, Walk, What, pack, shown, unpack,
 };
-use holdfast_tree::{Frame, Frames, Group, Mark, Request, Tree};
+use holdfast_tree::{BATCH, Frame, Frames, Group, Mark, Request, Tree};
 use std::{
     collections::HashSet,
     io,
@@ -21,8 +21,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Groups that are read at the same time.
 const GROUPS_AHEAD: usize = 3;
-/// Parts that wait of each.
-const PARTS_AHEAD: usize = 64;
+/// Batches of parts that wait of each.
+const BATCHES_AHEAD: usize = 4;
+/// Parts in one batch at most.
+const PARTS: usize = 512;
 
 /// A folder as a tree.
 pub struct FolderTree {
@@ -113,7 +115,7 @@ impl Shared {
         Ok(marks)
     }
 
-    fn read(&self, request: &Request, parts: &Sender<Part>) -> Result<()> {
+    fn read(&self, request: &Request, parts: &mut Batches) -> Result<()> {
         let mut reader = Reader::new(Arc::clone(&self.root), &self.prefix);
         let entries = self.entries(request.group)?;
         for (entry, _) in entries.into_iter().zip(&request.wanted).filter(|(_, wanted)| **wanted) {
@@ -122,12 +124,37 @@ impl Shared {
                 return Ok(());
             }
         }
+        // The same.
+        let _ = parts.hand_over();
         Ok(())
     }
 }
 
-fn read_entry(reader: &mut Reader, entry: Entry, parts: &Sender<Part>) -> io::Result<()> {
-    let send = |part| parts.blocking_send(part).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe));
+/// Gathers parts and hands them over together.
+struct Batches {
+    to: Sender<Vec<Part>>,
+    waiting: Vec<Part>,
+    weight: usize,
+}
+
+impl Batches {
+    fn push(&mut self, part: Part) -> io::Result<()> {
+        if let Part::Frame(Frame::Begin(bytes) | Frame::Content(bytes)) = &part {
+            self.weight += bytes.len();
+        }
+        self.waiting.push(part);
+        if self.weight < BATCH && self.waiting.len() < PARTS { Ok(()) } else { self.hand_over() }
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
+        self.weight = 0;
+        let parts = std::mem::take(&mut self.waiting);
+        self.to.blocking_send(parts).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+}
+
+fn read_entry(reader: &mut Reader, entry: Entry, parts: &mut Batches) -> io::Result<()> {
+    let mut send = |part| parts.push(part);
     if entry.kind == Kind::HardLink {
         let header = reader.header(&entry).into();
         return send(Part::Link { entry, header });
@@ -174,19 +201,24 @@ impl Tree for FolderTree {
     async fn read<'a>(&'a mut self, requests: Vec<Request>) -> Result<Frames<'a>> {
         let shared = Arc::clone(&self.shared);
         let start = move |request: Request| {
-            let (sender, receiver) = channel(PARTS_AHEAD);
+            let (to, receiver) = channel(BATCHES_AHEAD);
             let shared = Arc::clone(&shared);
+            let mut parts = Batches { to, waiting: Vec::new(), weight: 0 };
             tokio::task::spawn_blocking(move || {
-                if let Err(error) = shared.read(&request, &sender) {
+                if let Err(error) = shared.read(&request, &mut parts) {
                     // Whoever asked may not listen any more.
-                    let _ = sender.blocking_send(Part::Failed(error));
+                    let _ = parts.push(Part::Failed(error)).and_then(|()| parts.hand_over());
                 }
             });
             futures::future::ready(receiver)
         };
         let parts = stream::iter(requests).map(start).buffered(GROUPS_AHEAD).flat_map(listen);
         let mut left = HashSet::new();
-        Ok(parts.flat_map(move |part| stream::iter(frames(part, &mut left))).boxed())
+        let told = move |parts: Vec<Part>| {
+            let mut frames = Vec::with_capacity(parts.len());
+            parts.into_iter().try_for_each(|part| tell(part, &mut left, &mut frames)).map(|()| frames)
+        };
+        Ok(parts.map(told).boxed())
     }
 
     async fn finish(&mut self) -> Result<Vec<Problem>> {
@@ -195,23 +227,24 @@ impl Tree for FolderTree {
     }
 }
 
-fn listen(receiver: Receiver<Part>) -> impl stream::Stream<Item = Part> {
-    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|part| (part, receiver)) })
+fn listen(receiver: Receiver<Vec<Part>>) -> impl stream::Stream<Item = Vec<Part>> {
+    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|parts| (parts, receiver)) })
 }
 
-/// The frames of a part. A link to what was left out is left out too.
-fn frames(part: Part, left: &mut HashSet<Box<[u8]>>) -> Vec<Result<Frame>> {
+/// Takes the frames of a part. A link to what was left out is left out too.
+fn tell(part: Part, left: &mut HashSet<Box<[u8]>>, frames: &mut Vec<Frame>) -> Result<()> {
     match part {
-        Part::Frame(frame) => vec![Ok(frame)],
+        Part::Frame(frame) => frames.push(frame),
         Part::Link { entry, .. } if left.contains(&entry.link) => {
             let what = format!("it is another name of {}, which could not be read", shown(&entry.link));
-            vec![Ok(Frame::Left(Problem::warning("file.unreadable", shown(&entry.path), what)))]
+            frames.push(Frame::Left(Problem::warning("file.unreadable", shown(&entry.path), what)));
         }
-        Part::Link { header, .. } => vec![Ok(Frame::Begin(header)), Ok(Frame::End(None))],
+        Part::Link { header, .. } => frames.extend([Frame::Begin(header), Frame::End(None)]),
         Part::Left { path, problem } => {
             left.insert(path);
-            vec![Ok(Frame::Left(problem))]
+            frames.push(Frame::Left(problem));
         }
-        Part::Failed(error) => vec![Err(error)],
+        Part::Failed(error) => return Err(error),
     }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 
 use crate::{Piece, excerpt::Step, inner::unlike, recipe::Row, weave::sum_of};
 use bytes::{Bytes, BytesMut};
+use holdfast_chunk::Summer;
 use holdfast_model::{Error, Result, SegmentSum, snapshot::StreamRef};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
@@ -45,7 +46,11 @@ pub(crate) fn assemble(fed: mpsc::Receiver<Feed>, out: &mpsc::Sender<Result<Piec
         out,
         rows: Default::default(),
         piece: BytesMut::with_capacity(PIECE),
-        hash: (!matches!(whole, Whole::Part(_))).then(Sha256::new),
+        hash: match &whole {
+            Whole::Part(_) => Proving::Nothing,
+            Whole::Bytes(_) => Proving::Stream(Sha256::new()),
+            Whole::Tree(_) => Proving::Segments(Summer::new()),
+        },
         length: 0,
     };
     match assembly.run(&whole) {
@@ -65,22 +70,29 @@ struct Assembly<'a> {
     out: &'a mpsc::Sender<Result<Piece>>,
     rows: [VecDeque<Bytes>; 3],
     piece: BytesMut,
-    /// Of the stream, or of the segment of a tree.
-    hash: Option<Sha256>,
+    hash: Proving,
     length: u64,
+}
+
+/// What is hashed on the way.
+enum Proving {
+    Nothing,
+    /// All bytes of the stream.
+    Stream(Sha256),
+    /// What a segment of a tree takes.
+    Segments(Summer),
 }
 
 impl Assembly<'_> {
     fn run(&mut self, whole: &Whole) -> Result<(), Halt> {
-        let tree = matches!(whole, Whole::Tree(_));
         let mut sums = Sha256::new();
         while let Some(feed) = self.fed.blocking_recv() {
             match feed {
                 Feed::Begin(steps, proof) => {
                     for step in steps {
-                        self.carry_out(step, !tree)?;
+                        self.carry_out(step)?;
                     }
-                    if tree {
+                    if matches!(self.hash, Proving::Segments(_)) {
                         sums.update(self.prove(&proof)?.as_bytes());
                     }
                 }
@@ -91,7 +103,10 @@ impl Assembly<'_> {
         let (stream, hash) = match whole {
             Whole::Part(length) if self.length == *length => return self.flush(),
             Whole::Part(_) => return Err(Halt::Failed(unlike())),
-            Whole::Bytes(stream) => (stream, self.hash.take().unwrap_or_default()),
+            Whole::Bytes(stream) => match std::mem::replace(&mut self.hash, Proving::Nothing) {
+                Proving::Stream(hash) => (stream, hash),
+                _ => return Err(Halt::Failed(Error::bug("a stream was read without being hashed"))),
+            },
             Whole::Tree(stream) => (stream, sums),
         };
         if self.length != stream.length || hex::encode(hash.finalize()) != stream.sha256 {
@@ -102,16 +117,16 @@ impl Assembly<'_> {
 
     /// A segment of a tree is whole.
     fn prove(&mut self, proof: &Proof) -> Result<SegmentSum, Halt> {
-        let (Proof::Sum(sum, ops), Some(hash)) = (proof, &mut self.hash) else {
+        let (Proof::Sum(sum, ops), Proving::Segments(hash)) = (proof, &mut self.hash) else {
             return Err(Halt::Failed(unlike()));
         };
         if sum_of(hash, ops) == *sum { Ok(*sum) } else { Err(Halt::Failed(unlike())) }
     }
 
-    fn carry_out(&mut self, step: Step, hash_zeros: bool) -> Result<(), Halt> {
+    fn carry_out(&mut self, step: Step) -> Result<(), Halt> {
         match step {
             Step::Zeros(count) => {
-                if let Some(hash) = self.hash.as_mut().filter(|_| hash_zeros) {
+                if let Proving::Stream(hash) = &mut self.hash {
                     let mut left = count;
                     while left > 0 {
                         let part = left.min(PIECE as u64);
@@ -163,8 +178,10 @@ impl Assembly<'_> {
     }
 
     fn give(&mut self, bytes: Bytes) -> Result<(), Halt> {
-        if let Some(hash) = &mut self.hash {
-            hash.update(&bytes);
+        match &mut self.hash {
+            Proving::Nothing => {}
+            Proving::Stream(hash) => hash.update(&bytes),
+            Proving::Segments(hash) => hash.update(&bytes),
         }
         self.length += bytes.len() as u64;
         if bytes.len() >= PIECE / 4 {

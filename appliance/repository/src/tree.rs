@@ -20,6 +20,7 @@ use crate::{
 };
 use feed::{Grown, Plan};
 use futures::{StreamExt, stream};
+use holdfast_chunk::Summer;
 use holdfast_model::{
     Error, Kind, Problem, Result,
     snapshot::{SegmentRef, StreamRef},
@@ -130,10 +131,11 @@ impl Growth {
     /// Feeds groups; the answer is those that have to be fed again, otherwise.
     async fn round(&mut self, tree: &mut dyn Tree, plans: Vec<Plan>) -> Result<Vec<Plan>> {
         let requests: Vec<Request> = plans.iter().filter_map(Plan::request).collect();
-        let mut frames = match requests.is_empty() {
+        let frames = match requests.is_empty() {
             true => stream::empty().boxed(),
             false => tree.read(requests).await?,
         };
+        let mut coming = Coming { frames, rest: Vec::new() };
         let weaving = Arc::new(Semaphore::new(WEAVING));
         let mut tasks: JoinSet<Result<Grown>> = JoinSet::new();
         for plan in plans {
@@ -148,12 +150,12 @@ impl Growth {
                 drop(permit);
                 grown
             });
-            if !self.pass_on(&mut frames, fresh, sender).await? {
+            if !coming.pass_on(fresh, sender, &*self.meter).await? {
                 // The group has failed: why, it says itself.
                 break;
             }
         }
-        drop(frames);
+        drop(coming);
         let mut again = Vec::new();
         while let Some(grown) = tasks.join_next().await {
             match grown.map_err(|error| Error::bug("storing a group broke off").caused_by(error))?? {
@@ -168,32 +170,11 @@ impl Growth {
         Ok(again)
     }
 
-    /// Passes the frames of one group on. Whether the group took them all.
-    async fn pass_on(
-        &self,
-        frames: &mut Frames<'_>,
-        mut entries: usize,
-        group: tokio::sync::mpsc::Sender<Frame>,
-    ) -> Result<bool> {
-        while entries > 0 {
-            let frame = frames.next().await.ok_or_else(|| broken("it ended in the middle"))??;
-            match &frame {
-                Frame::Begin(bytes) | Frame::Content(bytes) => self.meter.moved(bytes.len() as u64),
-                Frame::End(_) | Frame::Left(_) => entries -= 1,
-                Frame::Hole(_) => {}
-            }
-            if group.send(frame).await.is_err() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// Ends the stream.
     async fn finish(self) -> Result<(StreamRef, Vec<Problem>)> {
         let mut end = Draft::default();
         end.ops.push(Op::Zeros(END_MARK));
-        end.sum = Some(sum_of(&mut Sha256::new(), &end.ops.finished()));
+        end.sum = Some(sum_of(&mut Summer::new(), &end.ops.finished()));
         let desk = Arc::clone(&self.desk);
         let end = blocking(move || desk.add_draft(end)).await?;
         let mut segments: Vec<SegmentRef> = self.stored.into_iter().flatten().flatten().collect();
@@ -211,6 +192,48 @@ impl Growth {
             tree: true,
         };
         Ok((stream, self.problems))
+    }
+}
+
+/// Frames of one group after the other.
+struct Coming<'a> {
+    frames: Frames<'a>,
+    /// What came with the last batch and belongs to the next group.
+    rest: Vec<Frame>,
+}
+
+impl Coming<'_> {
+    /// Passes the frames of one group on. Whether the group took them all.
+    async fn pass_on(
+        &mut self,
+        mut entries: usize,
+        group: tokio::sync::mpsc::Sender<Vec<Frame>>,
+        meter: &dyn Meter,
+    ) -> Result<bool> {
+        while entries > 0 {
+            let mut batch = std::mem::take(&mut self.rest);
+            if batch.is_empty() {
+                batch = self.frames.next().await.ok_or_else(|| broken("it ended in the middle"))??;
+            }
+            let (mut moved, mut ours) = (0, 0);
+            for frame in &batch {
+                match frame {
+                    Frame::Begin(bytes) | Frame::Content(bytes) => moved += bytes.len() as u64,
+                    Frame::End(_) | Frame::Left(_) => entries -= 1,
+                    Frame::Hole(_) => {}
+                }
+                ours += 1;
+                if entries == 0 {
+                    break;
+                }
+            }
+            self.rest = batch.split_off(ours);
+            meter.moved(moved);
+            if group.send(batch).await.is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

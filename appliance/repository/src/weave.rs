@@ -5,12 +5,11 @@
 
 use crate::recipe::{Draft, Op, Row};
 use holdfast_chunk::{
-    ChunkKind, Cutter, Keys, Layout,
+    ChunkKind, Cutter, Keys, Layout, Summer,
     cut::{BLOCK, FINE, LARGE, SMALL_FILE, Sizes, is_zero, page_block},
 };
 use holdfast_model::{ChunkId, FileKey, Result, SegmentSum};
 use holdfast_tar::Piece;
-use sha2::{Digest, Sha256};
 
 /// A segment ends after this many stored bytes: restoring begins after reading one of them.
 const SEGMENT_BYTES: u64 = 1 << 30;
@@ -83,7 +82,7 @@ pub(crate) struct Weaver<'a, S: Sink> {
     bundling: bool,
     ends_here: bool,
     /// Of the draft, if each segment gets a sum.
-    sum: Option<Sha256>,
+    sum: Option<Summer>,
 }
 
 impl<'a, S: Sink> Weaver<'a, S> {
@@ -104,7 +103,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
 
     /// Gives each segment a sum of its own.
     pub(crate) fn with_sums(self) -> Self {
-        Weaver { sum: Some(Sha256::new()), ..self }
+        Weaver { sum: Some(Summer::new()), ..self }
     }
 
     /// Takes a piece of a tar.
@@ -373,9 +372,9 @@ fn name_word(path: &[u8]) -> u64 {
 }
 
 /// Sum of a segment: over the bytes it takes, then over its operations; holes cost nothing.
-pub(crate) fn sum_of(taken: &mut Sha256, ops: &[u8]) -> SegmentSum {
+pub(crate) fn sum_of(taken: &mut Summer, ops: &[u8]) -> SegmentSum {
     taken.update(ops);
-    SegmentSum(taken.finalize_reset().into())
+    SegmentSum(taken.sum())
 }
 
 fn narrow(length: usize) -> u32 {

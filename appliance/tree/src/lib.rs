@@ -82,8 +82,12 @@ pub enum Frame {
     Left(Problem),
 }
 
-/// Answers of a tree; an error ends them, and with them the backup of the tree.
-pub type Frames<'a> = BoxStream<'a, Result<Frame>>;
+/// Answers of a tree, in batches as they come: handing over a small file alone costs more than reading it. A batch may begin
+/// and end anywhere, and should stay near [`BATCH`] bytes. An error ends them, and with them the backup of the tree.
+pub type Frames<'a> = BoxStream<'a, Result<Vec<Frame>>>;
+
+/// Bytes of headers and contents after which a batch of frames is full.
+pub const BATCH: usize = 256 << 10;
 
 /// A source of files. Nothing is asked before the last answer has ended.
 #[async_trait]

@@ -9,14 +9,16 @@ use bytes::Bytes;
 use futures::StreamExt;
 use holdfast_model::{Error, Problem, Result, Witness, snapshot::SegmentRef};
 use holdfast_tar::{Piece as TarPiece, Splitter, write::padding};
-use holdfast_tree::{Frame, Mark, Request};
+use holdfast_tree::{BATCH, Frame, Mark, Request};
 use std::{collections::HashMap, ops::Range};
 use tokio::sync::mpsc;
 
-/// Frames waiting for a group; sources send at most a megabyte at once.
-pub(super) const FRAMES: usize = 8;
-/// Pieces waiting for the thread that weaves.
-const LOADS: usize = 4;
+/// Batches of frames waiting for a group; sources send at most a megabyte at once.
+pub(super) const FRAMES: usize = 4;
+/// Batches of pieces waiting for the thread that weaves.
+const LOADS: usize = 2;
+/// Pieces in one batch at most: headers of empty files are small.
+const PIECES: usize = 1024;
 
 /// Where an entry comes from.
 #[derive(Clone, Debug)]
@@ -96,7 +98,7 @@ impl Stored {
 
 /// What the weaving thread gets.
 enum Load {
-    Piece(Piece),
+    Pieces(Vec<Piece>),
     /// The group is whole; without it, it is given up.
     End(Vec<Mark>, Witness),
 }
@@ -106,7 +108,7 @@ pub(super) async fn grow(
     intake: Intake,
     plan: Plan,
     stored: HashMap<usize, Stored>,
-    frames: mpsc::Receiver<Frame>,
+    frames: mpsc::Receiver<Vec<Frame>>,
 ) -> Result<Grown> {
     let (loads, loaded) = mpsc::channel(LOADS);
     let weaver = tokio::spawn(blocking(move || weave(intake, loaded)));
@@ -116,6 +118,9 @@ pub(super) async fn grow(
         plan,
         stored,
         frames,
+        batch: Vec::new().into_iter(),
+        waiting: Vec::new(),
+        weight: 0,
         loads: Some(loads),
         problems: Vec::new(),
         steady: true,
@@ -144,7 +149,12 @@ pub(super) async fn grow(
 struct Feeder {
     plan: Plan,
     stored: HashMap<usize, Stored>,
-    frames: mpsc::Receiver<Frame>,
+    frames: mpsc::Receiver<Vec<Frame>>,
+    /// What is left of the batch at hand.
+    batch: std::vec::IntoIter<Frame>,
+    /// Pieces that are handed over together, and their bytes.
+    waiting: Vec<Piece>,
+    weight: u64,
     /// None once the stretch was given up; frames are only counted then.
     loads: Option<mpsc::Sender<Load>>,
     /// Marks of what is in the stretch.
@@ -172,6 +182,7 @@ impl Feeder {
                 Source::Stored { .. } => {}
             }
         }
+        self.hand_over().await;
         Ok(())
     }
 
@@ -193,18 +204,15 @@ impl Feeder {
     }
 
     async fn refeed(&mut self, entry: usize, known: usize, range: Range<u64>) -> Result<()> {
-        let stored = self.stored.get_mut(&known).ok_or_else(|| Error::bug("a stored group was not opened"))?;
         let mut left = range.end - range.start;
         let mark = self.plan.marks[entry];
         let padded = mark.content + padding(mark.content).len() as u64;
         let header = u32::try_from(left.saturating_sub(padded)).map_err(|_| broken("a header has no end"))?;
         while left > 0 {
+            let stored = self.stored.get_mut(&known).ok_or_else(|| Error::bug("a stored group was not opened"))?;
             let piece = stored.next(left).await?;
             left -= piece.len();
-            if let Some(loads) = &self.loads {
-                // A thread that has ended says why itself.
-                let _ = loads.send(Load::Piece(piece)).await;
-            }
+            self.load(piece).await;
         }
         self.kept.push(Mark { header, ..mark });
         Ok(())
@@ -256,13 +264,33 @@ impl Feeder {
     }
 
     async fn frame(&mut self) -> Result<Frame> {
-        self.frames.recv().await.ok_or_else(|| broken("it ended in the middle"))
+        loop {
+            if let Some(frame) = self.batch.next() {
+                return Ok(frame);
+            }
+            self.batch = self.frames.recv().await.ok_or_else(|| broken("it ended in the middle"))?.into_iter();
+        }
     }
 
     async fn load(&mut self, piece: Piece) {
-        if let Some(loads) = self.loads.as_ref().filter(|_| piece.len() > 0) {
+        if self.loads.is_none() || piece.len() == 0 {
+            return;
+        }
+        if let Piece::Bytes(bytes) = &piece {
+            self.weight += bytes.len() as u64;
+        }
+        self.waiting.push(piece);
+        if self.weight >= BATCH as u64 || self.waiting.len() >= PIECES {
+            self.hand_over().await;
+        }
+    }
+
+    async fn hand_over(&mut self) {
+        self.weight = 0;
+        let pieces = std::mem::take(&mut self.waiting);
+        if let Some(loads) = self.loads.as_ref().filter(|_| !pieces.is_empty()) {
             // A thread that has ended says why itself.
-            let _ = loads.send(Load::Piece(piece)).await;
+            let _ = loads.send(Load::Pieces(pieces)).await;
         }
     }
 }
@@ -276,18 +304,22 @@ fn weave(intake: Intake, mut loaded: mpsc::Receiver<Load>) -> Result<Option<Vec<
         TarPiece::Raw(_) => Err(broken("its headers do not make a tar")),
         piece => weaver.piece(piece),
     };
+    let mut push = |piece: Piece| match piece {
+        Piece::Bytes(bytes) => splitter.push(&bytes, &mut sink),
+        Piece::Zeros(mut count) => {
+            while count > 0 {
+                let part = count.min(ZEROS.len() as u64);
+                splitter.push(&ZEROS[..part as usize], &mut sink)?;
+                count -= part;
+            }
+            Ok(())
+        }
+    };
     let (marks, witness) = loop {
         match loaded.blocking_recv() {
             None => return Ok(None),
             Some(Load::End(marks, witness)) => break (marks, witness),
-            Some(Load::Piece(Piece::Bytes(bytes))) => splitter.push(&bytes, &mut sink)?,
-            Some(Load::Piece(Piece::Zeros(mut count))) => {
-                while count > 0 {
-                    let part = count.min(ZEROS.len() as u64);
-                    splitter.push(&ZEROS[..part as usize], &mut sink)?;
-                    count -= part;
-                }
-            }
+            Some(Load::Pieces(pieces)) => pieces.into_iter().try_for_each(&mut push)?,
         }
     };
     let end = splitter.finish(&mut sink)?;
