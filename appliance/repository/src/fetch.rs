@@ -1,13 +1,15 @@
-//! Bytes from the tiers: ranges from the cache, whole verified packs from the bucket, healing on the way.
+//! Bytes from the tiers: ranges from the cache, whole packs and stretches of packs from the bucket, healing on the way.
 //!
-//! Invariants: nothing leaves here unverified; `From::Bucket` never touches the cache; whole packs in
-//! memory are bounded by [`SHELF`]; damage in one tier is mended from the other and told.
+//! Invariants: nothing leaves here unverified: a whole pack is proved by its name, what came in a stretch chunk by chunk,
+//! and only whole packs go into the cache; `From::Bucket` never touches the cache; damage in one tier is mended from
+//! the other and told. What is asked for, and how much of it memory holds, is decided by `haul` and `shelf`.
 
 use crate::{
     bases::Bases,
     find::Found,
     inner::{Inner, is_damage},
     recipe::Placed,
+    shelf::Load,
     state::PackNo,
     threads::blocking,
 };
@@ -18,57 +20,13 @@ use holdfast_runtime::Backoff;
 use holdfast_storage::PutMode;
 use std::{
     cell::RefCell,
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::sync::OnceCell;
 
-/// Whole packs kept in memory while restoring from the bucket, bytes: eight packs.
-const SHELF: u64 = 256 << 20;
 /// Tries for a pack that the bucket does not give or gives damaged.
 const TRIES: u32 = 4;
-
-/// Packs from the bucket, least recently used ones leave first.
-#[derive(Default)]
-pub(crate) struct Shelf(Mutex<Places>);
-
-#[derive(Default)]
-struct Places {
-    packs: HashMap<PackNo, Place>,
-    clock: u64,
-}
-
-struct Place {
-    bytes: Arc<OnceCell<Bytes>>,
-    size: u64,
-    used: u64,
-}
-
-impl Shelf {
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().expect("no holder panics")
-    }
-    fn place(&self, pack: PackNo, size: u64) -> Arc<OnceCell<Bytes>> {
-        let mut places = self.places();
-        places.clock += 1;
-        let used = places.clock;
-        let place = places.packs.entry(pack).or_insert_with(|| Place { bytes: Arc::default(), size, used });
-        place.used = used;
-        let bytes = Arc::clone(&place.bytes);
-        while places.packs.values().map(|place| place.size).sum::<u64>() > SHELF && places.packs.len() > 1 {
-            let oldest = places.packs.iter().min_by_key(|(_, place)| place.used).map(|(pack, _)| *pack);
-            oldest.map(|pack| places.packs.remove(&pack));
-        }
-        bytes
-    }
-    fn has(&self, pack: PackNo) -> bool {
-        self.places().packs.contains_key(&pack)
-    }
-    pub(crate) fn drop_pack(&self, pack: PackNo) {
-        self.places().packs.remove(&pack);
-    }
-}
 
 thread_local! {
     /// One decompressor per thread: making one costs more than a small chunk.
@@ -84,16 +42,24 @@ struct Task {
 }
 
 impl Task {
-    /// `start` is the place of `bytes` in the pack.
-    fn open(&self, opener: &mut Opener, keys: &Keys, bytes: &Bytes, start: u32) -> Result<Vec<Bytes>> {
+    /// `sealed` has the bytes of each chunk.
+    fn open(&self, opener: &mut Opener, keys: &Keys, sealed: &[Bytes]) -> Result<Vec<Bytes>> {
         let plains = self.bases.iter().map(Option::as_ref).chain(std::iter::repeat(None));
-        let open = |(chunk, plain): (&Placed, Option<&Bytes>)| {
-            let from = chunk.offset.checked_sub(start).unwrap_or(u32::MAX) as usize;
-            let sealed = bytes.get(from..from.saturating_add(chunk.sealed as usize)).ok_or_else(cut_off)?;
+        let open = |((chunk, sealed), plain): ((&Placed, &Bytes), Option<&Bytes>)| {
             let base = chunk.base.as_ref().zip(plain).map(|(base, plain)| Base { id: &base.id, plain });
             opener.open(keys, (self.kind, &chunk.id), chunk.length, base, sealed).map(Bytes::from)
         };
-        self.chunks.iter().zip(plains).map(open).collect()
+        self.chunks.iter().zip(sealed).zip(plains).map(open).collect()
+    }
+
+    /// The bytes of each chunk; `start` is the place of `bytes` in the pack.
+    fn cut(&self, bytes: &Bytes, start: u32) -> Result<Vec<Bytes>> {
+        let cut = |chunk: &Placed| {
+            let from = chunk.offset.checked_sub(start).unwrap_or(u32::MAX) as usize;
+            let range = from..from.saturating_add(chunk.sealed as usize);
+            if range.end <= bytes.len() { Ok(bytes.slice(range)) } else { Err(cut_off()) }
+        };
+        self.chunks.iter().map(cut).collect()
     }
 }
 
@@ -190,6 +156,17 @@ impl Inner {
             let info = state.index.pack(pack);
             (info.cached && from != From::Bucket, info.acked && from != From::Cache && self.bucket().is_some())
         };
+        let loads = if acked { self.loads(pack, &task.chunks) } else { None };
+        // What has come already is nearer than the disk.
+        if let Some(loads) = loads.filter(|loads| !cached || loads.iter().all(|load| load.bytes.initialized())) {
+            match self.open_loaded(task.clone(), &loads, from).await {
+                // The whole pack tells whether it is the bucket's damage.
+                Err(error) if is_damage(&error) => {
+                    tracing::warn!(error = %error.chain(), "a stretch of a pack was not good; the whole pack is asked for");
+                }
+                result => return result,
+            }
+        }
         if cached {
             match self.open_cached(task.clone(), pack).await {
                 Ok(opened) => return Ok(opened),
@@ -202,7 +179,7 @@ impl Inner {
             }
         }
         let bytes = self.whole_pack(pack, from).await?;
-        let opened = self.open_slices(task, bytes, 0).await;
+        let opened = async { self.open_slices(task.cut(&bytes, 0)?, task).await }.await;
         opened.map_err(|error| self.damaged(pack, "every tier", error))
     }
 
@@ -211,11 +188,30 @@ impl Inner {
         let end = task.chunks.iter().map(|chunk| chunk.offset + chunk.sealed).max().unwrap_or(0);
         let key = self.read().index.pack(pack).key();
         let bytes = self.cache.get_range(&key, u64::from(start)..u64::from(end)).await?;
-        self.open_slices(task, bytes, start).await
+        self.open_slices(task.cut(&bytes, start)?, task).await
     }
 
-    /// Decrypts on the blocking threads. `start` is the place of `bytes` in the pack.
-    async fn open_slices(self: &Arc<Self>, task: Task, bytes: Bytes, start: u32) -> Result<Vec<Bytes>> {
+    /// Loads that hold these chunks, one for each, if all of them were asked for.
+    fn loads(&self, pack: PackNo, chunks: &[Placed]) -> Option<Vec<Arc<Load>>> {
+        let mut loads: Vec<Arc<Load>> = Vec::with_capacity(chunks.len());
+        for Placed { offset, sealed, .. } in chunks {
+            let same = loads.last().filter(|load| load.covers(*offset, *sealed)).cloned();
+            loads.push(same.or_else(|| self.shelf.load(pack, *offset, *sealed))?);
+        }
+        Some(loads)
+    }
+
+    async fn open_loaded(self: &Arc<Self>, task: Task, loads: &[Arc<Load>], from: From) -> Result<Vec<Bytes>> {
+        let mut sealed = Vec::with_capacity(loads.len());
+        for (chunk, load) in task.chunks.iter().zip(loads) {
+            self.fetch(load, from).await?;
+            sealed.push(load.slice(chunk.offset, chunk.sealed).ok_or_else(cut_off)?);
+        }
+        self.open_slices(sealed, task).await
+    }
+
+    /// Decrypts on the blocking threads.
+    async fn open_slices(self: &Arc<Self>, sealed: Vec<Bytes>, task: Task) -> Result<Vec<Bytes>> {
         let keys = Arc::clone(&self.keys);
         blocking(move || {
             OPENER.with_borrow_mut(|opener| {
@@ -223,7 +219,7 @@ impl Inner {
                     Some(opener) => opener,
                     empty => empty.insert(Opener::new()?),
                 };
-                task.open(opener, &keys, &bytes, start)
+                task.open(opener, &keys, &sealed)
             })
         })
         .await
@@ -256,11 +252,21 @@ impl Inner {
 
     /// A pack from the bucket, verified by its name.
     pub(crate) async fn pack_from_bucket(&self, pack: PackNo) -> Result<Bytes> {
+        self.ask_bucket(pack, None).await
+    }
+
+    /// A whole pack, verified, or a stretch of one, whose chunks have to prove themselves.
+    async fn ask_bucket(&self, pack: PackNo, stretch: Option<Range<u32>>) -> Result<Bytes> {
         let info = self.read().index.pack(pack).clone();
         let bucket = self.bucket().ok_or_else(|| detached(&info.name.id))?;
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
-            let error = match bucket.get(&info.key()).await {
+            let asked = match &stretch {
+                None => bucket.get(&info.key()).await,
+                Some(range) => bucket.get_range(&info.key(), u64::from(range.start)..u64::from(range.end)).await,
+            };
+            let error = match asked {
+                Ok(bytes) if stretch.is_some() => return Ok(bytes),
                 Ok(bytes) => match verify(info.name.id, bytes).await {
                     Ok(bytes) => return Ok(bytes),
                     Err(error) => self.damaged(pack, "the bucket", error),
@@ -277,23 +283,32 @@ impl Inner {
         }
     }
 
-    /// Begins to fetch packs that will be needed soon.
-    pub(crate) fn prefetch(self: &Arc<Self>, packs: &[PackId], from: From) {
-        if from == From::Cache {
-            return;
-        }
-        for id in packs {
-            let Some(number) = self.usable(id, from) else { continue };
-            let needed = {
-                let state = self.read();
-                let info = state.index.pack(number);
-                info.acked && (from == From::Bucket || !info.cached)
-            };
-            if needed && self.bucket().is_some() && !self.shelf.has(number) {
-                let inner = Arc::clone(self);
-                // An error shows again when the pack is really needed.
-                tokio::spawn(async move { inner.whole_pack(number, from).await.map(drop) });
+    /// The pack with its size, if it has to be fetched from the bucket and can be.
+    pub(crate) fn to_fetch(&self, pack: &PackId, from: From) -> Option<(PackNo, u64)> {
+        let state = self.read();
+        let number = state.index.number(pack)?;
+        let info = state.index.pack(number);
+        let cached = info.cached && from != From::Bucket;
+        (info.acked && !cached && from != From::Cache).then_some((number, info.name.size))
+    }
+
+    /// Brings a load from the bucket, once.
+    async fn fetch(self: &Arc<Self>, load: &Load, from: From) -> Result<()> {
+        let fetched = load.bytes.get_or_try_init(|| async {
+            match load.whole {
+                true => self.whole_pack(load.pack, from).await,
+                false => self.ask_bucket(load.pack, Some(load.range.clone())).await,
             }
+        });
+        fetched.await.map(drop)
+    }
+
+    /// Begins to fetch what will be needed soon.
+    pub(crate) fn prefetch(self: &Arc<Self>, loads: &[Arc<Load>], from: From) {
+        for load in loads.iter().filter(|load| !load.begun.swap(true, Ordering::Relaxed)) {
+            let (inner, load) = (Arc::clone(self), Arc::clone(load));
+            // An error shows again when its chunks are really needed.
+            tokio::spawn(async move { inner.fetch(&load, from).await.map(drop) });
         }
     }
 

@@ -4,10 +4,10 @@
 
 use crate::{
     condemn::Ledger,
-    fetch::Shelf,
     find::{Attached, Finder},
     pins::Pins,
     press::Press,
+    shelf::Shelf,
     state::{PackNo, Small, State},
     weave::Cutters,
 };

@@ -20,6 +20,7 @@ mod find;
 mod format;
 #[doc(hidden)]
 pub mod fuzzing;
+mod haul;
 mod ingest;
 mod inner;
 mod layout;
@@ -38,6 +39,7 @@ mod rows;
 mod segment;
 mod session;
 mod settings;
+mod shelf;
 mod ship;
 mod slots;
 mod stages;

@@ -5,7 +5,6 @@
 
 use crate::{
     Parts, Unlock,
-    fetch::Shelf,
     find::Finder,
     format::Format,
     inner::{ACKS, Inner},
@@ -13,6 +12,7 @@ use crate::{
     press::Press,
     recipe::Recipe,
     segment::decode_reach,
+    shelf::Shelf,
     slots::{self, FIRST},
     state::{Held, PackNo, State},
     walk::Walk,

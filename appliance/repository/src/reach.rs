@@ -2,6 +2,7 @@
 
 use crate::{
     ReadCost,
+    haul::Needs,
     inner::{Inner, stale, unlike},
     recipe::Recipe,
     state::PackNo,
@@ -70,7 +71,7 @@ impl Inner {
     /// What reading streams costs.
     pub(crate) async fn cost(self: &Arc<Self>, streams: &[StreamRef], from: From) -> Result<ReadCost> {
         let mut cost = ReadCost { bytes: streams.iter().map(|stream| stream.length).sum(), ..ReadCost::default() };
-        let mut packs: BTreeSet<PackNo> = BTreeSet::new();
+        let mut needs = Needs::default();
         let mut seen = BTreeSet::new();
         let segments = streams.iter().flat_map(|stream| stream.segments.iter().copied()).collect();
         let mut walk = Walk::new(self, segments, from);
@@ -81,42 +82,42 @@ impl Inner {
                     walk.pass_over();
                     continue;
                 }
-                Ok(Some(segment)) if segment.branch => continue,
                 Ok(Some(segment)) => {
+                    // Recipes are read from whole packs.
+                    if let Some((pack, size)) = self.to_fetch(&segment.chunk.pack, from) {
+                        needs.add(pack, size, (0, u32::try_from(size).unwrap_or(u32::MAX)));
+                    }
+                    if segment.branch {
+                        continue;
+                    }
                     (u64::from(segment.chunk.sealed), self.open_recipe(&segment, from).await.map(Some))
                 }
                 // The branch could not be opened; how much hangs on it nobody knows.
                 Err(error) => (1, Err(error)),
             };
             match opened {
-                Ok(Some(recipe)) => self.add_cost(&recipe, from, &mut packs, &mut cost).await,
+                Ok(Some(recipe)) => self.add_cost(&recipe, from, &mut needs, &mut cost).await,
                 Ok(None) => {}
                 Err(error) if error.kind() == Kind::Corrupt => cost.missing_bytes += sealed,
                 Err(error) => return Err(error),
             }
         }
-        let state = self.read();
-        let fetched =
-            packs.iter().map(|pack| state.index.pack(*pack)).filter(|info| from == From::Bucket || !info.cached);
-        for info in fetched {
-            cost.bucket_bytes += info.name.size;
-            cost.requests += 1;
-        }
+        (cost.requests, cost.bucket_bytes) = needs.cost();
         Ok(cost)
     }
 
-    async fn add_cost(&self, recipe: &Recipe, from: From, packs: &mut BTreeSet<PackNo>, cost: &mut ReadCost) {
+    async fn add_cost(&self, recipe: &Recipe, from: From, needs: &mut Needs, cost: &mut ReadCost) {
         let bucket = self.bucket().is_some();
         for placed in recipe.packs() {
             let pack = self.pack_of(&placed.id, &placed.pack).await;
-            let reachable = pack.is_some_and(|pack| {
-                let state = self.read();
-                let info = state.index.pack(pack);
-                (info.cached && from != From::Bucket) || (info.acked && bucket && from != From::Cache)
-            });
-            match pack.filter(|_| reachable) {
-                Some(pack) => drop(packs.insert(pack)),
-                None => cost.missing_bytes += u64::from(placed.sealed),
+            let state = self.read();
+            let info = pack.map(|pack| (pack, state.index.pack(pack)));
+            match info {
+                Some((_, info)) if info.cached && from != From::Bucket => {}
+                Some((pack, info)) if info.acked && bucket && from != From::Cache => {
+                    needs.add(pack, info.name.size, (placed.offset, placed.sealed));
+                }
+                _ => cost.missing_bytes += u64::from(placed.sealed),
             }
         }
     }

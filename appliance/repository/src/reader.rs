@@ -7,8 +7,10 @@ use crate::{
     ByteStream, Meter, Piece, PieceStream,
     assemble::{Feed, PIECE, Proof, Whole, ZEROS, assemble},
     excerpt::{Excerpt, Step},
+    haul::Haul,
     inner::Inner,
     recipe::{Placed, Row},
+    shelf::Load,
     threads::blocking,
     walk::Walk,
 };
@@ -19,7 +21,7 @@ use holdfast_model::{
     snapshot::{SegmentRef, StreamRef},
     view::From,
 };
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 use tokio::sync::mpsc;
 
 /// Recipes opened ahead of need.
@@ -29,8 +31,6 @@ const AHEAD: usize = 6;
 /// Sealed bytes read at once from the cache, and plaintext bytes that may come of it.
 const BATCH_SEALED: u32 = 4 << 20;
 const BATCH_PLAIN: u32 = 8 << 20;
-/// Packs fetched from the bucket ahead of need.
-const PACKS_AHEAD: usize = 3;
 /// Pieces waiting for the one who reads.
 const WAITING: usize = 4;
 
@@ -52,12 +52,15 @@ enum Wish {
 pub(crate) struct Batch {
     row: Row,
     pub(crate) chunks: Vec<Placed>,
-    next_packs: Vec<PackId>,
     together: Together,
+    /// What its chunks and their bases need from the bucket: kept until they are opened.
+    pub(crate) loads: Vec<Arc<Load>>,
+    /// Loads to begin when its turn comes, its own first.
+    pub(crate) ahead: Vec<Arc<Load>>,
 }
 
 /// What is worked on, in order.
-enum Item {
+pub(crate) enum Item {
     Begin(Vec<Step>, Proof),
     Batch(Batch),
 }
@@ -199,6 +202,7 @@ async fn feed_all(
 ) -> Result<()> {
     let opened = parts.map(|part| async move { items(inner, part?, from).await }).buffered(RECIPES_AHEAD);
     let items = opened.map_ok(|items| stream::iter(items.into_iter().map(Ok::<_, Error>))).try_flatten();
+    let items = Haul::new(inner, from).load(items);
     let mut fed = std::pin::pin!(items.map(|item| async move { work(inner, item?, from).await }).buffered(AHEAD));
     while let Some(ready) = fed.next().await {
         if feed.send(ready?).await.is_err() {
@@ -230,8 +234,9 @@ async fn work(inner: &Arc<Inner>, item: Item, from: From) -> Result<Feed> {
     match item {
         Item::Begin(steps, proof) => Ok(Feed::Begin(steps, proof)),
         Item::Batch(batch) => {
-            inner.prefetch(&batch.next_packs, from);
+            inner.prefetch(&batch.ahead, from);
             let chunks = inner.open_chunks(batch.row.chunk_kind(), &batch.chunks, from).await?;
+            drop(batch.loads);
             Ok(Feed::Chunks(batch.row, chunks))
         }
     }
@@ -255,13 +260,13 @@ pub(crate) fn plan(excerpt: &Excerpt) -> Vec<Batch> {
                 None => {
                     open[at] = Some(batches.len());
                     let together = Together::new(&chunk);
-                    batches.push(Batch { row: *row, chunks: vec![chunk], next_packs: Vec::new(), together });
+                    let (loads, ahead) = (Vec::new(), Vec::new());
+                    batches.push(Batch { row: *row, chunks: vec![chunk], together, loads, ahead });
                 }
             }
         }
         left[at] -= count;
     }
-    name_next_packs(&mut batches);
     batches
 }
 
@@ -301,16 +306,5 @@ impl Together {
             *self = with;
         }
         fits
-    }
-}
-
-fn name_next_packs(batches: &mut [Batch]) {
-    let mut ahead: VecDeque<PackId> = VecDeque::new();
-    for batch in batches.iter_mut().rev() {
-        batch.next_packs = ahead.iter().copied().collect();
-        let pack = batch.chunks[0].pack;
-        ahead.retain(|known| *known != pack);
-        ahead.push_front(pack);
-        ahead.truncate(PACKS_AHEAD);
     }
 }

@@ -105,3 +105,65 @@ async fn the_bucket_is_asked_seldom() {
         }
     }
 }
+
+/// A database of which each version changes a few blocks here and there, beside a log that is new each time.
+fn worn(version: u64) -> Vec<u8> {
+    let mut base = noise(1, 20 << 20);
+    for change in 1..=version {
+        for block in 0..3 {
+            let at = (change * 37 + block * 61) as usize % 160 * (128 << 10);
+            base[at..at + (128 << 10)].copy_from_slice(&noise(change * 10 + block, 128 << 10));
+        }
+    }
+    for page in base.chunks_mut(8192) {
+        page[12..20].copy_from_slice(&[0x40, 0, 0, 0x10, 0, 0x20, 0x04, 0x20]);
+    }
+    tar(&[("v/base/1", base), ("v/log", noise(1000 + version, 3 << 20))])
+}
+
+/// Sealed bytes of all that a stream leans on, and the packs they lie in.
+async fn needed(repository: &Repository, stream: &StreamRef) -> (u64, u64) {
+    let mut chunks = std::collections::BTreeMap::new();
+    for segment in &stream.segments {
+        chunks.insert((segment.chunk.pack, segment.chunk.offset), u64::from(segment.chunk.sealed));
+        let recipe = repository.inner.open_recipe(segment, From::Auto).await.unwrap();
+        chunks.extend(recipe.packs().map(|placed| ((placed.pack, placed.offset), u64::from(placed.sealed))));
+    }
+    let packs: std::collections::BTreeSet<PackId> = chunks.keys().map(|(pack, _)| *pack).collect();
+    (chunks.values().sum(), packs.len() as u64)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_thirtieth_increment_asks_for_what_it_needs() {
+    let (repository, cache) = fresh().await;
+    let counting = Arc::new(Counting::new(memory()));
+    let bucket: Arc<dyn Store> = Arc::clone(&counting) as Arc<dyn Store>;
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    let first = back_up(&repository, "db", &worn(0)).await.unwrap();
+    let mut last = first.clone();
+    for version in 1..30 {
+        last = back_up_after(&repository, &last, &worn(version)).await.unwrap();
+    }
+    ship(&repository, &bucket).await;
+    for (written, version) in [(&first, 0), (&last, 29)] {
+        let (least, packs) = needed(&repository, volume(written)).await;
+        for from in [From::Bucket, From::Auto] {
+            for pack in cache.list("p/").await.unwrap().into_iter().chain(cache.list("m/").await.unwrap()) {
+                cache.delete(&pack.key).await.unwrap();
+            }
+            let again = reopen(&cache).await;
+            again.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+            let told = again.cost(std::slice::from_ref(volume(written)), from).await.unwrap();
+            let again = reopen(&cache).await;
+            again.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+            counting.reset();
+            assert!(read_all(&again, volume(written), from).await.unwrap() == worn(version));
+            let (asked, got) = (counting.counts().gets + counting.counts().ranges, counting.counts().bytes_got);
+            println!(
+                "version {version} from {from:?}: {asked} requests for {packs} packs, {got} bytes for {least}; {told:?}"
+            );
+            assert!(got * 2 <= least * 3, "version {version}: {got} bytes for {least}");
+            assert!(asked <= packs + packs / 2 + 1, "version {version}: {asked} requests for {packs} packs");
+        }
+    }
+}
