@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Entries that a group has at least, unless its content is large.
-pub const ENTRIES_MIN: usize = 512;
+pub const ENTRIES_MIN: usize = 128;
 /// Entries that a group has at most.
-pub const ENTRIES_MAX: usize = 4096;
+pub const ENTRIES_MAX: usize = 1024;
 /// Bytes of content that a group has at most.
 pub const BYTES_MAX: u64 = 128 << 20;
 /// Size from which a file is a group of its own, bytes.
@@ -24,7 +24,7 @@ pub const ALONE: u64 = 64 << 20;
 /// Content from which a group may end before it has its entries, and over which, on average, the next end lies.
 const BYTES_MIN: u64 = 32 << 20;
 /// Entries over which, on average, the next end lies once a group may end.
-const ENTRIES_STEP: u64 = 1024;
+const ENTRIES_STEP: u64 = 256;
 
 /// Neighbouring entries of a tree.
 #[derive(Clone, Debug)]
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn the_average_lies_where_it_is_meant_to() {
         let small = ends(&names(1_000_000, |_| 1000)).len();
-        assert!((500..900).contains(&small), "{small}");
+        assert!((2000..3600).contains(&small), "{small}");
         let medium = ends(&names(100_000, |_| 1 << 20)).len();
         assert!((1200..2400).contains(&medium), "{medium}");
     }

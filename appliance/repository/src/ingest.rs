@@ -6,9 +6,10 @@
 use crate::{
     ByteStream, Meter, StreamKind,
     inner::Inner,
+    likely::Likely,
     parent::{Blocks, Parent},
     press::{Care, Tally},
-    recipe::Draft,
+    recipe::{Draft, Row},
     session::{Desk, StreamTally},
     stages::Stage,
     threads::blocking,
@@ -99,6 +100,8 @@ pub(crate) struct Intake {
     is_group: bool,
     /// What blocks were in the parent.
     blocks: Option<Blocks>,
+    /// What the chunks of the group were.
+    likely: Likely,
     care: Care,
 }
 
@@ -115,13 +118,19 @@ impl Intake {
             first: None,
             is_group: false,
             blocks,
+            likely: Likely::default(),
             care,
         }
     }
     /// For one group of a tree.
-    pub(crate) fn of_group(desk: &Arc<Desk>, parent: Option<Arc<Parent>>, meter: Arc<dyn Meter>) -> Intake {
+    pub(crate) fn of_group(
+        desk: &Arc<Desk>,
+        parent: Option<Arc<Parent>>,
+        likely: Likely,
+        meter: Arc<dyn Meter>,
+    ) -> Intake {
         let mut intake = Intake::new(desk, parent, meter);
-        intake.is_group = true;
+        (intake.is_group, intake.likely) = (true, likely);
         intake
     }
     pub(crate) fn inner(&self) -> Arc<Inner> {
@@ -148,9 +157,12 @@ impl Intake {
 }
 
 impl Sink for Intake {
-    fn chunk(&mut self, kind: ChunkKind, plain: &[u8]) -> Result<ChunkId> {
+    fn chunk(&mut self, row: Row, plain: &[u8]) -> Result<ChunkId> {
+        let kind = row.chunk_kind();
         let id = self.desk.inner.keys.chunk_id(kind, plain);
-        let new = self.desk.inner.press.offer_on(|| None, (kind, id), plain, (&self.tally, self.care))?;
+        let base = || self.likely.base(row, plain.len());
+        let new = self.desk.inner.press.offer_on(base, (kind, id), plain, (&self.tally, self.care))?;
+        self.likely.passed(row, &id, plain.len());
         self.count(new, plain);
         Ok(id)
     }

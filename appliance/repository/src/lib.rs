@@ -24,6 +24,7 @@ mod haul;
 mod ingest;
 mod inner;
 mod layout;
+mod likely;
 mod listing;
 mod opening;
 mod pack;

@@ -12,6 +12,7 @@ mod known;
 use crate::{
     Meter,
     ingest::Intake,
+    likely::Likely,
     parent::Parent,
     recipe::{Draft, Op},
     session::Desk,
@@ -118,7 +119,8 @@ impl Growth {
         let mut plans = Vec::with_capacity(batch.len());
         for (group, marks) in batch.iter().zip(marks) {
             let sources = self.known.sources(*group, &marks).await;
-            plans.push(Plan { group: *group, witness: self.groups[*group].witness, marks, sources });
+            let likely = self.known.likely(*group, &sources);
+            plans.push(Plan { group: *group, witness: self.groups[*group].witness, marks, sources, likely });
         }
         // What breaks off in the middle is left out, or asked from the source, in another round. Each round has fewer
         // of either, so there is an end.
@@ -143,9 +145,11 @@ impl Growth {
                 Arc::clone(&weaving).acquire_owned().await.map_err(|_| Error::bug("nobody weaves any more"))?;
             let fresh = plan.fresh();
             let stored = self.known.open(&plan.sources);
-            let intake = Intake::of_group(&self.desk, self.blocks.clone(), Arc::clone(&self.meter));
+            let (desk, blocks, meter) = (Arc::clone(&self.desk), self.blocks.clone(), Arc::clone(&self.meter));
             let (sender, receiver) = tokio::sync::mpsc::channel(feed::FRAMES);
             tasks.spawn(async move {
+                let likely = Likely::of(&desk.inner, &plan.likely).await;
+                let intake = Intake::of_group(&desk, blocks, likely, meter);
                 let grown = feed::grow(intake, plan, stored, receiver).await;
                 drop(permit);
                 grown

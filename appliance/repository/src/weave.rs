@@ -5,7 +5,7 @@
 
 use crate::recipe::{Draft, Op, Row};
 use holdfast_chunk::{
-    ChunkKind, Cutter, Keys, Layout, Summer,
+    Cutter, Keys, Layout, Summer,
     cut::{BLOCK, FINE, LARGE, SMALL_FILE, Sizes, is_zero, page_block},
 };
 use holdfast_model::{ChunkId, FileKey, Result, SegmentSum};
@@ -34,7 +34,7 @@ const SLACK: usize = 4 << 20;
 /// Where chunks and drafts go.
 pub(crate) trait Sink {
     /// Takes a chunk, new or known, and names it.
-    fn chunk(&mut self, kind: ChunkKind, plain: &[u8]) -> Result<ChunkId>;
+    fn chunk(&mut self, row: Row, plain: &[u8]) -> Result<ChunkId>;
     /// Takes a block of a page-structured file with segments of its own; it begins at byte `at` of the file.
     fn page(&mut self, file: FileKey, at: u64, plain: &[u8]) -> Result<ChunkId>;
     /// Stands for a path.
@@ -200,7 +200,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
     fn cut_fine(&mut self, row: Row, last: bool) -> Result<()> {
         let mut start = 0;
         while let Some(length) = self.cutters.fine.next(&self.fine[row as usize][start..], last) {
-            let id = self.sink.chunk(row.chunk_kind(), &self.fine[row as usize][start..start + length])?;
+            let id = self.sink.chunk(row, &self.fine[row as usize][start..start + length])?;
             self.draft.chunks[row as usize].push((id, narrow(length)));
             start += length;
         }
@@ -284,7 +284,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
                 (Some(key), Some(Layout::Paged)) if self.own_segment => {
                     self.sink.page(key, large.done, &waiting[..length])?
                 }
-                _ => self.sink.chunk(ChunkKind::Data, &waiting[..length])?,
+                _ => self.sink.chunk(Row::Large, &waiting[..length])?,
             };
             self.draft.chunks[Row::Large as usize].push((id, narrow(length)));
             self.draft.ops.push(Op::Take(Row::Large, length as u64));

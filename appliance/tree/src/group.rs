@@ -4,14 +4,14 @@
 //! the bounds on one name alone: after a file more or less, groups soon end where they ended before.
 
 /// A group has at least so many entries (but for the last one, and around large files), at most so many.
-const LEAST: u32 = 512;
-const MOST: u32 = 4096;
+const LEAST: u32 = 128;
+const MOST: u32 = 1024;
 /// Content of a group, bytes.
 const BYTES: u64 = 128 << 20;
 /// A file of this size is a group of its own, bytes.
 const ALONE: u64 = 64 << 20;
 /// One name in so many may end a group.
-const ENDS: u64 = 1024;
+const ENDS: u64 = 256;
 
 /// Groups entries as they come.
 #[derive(Clone, Debug, Default)]

@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) marks: Vec<Mark>,
     /// One for each mark.
     pub(super) sources: Vec<Source>,
+    /// What the group most likely was in the parent.
+    pub(super) likely: Vec<SegmentRef>,
 }
 
 impl Plan {

@@ -202,6 +202,20 @@ impl Known {
         }
     }
 
+    /// Segments of the parent's group that a group of the tree most likely was: the one that most of its entries come from,
+    /// else the one as far behind the last group that was taken over.
+    pub(super) fn likely(&self, group: usize, sources: &[Source]) -> Vec<SegmentRef> {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for source in sources {
+            if let Source::Stored { known, .. } = source {
+                *counts.entry(*known).or_default() += 1;
+            }
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(known, _)| known);
+        let beside = || self.taken.range(..group).next_back().map_or(group, |(place, known)| known + (group - place));
+        self.groups.get(most.unwrap_or_else(beside)).map(|group| group.segments.clone()).unwrap_or_default()
+    }
+
     /// Opens what some sources say is stored.
     pub(super) fn open(&self, sources: &[Source]) -> HashMap<usize, Stored> {
         let mut stretches: BTreeMap<usize, Vec<Range<u64>>> = BTreeMap::new();
