@@ -363,18 +363,19 @@ fn time(value: &[u8]) -> Result<Time, Broken> {
     const WRONG: Broken = Broken::Malformed("a PAX time is none");
     let (is_negative, digits) = value.strip_prefix(b"-").map_or((false, value), |rest| (true, rest));
     let mut parts = digits.splitn(2, |&byte| byte == b'.');
-    let whole = i64::try_from(decimal(parts.next().unwrap_or_default())?).map_err(|_| WRONG)?;
+    let whole = i128::from(decimal(parts.next().unwrap_or_default())?);
     let fraction = parts.next().unwrap_or_default();
     if !fraction.iter().all(u8::is_ascii_digit) {
         return Err(WRONG);
     }
     let digit = |place: usize| fraction.get(place).map_or(0, |digit| u32::from(digit - b'0'));
     let nanos = (0..9).fold(0, |nanos, place| nanos * 10 + digit(place));
-    Ok(match (is_negative, nanos) {
-        (false, _) => Time { seconds: whole, nanos },
-        (true, 0) => Time { seconds: -whole, nanos },
-        (true, _) => Time { seconds: -whole - 1, nanos: 1_000_000_000 - nanos },
-    })
+    let (seconds, nanos) = match (is_negative, nanos) {
+        (false, _) => (whole, nanos),
+        (true, 0) => (-whole, nanos),
+        (true, _) => (-whole - 1, 1_000_000_000 - nanos),
+    };
+    Ok(Time { seconds: i64::try_from(seconds).map_err(|_| WRONG)?, nanos })
 }
 
 /// Holes: in order and apart.
@@ -427,10 +428,12 @@ mod tests {
             ("-1.5", -2, 500_000_000),
             ("-0.000000001", -1, 999_999_999),
             ("7.0000000019", 7, 1),
+            ("-9223372036854775808", i64::MIN, 0),
+            ("-9223372036854775807.5", i64::MIN, 500_000_000),
         ] {
             assert_eq!(time(text.as_bytes()).unwrap(), Time { seconds, nanos }, "{text}");
         }
-        for wrong in ["", "-", ".5", "1.x", "1e3", "+1", "--1", "9223372036854775808"] {
+        for wrong in ["", "-", ".5", "1.x", "1e3", "+1", "--1", "9223372036854775808", "-9223372036854775808.1"] {
             assert!(time(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
