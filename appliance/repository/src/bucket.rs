@@ -10,6 +10,7 @@ use crate::{
     layout::{self, FORMAT},
     opening,
     slots::{self, recovery_slot},
+    unlock,
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -49,7 +50,7 @@ pub(crate) async fn recover(
     let format = Format::decode(&bytes)?;
     let id = format.repository;
     let with_kit = matches!(unlock, Unlock::Recovery(_));
-    let ring = slots::unlock(&*bucket, id, unlock).await.map_err(|error| match error.code() {
+    let ring = unlock::unlock(&*bucket, id, unlock).await.map_err(|error| match error.code() {
         "key.wrong" if with_kit => {
             Error::new(Kind::Denied, "kit.wrong", "this recovery kit does not open the bucket's repository")
                 .advice("use the newest kit that belongs to this bucket")

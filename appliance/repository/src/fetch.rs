@@ -369,9 +369,12 @@ pub(crate) async fn verify(id: PackId, bytes: Bytes) -> Result<Bytes> {
     .await
 }
 
+/// Code of the error that says that only the bucket has it, and none is attached.
+pub(crate) const DETACHED: &str = "bucket.detached";
+
 fn detached(id: &PackId) -> Error {
     let text = format!("pack {} lies in the bucket, and no bucket is attached", id.short());
-    Error::new(Kind::Unavailable, "bucket.detached", text).advice("attach the bucket and try again")
+    Error::new(Kind::Unavailable, DETACHED, text).advice("attach the bucket and try again")
 }
 
 fn cut_off() -> Error {

@@ -48,6 +48,7 @@ mod state;
 mod table;
 mod threads;
 mod tree;
+mod unlock;
 mod walk;
 mod weave;
 

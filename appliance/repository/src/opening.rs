@@ -5,6 +5,7 @@
 
 use crate::{
     Parts, Unlock,
+    fetch::DETACHED,
     find::Finder,
     format::Format,
     inner::{ACKS, Inner},
@@ -15,6 +16,7 @@ use crate::{
     shelf::Shelf,
     slots::{self, FIRST},
     state::{Held, PackNo, State},
+    unlock,
     walk::Walk,
     weave::Cutters,
 };
@@ -51,10 +53,10 @@ pub(crate) async fn open(parts: Parts, unlock: Unlock) -> Result<Arc<Inner>> {
     })?;
     let format = Format::decode(&bytes)?;
     let is_device = matches!(unlock, Unlock::Device(_));
-    let ring = slots::unlock(&*parts.cache, format.repository, unlock).await?;
+    let ring = unlock::unlock(&*parts.cache, format.repository, unlock).await?;
     format.verify(&Keys::of(&ring))?;
     if is_device {
-        slots::sweep(&*parts.cache, ring.epoch()).await?;
+        unlock::sweep(&*parts.cache, ring.epoch()).await?;
     }
     load(parts, ring, format.repository).await
 }
@@ -146,7 +148,9 @@ impl Inner {
                     state.sequence = state.sequence.max(held.snapshot.sequence);
                     state.snapshots.insert(id, held);
                 }
-                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                // What only the bucket can give is asked for again when it is attached: nobody could attach it to a
+                // repository that does not open.
+                Err(error) if error.kind() == Kind::Unavailable && error.code() != DETACHED => return Err(error),
                 Err(error) => self.set_aside(&key, "snapshot", &error),
             }
         }
@@ -171,7 +175,10 @@ impl Inner {
             Ok(reach) => reach,
             Err(error) => {
                 self.set_aside(&layout::reach_key(id), "reach list", &error);
-                self.rebuild_reach(&snapshot).await?
+                match self.reach_from_bucket(id).await {
+                    Some(reach) => reach,
+                    None => self.rebuild_reach(&snapshot).await?,
+                }
             }
         };
         Ok(Held { snapshot: Arc::new(snapshot), reach })
@@ -179,10 +186,25 @@ impl Inner {
 
     async fn read_reach(&self, id: &SnapshotId) -> Result<Vec<PackNo>> {
         let key = layout::reach_key(id);
-        let body = self.envelope().open(ObjectKind::Reach, &key, &self.get_small(&key).await?)?;
-        let names = decode_reach(&body)?;
+        self.enter_reach(&key, &self.get_small(&key).await?)
+    }
+
+    fn enter_reach(&self, key: &str, sealed: &Bytes) -> Result<Vec<PackNo>> {
+        let names = decode_reach(&self.envelope().open(ObjectKind::Reach, key, sealed)?)?;
         let mut state = self.write();
         Ok(names.into_iter().map(|name| state.index.enter(name)).collect())
+    }
+
+    /// The bucket's copy, which takes the place of the cache's. One that is made anew would have to be acknowledged anew.
+    async fn reach_from_bucket(&self, id: &SnapshotId) -> Option<Vec<PackNo>> {
+        let key = layout::reach_key(id);
+        let bucket = self.bucket().filter(|_| self.read().is_acked(&key))?;
+        let sealed = bucket.get(&key).await.ok()?;
+        let reach = self.enter_reach(&key, &sealed).ok()?;
+        if let Err(error) = self.take_in(&key, sealed).await {
+            tracing::warn!(key, error = %error.chain(), "the cache did not take a reach list");
+        }
+        Some(reach)
     }
 
     /// The reach list is gone: recipes tell the same. A pack that nobody knows is an error.

@@ -7,6 +7,7 @@ use crate::{
     Entry, ShipItem, Stage, TierUse, fetch,
     inner::Inner,
     layout::{self, FORMAT},
+    slots::in_order,
     state::{Held, PackNo, State},
 };
 use bytes::Bytes;
@@ -30,8 +31,9 @@ impl Inner {
         let state = self.read();
         let mut list = List { state: &state, seen: HashSet::new(), items: Vec::new() };
         list.small(FORMAT, Stage::Setup, None);
-        for key in state.small.keys().filter(|key| key.starts_with(layout::SLOTS) && layout::travels(key)) {
-            list.small(key, Stage::Setup, None);
+        let slots = state.small.keys().filter(|key| key.starts_with(layout::SLOTS) && layout::travels(key));
+        for key in in_order(slots.cloned().collect()) {
+            list.small(&key, Stage::Setup, None);
         }
         for (id, held) in &state.snapshots {
             list.snapshot(id, held);

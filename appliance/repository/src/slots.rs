@@ -1,33 +1,30 @@
 //! Ways in: key slots of both tiers, and the epochs behind them.
 //!
 //! Invariants: a new way in is stored before an old one goes, in each tier; the device's slot never leaves the cache and is
-//! the commit point of a new epoch; only slots that one of us wrote are taken from a bucket or given a new epoch;
-//! what could not be removed is told.
+//! the commit point of a new epoch; a bucket gets the link that retires a key after all that replaces the key; only slots
+//! that one of us wrote are taken from a bucket or given a new epoch; what could not be removed is told.
 
 use crate::{
-    Parts, Unlock,
+    Parts,
     inner::Inner,
     layout::{self, DEVICE_SLOT, EPOCH_SLOTS, ESCROW_SLOTS, FORMAT, PASSPHRASE_SLOTS, RECOVERY_SLOTS, SLOTS},
     state::Small,
     threads::blocking,
 };
-use bytes::Bytes;
 use holdfast_chunk::{
     Ring, RootKey,
     escrow::PublicKey,
-    slot::{self, Clear, Cost, Label, Lock, Opening, Way},
+    slot::{self, Clear, Cost, Label, Lock, Way},
 };
 use holdfast_model::{
     Error, Kind, Moment, Problem, RepositoryId, Result, Secret,
     view::{SlotView, SlotWay},
 };
-use holdfast_storage::{PutMode, Store};
-use std::sync::{Arc, atomic::Ordering};
+use holdfast_storage::PutMode;
+use std::sync::atomic::Ordering;
 
 /// Slots that a repository may have, and passphrase slots that are tried at most: each costs a second or more.
 pub(crate) const SLOTS_MAX: usize = 16;
-/// Slots of one kind that are looked at: a bucket may hold more than we ever write.
-const LOOKED_AT: usize = 1024;
 /// Number of the recovery key of a new repository.
 pub(crate) const FIRST: u32 = 0;
 
@@ -35,8 +32,19 @@ pub(crate) fn recovery_slot(number: u32) -> String {
     format!("{RECOVERY_SLOTS}{number}")
 }
 
-fn epoch_slot(epoch: u8) -> String {
+pub(crate) fn epoch_slot(epoch: u8) -> String {
     format!("{EPOCH_SLOTS}{epoch}")
+}
+
+/// The order in which slots go to a bucket: ways in, then links, the newest first. A link retires the keys of the epoch
+/// that it leads to, so it must not be there before all that replaces them; cut anywhere, either the old keys open the bucket
+/// or the new ones do.
+pub(crate) fn in_order(mut keys: Vec<String>) -> Vec<String> {
+    keys.sort_by_cached_key(|key| {
+        let epoch = key.strip_prefix(EPOCH_SLOTS).map(|number| number.parse::<u8>().unwrap_or(0));
+        (epoch.map(std::cmp::Reverse), key.clone())
+    });
+    keys
 }
 
 fn recovery_number(key: &str) -> Option<u32> {
@@ -65,123 +73,6 @@ pub(crate) async fn put_device(parts: &Parts, ring: &Ring, id: RepositoryId, dev
 fn device_slot(ring: &Ring, repository: RepositoryId, device: &[u8; 32], made: Moment) -> Result<Vec<u8>> {
     let label = Label { repository, id: DEVICE_SLOT, epoch: ring.epoch(), name: "", made };
     slot::wrap(ring.newest(), label, &Lock::Device(device))
-}
-
-/// Tries the slots of a store that fit the way of unlocking, newest epoch first, and gathers the roots of all epochs.
-/// `Denied` (`key.wrong`, `key.retired`, `key.foreign`), `Corrupt` (`key.epoch_lost`).
-pub(crate) async fn unlock(store: &dyn Store, id: RepositoryId, unlock: Unlock) -> Result<Ring> {
-    let wanted = match &unlock {
-        Unlock::Device(_) => DEVICE_SLOT,
-        Unlock::Recovery(_) => RECOVERY_SLOTS,
-        Unlock::Passphrase(_) => PASSPHRASE_SLOTS,
-        Unlock::Escrow(_) => ESCROW_SLOTS,
-    };
-    let is_device = matches!(unlock, Unlock::Device(_));
-    let unlock = Arc::new(unlock);
-    let mut last = None;
-    for bytes in candidates(store, wanted, &mut last).await? {
-        let unlock = Arc::clone(&unlock);
-        let tried = blocking(move || {
-            let opening = match &*unlock {
-                Unlock::Device(key) => Opening::Device(key),
-                Unlock::Recovery(key) => Opening::Recovery(&key.0),
-                Unlock::Passphrase(passphrase) => Opening::Passphrase(passphrase),
-                Unlock::Escrow(key) => Opening::Escrow(key),
-            };
-            slot::unwrap(&bytes, id, &opening)
-        });
-        match tried.await {
-            Ok(opened) => {
-                let ring = ring_of(store, id, opened.root.clone(), opened.epoch).await?;
-                opened.confirm(ring.first())?;
-                if !is_device {
-                    not_retired(store, id, &ring).await?;
-                }
-                return Ok(ring);
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| Error::new(Kind::Denied, "key.wrong", "the repository has no key slot of this kind")))
-}
-
-/// Slots of a kind, newest epoch first.
-async fn candidates(store: &dyn Store, class: &str, last: &mut Option<Error>) -> Result<Vec<Bytes>> {
-    let mut found = Vec::new();
-    let listed = store.list(class).await?.into_iter().filter(|object| object.size <= slot::SLOT_MAX as u64);
-    for object in listed.take(LOOKED_AT) {
-        let bytes = store.get(&object.key).await?;
-        match slot::read(&bytes) {
-            Ok(clear) if clear.id == object.key => found.push((clear.epoch, bytes)),
-            Ok(_) => {}
-            Err(error) => *last = Some(error),
-        }
-    }
-    found.sort_by_key(|(epoch, _)| std::cmp::Reverse(*epoch));
-    let tried = if class == PASSPHRASE_SLOTS { SLOTS_MAX } else { LOOKED_AT };
-    Ok(found.into_iter().take(tried).map(|(_, bytes)| bytes).collect())
-}
-
-/// From the newest root down to the first.
-async fn ring_of(store: &dyn Store, id: RepositoryId, newest: RootKey, epoch: u8) -> Result<Ring> {
-    let mut roots = vec![newest];
-    for number in (1..=epoch).rev() {
-        let key = epoch_slot(number);
-        let lost = |error: Error| match error.kind() {
-            Kind::NotFound | Kind::Denied | Kind::Corrupt => Error::new(
-                Kind::Corrupt,
-                "key.epoch_lost",
-                format!("{key}, which leads to the keys of earlier epochs, is missing or damaged in {}", store.place()),
-            )
-            .advice("take the object from the other tier: it is the same in cache and bucket")
-            .caused_by(error),
-            _ => error,
-        };
-        let bytes = store.get(&key).await.map_err(lost)?;
-        let opened = slot::unwrap(&bytes, id, &Opening::Later(&roots[roots.len() - 1])).map_err(lost)?;
-        if opened.epoch != number - 1 {
-            return Err(lost(Error::new(Kind::Corrupt, "slot.corrupt", "it holds the key of another epoch")));
-        }
-        roots.push(opened.root);
-    }
-    roots.reverse();
-    Ring::from_roots(roots).ok_or_else(|| Error::bug("an epoch has a number that cannot be"))
-}
-
-/// A key of an epoch that has been left behind would open the past alone, and pass for everything. A link that the
-/// root it is said to hold did not sign proves nothing: anybody who may add to a bucket could put it there.
-async fn not_retired(store: &dyn Store, id: RepositoryId, ring: &Ring) -> Result<()> {
-    let Some(next) = ring.epoch().checked_add(1) else { return Ok(()) };
-    let key = epoch_slot(next);
-    let link = match store.get(&key).await {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if slot::genuine(&link, id, &key, ring.newest()).is_err() {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::Denied,
-        "key.retired",
-        "this key was retired: a newer key epoch has begun, and what was written since cannot be read with it",
-    )
-    .advice("use the newest recovery kit, or a passphrase or escrow key that was kept"))
-}
-
-/// Slots of an epoch that was begun and never committed. They have never left the cache: nothing is shipped
-/// before the device's slot is replaced.
-pub(crate) async fn sweep(cache: &dyn Store, epoch: u8) -> Result<()> {
-    for object in cache.list(SLOTS).await?.into_iter().filter(|object| object.key != DEVICE_SLOT) {
-        let unborn = match object.key.strip_prefix(EPOCH_SLOTS) {
-            Some(number) => number.parse::<u8>().is_ok_and(|number| number > epoch),
-            None => slot::read(&cache.get(&object.key).await?).is_ok_and(|clear| clear.epoch > epoch),
-        };
-        if unborn {
-            cache.delete(&object.key).await?;
-        }
-    }
-    Ok(())
 }
 
 /// What was done, and what could not be.
@@ -427,21 +318,22 @@ impl Inner {
         let mut fresh = Vec::new();
         for class in [PASSPHRASE_SLOTS, ESCROW_SLOTS] {
             for key in self.keys_of(class) {
-                let bytes = self.get_small(&key).await?;
+                let bytes = match self.get_small(&key).await {
+                    Ok(bytes) => bytes,
+                    // Only the bucket listed it, or listed it once: what we wrote lies in the cache too.
+                    Err(error) if error.kind() == Kind::NotFound => {
+                        problems.push(left_behind(&key, &error));
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
                 if slot::read(&bytes).is_ok_and(|clear| self.is_retired(&clear)) {
                     continue;
                 }
                 let id = new_id(class);
                 match slot::rewrap(&bytes, old.newest(), next.newest(), &id, next.epoch()) {
                     Ok(bytes) => fresh.push((id, bytes)),
-                    Err(error) => problems.push(
-                        Problem::warning(
-                            "slot.left_behind",
-                            &key,
-                            format!("not given the new epoch: {}", error.chain()),
-                        )
-                        .advice("remove it, and add it again if somebody needs it"),
-                    ),
+                    Err(error) => problems.push(left_behind(&key, &error)),
                 }
             }
         }
@@ -464,11 +356,19 @@ impl Inner {
     }
 
     async fn send_slots(&self) -> Result<(), Problem> {
-        let Some(bucket) = self.bucket().filter(|_| self.read().is_acked(FORMAT)) else { return Ok(()) };
+        if !self.read().is_acked(FORMAT) {
+            return Ok(());
+        }
+        let Some(bucket) = self.bucket() else {
+            let text = "the bucket is not attached, so it does not have this yet";
+            return Err(Problem::warning("slot.not_sent", SLOTS, text).advice(
+                "keep what opened it before: until the bucket is attached again it opens by the old keys alone",
+            ));
+        };
         let waiting: Vec<String> = {
             let state = self.read();
             let ours = state.small.iter().filter(|(key, small)| key.starts_with(SLOTS) && small.cached && !small.acked);
-            ours.map(|(key, _)| key.clone()).filter(|key| layout::travels(key)).collect()
+            in_order(ours.map(|(key, _)| key.clone()).filter(|key| layout::travels(key)).collect())
         };
         for key in waiting {
             let sent = async {
@@ -487,20 +387,56 @@ impl Inner {
         Ok(())
     }
 
+    /// Looks at slots in the bucket byte by byte before what they replace goes. A listing tells names and sizes alone,
+    /// and what an appliance that is lost had begun, or what somebody put there, may have both; it is written over.
+    async fn prove_in_bucket(&self, slots: &[String]) -> Result<()> {
+        let Some(bucket) = self.bucket() else { return Ok(()) };
+        for key in slots {
+            match bucket.get(key).await {
+                Ok(bytes) if self.is_our_slot(key, &bytes) => continue,
+                Err(error) if error.kind() != Kind::NotFound => return Err(error),
+                _ => {}
+            }
+            self.not_fenced(&*bucket).await?;
+            let bytes = self.cache.get(key).await?;
+            let size = bytes.len() as u64;
+            bucket.put(key, bytes, PutMode::Replace).await?;
+            self.remember_ack(key, size);
+        }
+        Ok(())
+    }
+
     /// Removes slots of earlier epochs and of retired kits once the bucket holds all that replace them.
     pub(crate) async fn retire_slots(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let (mut retired, mut all_there) = (Vec::new(), true);
+        let (mut retired, mut staying, mut all_there) = (Vec::new(), Vec::new(), true);
         for key in self.keys_of(SLOTS).into_iter().filter(|key| layout::travels(key)) {
             let small = self.read().small.get(&key).cloned();
             let Some(small) = small else { continue };
             let clear = match self.get_small(&key).await {
                 Ok(bytes) if self.is_our_slot(&key, &bytes) => slot::read(&bytes),
-                _ => continue,
+                _ => {
+                    // What lies in the cache is ours: damaged, it may be the one that replaces another.
+                    all_there &= !small.cached;
+                    continue;
+                }
             };
             match clear {
                 Ok(clear) if self.is_retired(&clear) => retired.push((key, small)),
-                _ => all_there &= small.acked,
+                _ => {
+                    all_there &= small.acked;
+                    staying.push(key);
+                }
+            }
+        }
+        if all_there && retired.iter().any(|(_, small)| small.acked) {
+            match self.prove_in_bucket(&staying).await {
+                Ok(()) => {}
+                Err(error) => {
+                    all_there = false;
+                    let text = format!("kept until those that replace it are proved to be there: {}", error.chain());
+                    problems.push(Problem::warning("slot.kept", retired[0].0.as_str(), text));
+                }
             }
         }
         for (key, small) in retired {
@@ -514,6 +450,11 @@ impl Inner {
         }
         problems
     }
+}
+
+fn left_behind(key: &str, error: &Error) -> Problem {
+    Problem::warning("slot.left_behind", key, format!("not given the new epoch: {}", error.chain()))
+        .advice("remove it, and add it again if somebody needs it")
 }
 
 fn kept(key: &str, error: &Error) -> Problem {

@@ -7,6 +7,7 @@ mod damage;
 mod delta;
 mod fence;
 mod golden;
+mod handover;
 mod index;
 mod keys;
 mod losses;

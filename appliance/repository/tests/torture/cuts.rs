@@ -3,21 +3,20 @@
 use crate::{
     full,
     ground::{Failures, panics},
-    scenario::{Trace, record},
+    scenario::record,
     states::{Place, State},
     verify::Judge,
 };
 use futures::{StreamExt, stream};
 use holdfast_storage::sim::Dice;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 /// States judged at once.
 const AT_ONCE: usize = 4;
-/// A plain run takes about this long for each of the two tests.
-const SLICE: Duration = Duration::from_secs(20);
+/// A slice takes every n-th place of the recording, beginning anywhere: so many runs see all of it.
+const STRIDE: usize = 6;
+/// And so many states at random.
+const AT_RANDOM: u64 = 250;
 
 /// Judges states; failures of the same kind are counted once each.
 async fn judge_all(judge: &Arc<Judge>, states: Vec<State>, failures: &mut Failures) {
@@ -34,17 +33,12 @@ async fn judge_all(judge: &Arc<Judge>, states: Vec<State>, failures: &mut Failur
     }
 }
 
-fn judge_of(trace: &Trace) -> Arc<Judge> {
-    Arc::new(Judge::new(trace.known.clone(), trace.kits.clone()))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_a_cut_at_any_step() {
     panics();
     let trace = record(1).await;
-    let (start, judge) = (Instant::now(), judge_of(&trace));
-    // A slice takes every n-th place, beginning anywhere; so many runs see all of it.
-    let stride = if full() { 1 } else { 5 };
+    let (start, judge) = (Instant::now(), Arc::new(Judge::of(&trace)));
+    let stride = if full() { 1 } else { STRIDE };
     let first = if full() { 0 } else { holdfast_runtime::random::<1>()[0] as usize % stride };
     let (mut states, mut places, mut failures) = (0, 0, Failures::default());
     let mut place = Place::start(&trace);
@@ -55,7 +49,7 @@ async fn nothing_acknowledged_is_lost_by_a_cut_at_any_step() {
             places += 1;
             judge_all(&judge, all, &mut failures).await;
         }
-        if !place.step() || (!full() && start.elapsed() > SLICE) {
+        if !place.step() {
             break;
         }
     }
@@ -72,7 +66,7 @@ async fn nothing_acknowledged_is_lost_by_a_cut_at_any_step() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_cuts_at_random() {
     panics();
-    let wanted = if full() { 100_000 } else { 400 };
+    let wanted = if full() { 100_000 } else { AT_RANDOM };
     let seed = u64::from_le_bytes(holdfast_runtime::random());
     println!("seed {seed}");
     let mut dice = Dice::new(seed);
@@ -80,18 +74,21 @@ async fn nothing_acknowledged_is_lost_by_cuts_at_random() {
     let (mut states, mut different, mut failures) = (0, 0, Failures::default());
     for number in 0..traces {
         let trace = record(2 + number).await;
-        let judge = judge_of(&trace);
-        let per_place = wanted / traces as usize / trace.events.len() + 1;
+        let judge = Arc::new(Judge::of(&trace));
+        // In thousandths of a state for each place.
+        let share = wanted * 1000 / traces / trace.events.len() as u64 + 1;
         let mut place = Place::start(&trace);
         loop {
-            let some: Vec<State> = (0..per_place).map(|_| place.random_state(&mut dice)).collect();
+            let count = share / 1000 + u64::from(dice.below(1000) < share % 1000);
+            let some: Vec<State> = (0..count).map(|_| place.random_state(&mut dice)).collect();
             states += some.len();
             judge_all(&judge, some, &mut failures).await;
-            if !place.step() || (!full() && start.elapsed() > SLICE) {
+            if !place.step() {
                 break;
             }
         }
         different += judge.different();
+        println!("random cuts so far: {states} states, {different} different, {:?}", start.elapsed());
     }
     println!("random cuts: {states} states, {different} of them different after opening, {:?}", start.elapsed());
     failures.assert_none();

@@ -257,6 +257,10 @@ async fn judge_all(subject: &Arc<Subject>, cases: impl Iterator<Item = Case>, wh
             Ok(outcome) => *counts.entry(outcome).or_default() += 1,
             Err(error) => failures.add(error),
         }
+        let done: u64 = counts.values().sum();
+        if done.is_multiple_of(20_000) {
+            println!("{what} so far: {counts:?} in {:?}", start.elapsed());
+        }
     }
     println!("{what}: {counts:?} in {:?}", start.elapsed());
 }

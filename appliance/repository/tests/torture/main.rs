@@ -1,7 +1,7 @@
 //! Torture: nothing acknowledged is ever lost, and no wrong byte ever comes out.
 //!
-//! A plain run takes a slice of each part, bounded in time; `HOLDFAST_TORTURE=full` (`tests/torture/run`) takes all of
-//! it and prints the counts.
+//! A plain run, a minute long, takes a share of each part, another one each time; `HOLDFAST_TORTURE=full`
+//! (`tests/torture/run`) takes all of it. Both print the counts.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::too_many_lines)]
 

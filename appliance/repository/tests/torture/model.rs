@@ -27,8 +27,8 @@ use std::{
 const OPS: u64 = 50;
 /// Lives at once; most of them wait for a bucket in a bad mood.
 const AT_ONCE: usize = 6;
-/// How long a plain run may take.
-const SLICE: Duration = Duration::from_secs(25);
+/// Lives of a slice, and of everything.
+const LIVES: (u64, u64) = (25, 20_000);
 
 type Step = std::result::Result<(), String>;
 
@@ -439,19 +439,22 @@ async fn a_life_at_random_keeps_every_promise() {
         live(seed, OPS).await.unwrap();
         return;
     }
-    let lives: u64 = std::env::var("HOLDFAST_TORTURE_LIVES").ok().and_then(|word| word.parse().ok()).unwrap_or(20_000);
+    let wanted = std::env::var("HOLDFAST_TORTURE_LIVES").ok().and_then(|word| word.parse().ok());
+    let lives: u64 = wanted.unwrap_or(if full() { LIVES.1 } else { LIVES.0 });
     let first = u64::from(u32::from_le_bytes(holdfast_runtime::random())) * 100_000;
     let mut results = stream::iter(first..first + lives)
-        .take_while(|_| std::future::ready(full() || start.elapsed() < SLICE))
         .map(|seed| async move { tokio::spawn(live(seed, OPS)).await.unwrap() })
         .buffer_unordered(AT_ONCE);
-    let (mut lives, mut steps) = (0, 0);
+    let (mut lives, mut steps) = (0u64, 0);
     while let Some(result) = results.next().await {
         match result {
             Ok(count) => steps += count,
             Err(error) => failures.add(error),
         }
         lives += 1;
+        if lives.is_multiple_of(1000) {
+            println!("{lives} lives so far, {steps} steps, {:?}", start.elapsed());
+        }
     }
     println!("{lives} lives, {steps} steps, {:?}", start.elapsed());
     failures.assert_none();

@@ -3,10 +3,12 @@
 use crate::ground::*;
 use bytes::Bytes;
 use holdfast_catalog::Catalog;
-use holdfast_model::{SnapshotId, settings::Settings, snapshot::Snapshot};
-use holdfast_repository::Repository;
+use holdfast_chunk::escrow::PrivateKey;
+use holdfast_model::{Severity, SnapshotId, settings::Settings, snapshot::Snapshot, view::CheckView};
+use holdfast_repository::{Repository, SlotChange};
+use holdfast_runtime::Stop;
 use holdfast_storage::{
-    Store,
+    PutMode, Store,
     sim::{Event, SimBucket, SimDisk, Tape, World},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -24,12 +26,24 @@ pub(crate) enum Word {
     Shipped,
     /// These settings are saved.
     Settings(u64),
+    /// Somebody wants a new kit: from now on the one before may be void.
+    Rotating,
     /// This kit, by its number, is the one to print; those before it are void.
     Kit(usize),
+    /// The notary's key opens the bucket.
+    Notary,
+    /// Somebody wants the notary to be shut out.
+    Dismissing,
+    /// The notary's key opens nothing any more.
+    Dismissed,
     /// Somebody wants this snapshot to go: from now on it may.
     Forgetting(SnapshotId),
     /// It is gone.
     Forgotten(SnapshotId),
+    /// Objects of the cache rot and vanish, which the bucket holds.
+    Rotting,
+    /// They are mended.
+    Mended,
     /// The machine is lost; recovery on the next disk begins.
     Lost,
     /// It is back.
@@ -45,6 +59,7 @@ pub(crate) struct Trace {
     pub(crate) known: BTreeMap<SnapshotId, Bytes>,
     /// All kits that were ever printed.
     pub(crate) kits: Vec<[u8; 32]>,
+    pub(crate) notary: PrivateKey,
 }
 
 /// An appliance that is being recorded.
@@ -55,6 +70,7 @@ struct Stage {
     bucket: Arc<SimBucket>,
     catalog: Arc<Catalog>,
     kits: Vec<[u8; 32]>,
+    notary: PrivateKey,
 }
 
 impl Stage {
@@ -92,12 +108,82 @@ impl Stage {
     }
 
     async fn new_kit(&mut self, repository: &Repository, whole_epoch: bool) {
+        self.say(Word::Rotating);
         let change = match whole_epoch {
             true => repository.rotate_epoch(&DEVICE).await.unwrap(),
             false => repository.rotate_recovery().await.unwrap(),
         };
         assert!(change.problems.is_empty(), "{:?}", change.problems);
         self.print_kit(repository);
+    }
+
+    /// Kit and epoch change while the bucket is away, and reach it afterwards.
+    async fn new_kits_offline(&mut self, repository: &Repository) {
+        self.say(Word::Rotating);
+        repository.detach_bucket();
+        let changes = [repository.rotate_recovery().await.unwrap(), repository.rotate_epoch(&DEVICE).await.unwrap()];
+        let told = |change: &SlotChange| change.problems.iter().any(|problem| problem.code == "slot.not_sent");
+        assert!(changes.iter().all(told), "the old kit is still the one to keep: {changes:?}");
+        self.attach(repository).await;
+        self.ship_all(repository).await;
+        self.check(repository).await;
+        self.print_kit(repository);
+    }
+
+    async fn welcome_notary(&mut self, repository: &Repository) {
+        for public in [self.notary.public(), PrivateKey::generate().public()] {
+            let change = repository.add_escrow("notary", &public).await.unwrap();
+            assert!(change.problems.is_empty(), "{:?}", change.problems);
+        }
+        self.say(Word::Notary);
+    }
+
+    async fn dismiss_notary(&mut self, repository: &Repository) {
+        self.say(Word::Dismissing);
+        let print = self.notary.public().fingerprint();
+        let slots = repository.keys().await.unwrap().slots;
+        let slot = slots.iter().find(|slot| slot.fingerprint.as_ref() == Some(&print)).unwrap();
+        assert!(repository.remove_slot(&slot.id).await.unwrap().problems.is_empty());
+        self.say(Word::Dismissed);
+    }
+
+    async fn check(&mut self, repository: &Repository) -> CheckView {
+        let view = repository.check(true, None, &Stop::new()).await.unwrap();
+        let bad = view.problems.iter().find(|problem| problem.severity == Severity::Error);
+        assert!(bad.is_none(), "{bad:?}");
+        view
+    }
+
+    /// Packs that the bucket holds leave the cache; the appliance learns of it at its next start.
+    async fn evict(&self, disk: &SimDisk) {
+        let cache = folder_on(disk).unwrap();
+        let there = self.bucket.objects();
+        let packs = cache.list("").await.unwrap().into_iter().filter(|object| is_pack(&object.key));
+        for object in packs.filter(|object| there.contains_key(&object.key)).step_by(2) {
+            cache.delete(&object.key).await.unwrap();
+        }
+    }
+
+    /// Objects of the cache rot and vanish; a check mends them from the bucket.
+    async fn rot_and_repair(&mut self, repository: &Repository, disk: &SimDisk) {
+        self.say(Word::Rotting);
+        let cache = folder_on(disk).unwrap();
+        let there = self.bucket.objects();
+        let listed = cache.list("").await.unwrap().into_iter().map(|object| object.key);
+        let both: Vec<String> = listed.filter(|key| there.contains_key(key)).collect();
+        let rotten = |class: &str| both.iter().find(|key| key.starts_with(class)).unwrap();
+        for class in ["m/", "i/", "r/", "k/recovery"] {
+            let mut bytes = cache.get(rotten(class)).await.unwrap().to_vec();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 8;
+            cache.put(rotten(class), bytes.into(), PutMode::Replace).await.unwrap();
+        }
+        for class in ["p/", "s/"] {
+            cache.delete(rotten(class)).await.unwrap();
+        }
+        let view = self.check(repository).await;
+        assert!(view.healed >= 5, "{view:?}");
+        self.say(Word::Mended);
     }
 
     fn print_kit(&mut self, repository: &Repository) {
@@ -125,6 +211,7 @@ pub(crate) async fn record(seed: u64) -> Trace {
         bucket: Arc::clone(&bucket),
         catalog: fresh_catalog(),
         kits: Vec::new(),
+        notary: PrivateKey::generate(),
     };
     let first = SimDisk::recorded(World::default(), Arc::clone(&tape), 0);
     home(&mut stage, &first, seed).await;
@@ -132,7 +219,7 @@ pub(crate) async fn record(seed: u64) -> Trace {
     stage.say(Word::Lost);
     let second = SimDisk::recorded(World::default(), Arc::clone(&tape), 1);
     away(&mut stage, &second, seed).await;
-    Trace { events: tape.take(), words: stage.words, known: stage.known, kits: stage.kits }
+    Trace { events: tape.take(), words: stage.words, known: stage.known, kits: stage.kits, notary: stage.notary }
 }
 
 /// The first machine, from its first start on.
@@ -155,6 +242,7 @@ async fn home(stage: &mut Stage, disk: &SimDisk, seed: u64) {
     stage.back_up(&repository, "shop", &data).await;
     stage.ship_all(&repository).await;
     stage.new_kit(&repository, false).await;
+    stage.welcome_notary(&repository).await;
     for generation in 2..=4 {
         stage.settings(&repository, generation).await;
     }
@@ -170,6 +258,9 @@ async fn home(stage: &mut Stage, disk: &SimDisk, seed: u64) {
     data.paged += 1;
     stage.back_up(&repository, "wiki", &data).await;
     stage.forget(&repository, &short_lived.id).await;
+    stage.new_kits_offline(&repository).await;
+    data.large += 1;
+    stage.back_up(&repository, "wiki", &data).await;
     ship(&repository, &*stage.bucket, 3).await.unwrap();
 }
 
@@ -191,4 +282,21 @@ async fn away(stage: &mut Stage, disk: &SimDisk, seed: u64) {
     stage.forget(&repository, &oldest).await;
     stage.settings(&repository, 9).await;
     stage.ship_all(&repository).await;
+    drop(repository);
+    stage.evict(disk).await;
+    let repository = open(folder_on(disk).unwrap(), stage.catalog.clone()).await.unwrap();
+    stage.attach(&repository).await;
+    stage.new_kit(&repository, true).await;
+    let data = Data { small: seed + 2, ..data };
+    stage.back_up(&repository, "shop", &data).await;
+    stage.dismiss_notary(&repository).await;
+    stage.ship_all(&repository).await;
+    stage.rot_and_repair(&repository, disk).await;
+    let oldest = repository.snapshots()[0].snapshot.id.clone();
+    stage.forget(&repository, &oldest).await;
+    stage.new_kit(&repository, false).await;
+}
+
+fn is_pack(key: &str) -> bool {
+    key.starts_with("p/") || key.starts_with("m/")
 }

@@ -17,6 +17,8 @@ pub(crate) struct Promises {
     /// It was before, on a disk that is lost: the bucket must be enough.
     pub(crate) in_bucket: bool,
     pub(crate) attached: bool,
+    /// The cache alone is not enough: something else than a crash hurt it.
+    pub(crate) rotten: bool,
     /// Must read.
     pub(crate) kept: BTreeSet<SnapshotId>,
     /// Must read from the bucket alone.
@@ -25,8 +27,12 @@ pub(crate) struct Promises {
     pub(crate) going: BTreeSet<SnapshotId>,
     /// Must not be shown.
     pub(crate) gone: BTreeSet<SnapshotId>,
-    /// The first kit that is not void.
+    /// The kit that was last called the one to print.
     pub(crate) kit: usize,
+    /// The next kit is being made.
+    pub(crate) rotating: bool,
+    /// Whether the notary's key must open the bucket; `None`: it may.
+    pub(crate) notary: Option<bool>,
     pub(crate) settings: u64,
     pub(crate) settings_shipped: u64,
 }
@@ -41,7 +47,13 @@ impl Promises {
                 self.shipped = self.kept.clone();
                 self.settings_shipped = self.settings;
             }
-            Word::Kit(number) => self.kit = *number,
+            Word::Rotting => self.rotten = true,
+            Word::Mended => self.rotten = false,
+            Word::Rotating => self.rotating = true,
+            Word::Kit(number) => (self.kit, self.rotating) = (*number, false),
+            Word::Notary => self.notary = Some(true),
+            Word::Dismissing => self.notary = None,
+            Word::Dismissed => self.notary = Some(false),
             Word::Settings(generation) => self.settings = *generation,
             Word::Forgetting(id) => {
                 self.kept.remove(id);

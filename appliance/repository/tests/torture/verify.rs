@@ -1,13 +1,18 @@
 //! What must hold after every cut: open, attach, read everything promised, go on working, be cut again.
 
-use crate::{ground::*, scenario::settings, states::State};
+use crate::{
+    ground::*,
+    scenario::{Trace, settings},
+    states::State,
+};
 use bytes::Bytes;
+use holdfast_chunk::escrow::PrivateKey;
 use holdfast_model::{
     Problem, Severity, SnapshotId,
     snapshot::Snapshot,
     view::{CloudState, From},
 };
-use holdfast_repository::Repository;
+use holdfast_repository::{RecoveryKey, Repository, Unlock};
 use holdfast_runtime::Stop;
 use holdfast_storage::{
     Store,
@@ -26,13 +31,15 @@ pub(crate) type Verdict = Result<(), String>;
 pub(crate) struct Judge {
     pub(crate) known: BTreeMap<SnapshotId, Bytes>,
     pub(crate) kits: Vec<[u8; 32]>,
+    notary: PrivateKey,
     /// States that were seen after the store was opened: what follows is the same.
     seen: Mutex<HashSet<u64>>,
 }
 
 impl Judge {
-    pub(crate) fn new(known: BTreeMap<SnapshotId, Bytes>, kits: Vec<[u8; 32]>) -> Judge {
-        Judge { known, kits, seen: Mutex::default() }
+    pub(crate) fn of(trace: &Trace) -> Judge {
+        let (known, kits, notary) = (trace.known.clone(), trace.kits.clone(), trace.notary.clone());
+        Judge { known, kits, notary, seen: Mutex::default() }
     }
 
     /// How many different states were looked at to the end.
@@ -86,9 +93,13 @@ impl Judge {
         work(&repository, &bucket).await.map(drop)
     }
 
-    /// The kit that was called the one to print, and those that a rotation was about to make.
+    /// The kit that was called the one to print. While a new one is being made that one may do instead: who asked for it
+    /// asked for the old one to be void, and the appliance prints the new one again when it is asked. A lost machine
+    /// cannot, and it is told so: until it is stored there are the other ways in.
     fn kits_of(&self, state: &State) -> &[[u8; 32]] {
-        &self.kits[state.promises.kit.min(self.kits.len())..]
+        let first = state.promises.kit.min(self.kits.len());
+        let count = if state.promises.rotating { self.kits.len() } else { 1 };
+        &self.kits[first..self.kits.len().min(first + count)]
     }
 
     async fn go_on(&self, state: &State, disk: &SimDisk, repository: &Repository, bucket: Arc<SimBucket>) -> Verdict {
@@ -113,7 +124,8 @@ impl Judge {
         let promises = &state.promises;
         let shown: BTreeMap<SnapshotId, Arc<Snapshot>> =
             repository.snapshots().into_iter().map(|entry| (entry.snapshot.id.clone(), entry.snapshot)).collect();
-        if let Some(lost) = promises.kept.iter().find(|id| !shown.contains_key(*id)) {
+        let whole = repository.has_bucket() || !promises.rotten;
+        if let Some(lost) = promises.kept.iter().find(|id| whole && !shown.contains_key(*id)) {
             return Err(format!("LOST: {lost} was acknowledged and is not shown"));
         }
         if let Some(back) = promises.gone.iter().find(|id| shown.contains_key(*id)) {
@@ -150,13 +162,40 @@ impl Judge {
             Err(_) if state.promises.shipped.is_empty() && state.promises.settings_shipped == 0 => return Ok(()),
             Err(error) => return Err(format!("recover from the bucket alone: {}", error.chain())),
         };
+        self.shipped_reads(state, &recovered).await?;
+        self.keys_do_what_was_told(state, bucket).await
+    }
+
+    /// The notary gets in as long as that was promised, and reads the same; void kits and who was dismissed do not.
+    async fn keys_do_what_was_told(&self, state: &State, bucket: &SimBucket) -> Verdict {
+        let recover = async |key: Unlock| {
+            let parts = parts(Arc::new(holdfast_storage::MemStore::new()), fresh_catalog());
+            Repository::recover(parts, Arc::new(SimBucket::new(bucket.objects())), key, DEVICE).await
+        };
+        let promises = &state.promises;
+        if promises.notary.is_some() {
+            match (recover(Unlock::Escrow(self.notary.clone())).await, promises.notary) {
+                (Ok(recovered), Some(true)) => self.shipped_reads(state, &recovered).await?,
+                (Err(error), Some(true)) => return Err(format!("LOST: the notary's key: {}", error.chain())),
+                (Ok(_), _) => return Err("a dismissed key opens the bucket".into()),
+                (Err(_), _) => {}
+            }
+        }
+        let void = self.kits[..promises.kit].last().filter(|_| !promises.rotating);
+        match void {
+            Some(kit) if recover(RecoveryKey(*kit).into()).await.is_ok() => Err("a void kit opens the bucket".into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn shipped_reads(&self, state: &State, recovered: &Repository) -> Verdict {
         let shown: BTreeMap<SnapshotId, Arc<Snapshot>> =
             recovered.snapshots().into_iter().map(|entry| (entry.snapshot.id.clone(), entry.snapshot)).collect();
         if let Some(lost) = state.promises.shipped.iter().find(|id| !shown.contains_key(*id)) {
             return Err(format!("LOST: {lost} was shipped and the bucket alone does not show it"));
         }
         for (id, snapshot) in shown {
-            match read_all(&recovered, &snapshot, From::Bucket).await {
+            match read_all(recovered, &snapshot, From::Bucket).await {
                 Ok(bytes) if self.known.get(&id).is_some_and(|expected| bytes == *expected) => {}
                 Ok(_) => return Err(format!("WRONG BYTES in {id} from the bucket")),
                 Err(error) => return Err(format!("LOST (law L1): {id} from the bucket alone: {}", error.chain())),

@@ -1,0 +1,151 @@
+//! Opening a store by one of its key slots, and the roots of all epochs behind it.
+//!
+//! Invariants: a key that was retired opens nothing; a new epoch that was cut off on its way, in the cache or into a bucket,
+//! keeps nobody out whom the one before let in.
+
+use crate::{
+    Unlock,
+    layout::{DEVICE_SLOT, EPOCH_SLOTS, ESCROW_SLOTS, PASSPHRASE_SLOTS, RECOVERY_SLOTS, SLOTS},
+    slots::{SLOTS_MAX, epoch_slot},
+    threads::blocking,
+};
+use bytes::Bytes;
+use holdfast_chunk::{
+    Ring, RootKey,
+    slot::{self, Opening},
+};
+use holdfast_model::{Error, Kind, RepositoryId, Result};
+use holdfast_storage::Store;
+use std::sync::Arc;
+
+/// Code of the error that says that the keys of earlier epochs cannot be reached.
+const EPOCH_LOST: &str = "key.epoch_lost";
+/// Slots of one kind that are looked at: a bucket may hold more than we ever write.
+const LOOKED_AT: usize = 1024;
+/// Tries the slots of a store that fit the way of unlocking, newest epoch first, and gathers the roots of all epochs.
+/// `Denied` (`key.wrong`, `key.retired`, `key.foreign`), `Corrupt` (`key.epoch_lost`).
+pub(crate) async fn unlock(store: &dyn Store, id: RepositoryId, unlock: Unlock) -> Result<Ring> {
+    let wanted = match &unlock {
+        Unlock::Device(_) => DEVICE_SLOT,
+        Unlock::Recovery(_) => RECOVERY_SLOTS,
+        Unlock::Passphrase(_) => PASSPHRASE_SLOTS,
+        Unlock::Escrow(_) => ESCROW_SLOTS,
+    };
+    let is_device = matches!(unlock, Unlock::Device(_));
+    let unlock = Arc::new(unlock);
+    let (mut last, mut lost) = (None, None);
+    for bytes in candidates(store, wanted, &mut last).await? {
+        let unlock = Arc::clone(&unlock);
+        let tried = blocking(move || {
+            let opening = match &*unlock {
+                Unlock::Device(key) => Opening::Device(key),
+                Unlock::Recovery(key) => Opening::Recovery(&key.0),
+                Unlock::Passphrase(passphrase) => Opening::Passphrase(passphrase),
+                Unlock::Escrow(key) => Opening::Escrow(key),
+            };
+            slot::unwrap(&bytes, id, &opening)
+        });
+        let opened = match tried.await {
+            Ok(opened) => opened,
+            Err(error) => {
+                last = Some(error);
+                continue;
+            }
+        };
+        let ring = match ring_of(store, id, opened.root.clone(), opened.epoch).await {
+            Ok(ring) => ring,
+            // A new epoch that was cut off on its way into the bucket: the slot of the one before still opens.
+            Err(error) if error.code() == EPOCH_LOST => {
+                lost.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        opened.confirm(ring.first())?;
+        if !is_device {
+            not_retired(store, id, &ring).await?;
+        }
+        return Ok(ring);
+    }
+    let none = || Error::new(Kind::Denied, "key.wrong", "the repository has no key slot of this kind");
+    Err(lost.or(last).unwrap_or_else(none))
+}
+
+/// Slots of a kind, newest epoch first.
+async fn candidates(store: &dyn Store, class: &str, last: &mut Option<Error>) -> Result<Vec<Bytes>> {
+    let mut found = Vec::new();
+    let listed = store.list(class).await?.into_iter().filter(|object| object.size <= slot::SLOT_MAX as u64);
+    for object in listed.take(LOOKED_AT) {
+        let bytes = store.get(&object.key).await?;
+        match slot::read(&bytes) {
+            Ok(clear) if clear.id == object.key => found.push((clear.epoch, bytes)),
+            Ok(_) => {}
+            Err(error) => *last = Some(error),
+        }
+    }
+    found.sort_by_key(|(epoch, _)| std::cmp::Reverse(*epoch));
+    let tried = if class == PASSPHRASE_SLOTS { SLOTS_MAX } else { LOOKED_AT };
+    Ok(found.into_iter().take(tried).map(|(_, bytes)| bytes).collect())
+}
+
+/// From the newest root down to the first.
+async fn ring_of(store: &dyn Store, id: RepositoryId, newest: RootKey, epoch: u8) -> Result<Ring> {
+    let mut roots = vec![newest];
+    for number in (1..=epoch).rev() {
+        let key = epoch_slot(number);
+        let lost = |error: Error| match error.kind() {
+            Kind::NotFound | Kind::Denied | Kind::Corrupt => Error::new(
+                Kind::Corrupt,
+                EPOCH_LOST,
+                format!("{key}, which leads to the keys of earlier epochs, is missing or damaged in {}", store.place()),
+            )
+            .advice("take the object from the other tier: it is the same in cache and bucket")
+            .caused_by(error),
+            _ => error,
+        };
+        let bytes = store.get(&key).await.map_err(lost)?;
+        let opened = slot::unwrap(&bytes, id, &Opening::Later(&roots[roots.len() - 1])).map_err(lost)?;
+        if opened.epoch != number - 1 {
+            return Err(lost(Error::new(Kind::Corrupt, "slot.corrupt", "it holds the key of another epoch")));
+        }
+        roots.push(opened.root);
+    }
+    roots.reverse();
+    Ring::from_roots(roots).ok_or_else(|| Error::bug("an epoch has a number that cannot be"))
+}
+
+/// A key of an epoch that has been left behind would open the past alone, and pass for everything. A link that the
+/// root it is said to hold did not sign proves nothing: anybody who may add to a bucket could put it there.
+async fn not_retired(store: &dyn Store, id: RepositoryId, ring: &Ring) -> Result<()> {
+    let Some(next) = ring.epoch().checked_add(1) else { return Ok(()) };
+    let key = epoch_slot(next);
+    let link = match store.get(&key).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if slot::genuine(&link, id, &key, ring.newest()).is_err() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Denied,
+        "key.retired",
+        "this key was retired: a newer key epoch has begun, and what was written since cannot be read with it",
+    )
+    .advice("use the newest recovery kit, or a passphrase or escrow key that was kept"))
+}
+
+/// Slots of an epoch that was begun and never committed. They have never left the cache: nothing is shipped
+/// before the device's slot is replaced.
+pub(crate) async fn sweep(cache: &dyn Store, epoch: u8) -> Result<()> {
+    for object in cache.list(SLOTS).await?.into_iter().filter(|object| object.key != DEVICE_SLOT) {
+        let unborn = match object.key.strip_prefix(EPOCH_SLOTS) {
+            Some(number) => number.parse::<u8>().is_ok_and(|number| number > epoch),
+            None => slot::read(&cache.get(&object.key).await?).is_ok_and(|clear| clear.epoch > epoch),
+        };
+        if unborn {
+            cache.delete(&object.key).await?;
+        }
+    }
+    Ok(())
+}
