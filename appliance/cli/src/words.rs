@@ -211,6 +211,17 @@ pub fn prune(view: &PruneView) -> String {
         bytes(view.cache_bytes),
         bytes(view.bucket_bytes)
     )];
+    if view.held_bytes > 0 {
+        lines.push(format!("{} are dead but share packs with living data", bytes(view.held_bytes)));
+    }
+    if view.repack > 0 {
+        lines.push(format!(
+            "{} packs are repacked: {} move, {} are freed after the grace",
+            view.repack,
+            bytes(view.repack_bytes),
+            bytes(view.repack_frees)
+        ));
+    }
     lines.extend(
         view.forget.iter().map(|line| format!("  {} {} {}: {}", line.id, line.app, moment(line.time), line.reason)),
     );
@@ -234,7 +245,13 @@ pub fn check(view: &CheckView) -> String {
         (0, None) => String::new(),
         (never, _) => format!("{never} packs were never read whole"),
     };
-    let lines = [first, verified].into_iter().filter(|line| !line.is_empty());
+    let scattered = match view.newest_packs_least {
+        0 => String::new(),
+        least => {
+            format!("the newest snapshots need {} packs; together their data would fill {least}", view.newest_packs)
+        }
+    };
+    let lines = [first, verified, scattered].into_iter().filter(|line| !line.is_empty());
     lines.chain(problems(&view.problems)).collect::<Vec<_>>().join("\n")
 }
 

@@ -17,7 +17,7 @@ use holdfast_model::{
     policy::Retention,
     view::{CheckView, PruneLine, PruneView},
 };
-use holdfast_repository::{PruneOutcome, PrunePlan};
+use holdfast_repository::{PruneOutcome, PrunePlan, Repack};
 use std::sync::Arc;
 
 /// Queues a check that reads `percent` of all bytes; with 0 it compares presence and sizes only.
@@ -59,7 +59,8 @@ pub async fn forget(house: &Arc<House>, asked: &str) -> Result<()> {
         Box::pin(async move {
             desk.phase("forget", 1, 1);
             desk.snapshot(&id);
-            let plan = inner.repository().prune_plan(vec![id]).await?;
+            // Somebody waits for it: moving what is alive is the daily prune's.
+            let plan = inner.repository().prune_plan_within(vec![id], &Repack::NONE).await?;
             let outcome = inner.repository().prune(plan, desk.stop()).await?;
             Ok(finish(&inner, &desk, outcome))
         })
@@ -120,13 +121,16 @@ fn finish(house: &House, desk: &Desk, outcome: PruneOutcome) -> String {
     house.events.snapshots();
     house.events.status();
     house.events.apps();
-    let done = format!(
+    let mut done = format!(
         "{} forgotten, {} removed, {} freed in the cache, {} in the bucket",
         count(outcome.snapshots, "snapshot"),
         count(outcome.packs, "pack"),
         size(outcome.cache_bytes),
         size(outcome.bucket_bytes),
     );
+    if outcome.repacked > 0 {
+        done += &format!(", {} repacked, which moved {}", count(outcome.repacked, "pack"), size(outcome.moved_bytes));
+    }
     match outcome.waiting {
         0 => done,
         _ => format!("{done}; {} more leave the bucket after their grace", size(outcome.waiting_bytes)),
@@ -170,4 +174,7 @@ fn fill(view: &mut PruneView, plan: &PrunePlan) {
     view.cache_bytes = plan.cache_bytes;
     view.bucket_bytes = plan.bucket_bytes;
     view.held_bytes = plan.held_bytes;
+    view.repack = plan.repack.len() as u64;
+    view.repack_bytes = plan.repack_bytes;
+    view.repack_frees = plan.repack_frees;
 }

@@ -11,6 +11,7 @@ use crate::{
     format::Format,
     inner::Inner,
     layout,
+    press::DATA_PACK,
     prune::unreadable_snapshots,
     slots::recovery_slot,
     state::{PackNo, Small},
@@ -89,6 +90,7 @@ impl Inner {
         }
         self.name_damaged_snapshots(&report);
         self.tell_verified(&report);
+        self.tell_scattered(&report);
         let mut view = report.view.into_inner().expect("no holder panics");
         view.problems.append(&mut self.write().notes);
         Ok(view)
@@ -133,6 +135,25 @@ impl Inner {
             view.unverified_packs = packs.iter().filter(|(time, ..)| time.is_none()).count() as u64;
             view.oldest_verified = packs.iter().filter_map(|(time, ..)| *time).min();
         });
+    }
+
+    /// How far the data of each app's newest snapshot lies apart.
+    fn tell_scattered(&self, report: &Report) {
+        let state = self.read();
+        let mut newest = HashMap::new();
+        for held in state.snapshots.values() {
+            newest.insert((&held.snapshot.host, &held.snapshot.app), held);
+        }
+        for held in newest.into_values() {
+            let is_data = |pack: &&PackNo| state.index.pack(**pack).name.kind == layout::PackKind::Data;
+            let packs = held.reach.iter().filter(is_data).count() as u64;
+            let least = held.snapshot.streams().map(|stream| stream.length).sum::<u64>().div_ceil(DATA_PACK as u64);
+            report.with(|view| {
+                view.newest_packs += packs;
+                // What is stored smaller than it is needs fewer.
+                view.newest_packs_least += least.min(packs);
+            });
+        }
     }
 
     /// A bucket that does not answer is named, and the cache is checked alone; so is one that another appliance
@@ -314,7 +335,7 @@ impl Inner {
             let state = self.read();
             let ids = state.snapshots.keys();
             let both =
-                |id| [(layout::snapshot_key(id), ObjectKind::Snapshot), (layout::reach_key(id), ObjectKind::Reach)];
+                |id| [(layout::snapshot_key(id), ObjectKind::Snapshot), (state.reach_key(id), ObjectKind::Reach)];
             ids.flat_map(both).collect()
         };
         report.with(|view| view.snapshots = keys.len() as u64 / 2);

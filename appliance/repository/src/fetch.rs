@@ -88,7 +88,7 @@ impl Inner {
     }
 
     /// The pack's number, if a tier that may be asked holds it.
-    fn usable(&self, pack: &PackId, from: From) -> Option<PackNo> {
+    pub(crate) fn usable(&self, pack: &PackId, from: From) -> Option<PackNo> {
         let state = self.read();
         let number = state.index.number(pack)?;
         let info = state.index.pack(number);

@@ -118,6 +118,16 @@ impl Finder {
         None
     }
 
+    /// Where a chunk lies that is stored whole.
+    pub(crate) async fn seek_whole(&self, id: &ChunkId) -> Option<Found> {
+        for pack in self.candidates(id) {
+            if let Some(whole) = self.look(pack, id).await.into_iter().find(|place| place.base.is_none()) {
+                return Some(whole);
+            }
+        }
+        None
+    }
+
     /// All places of a chunk, the one that [`Finder::seek`] tells first.
     pub(crate) async fn places(&self, id: &ChunkId) -> Vec<Found> {
         let mut places = Vec::new();

@@ -85,9 +85,19 @@ pub(crate) fn settings_key(generation: u64) -> String {
     format!("{SETTINGS}{generation:016}")
 }
 
+/// The name of the edition of a reach list that comes after another one. Two that were written by nobody who knew of
+/// the other differ in their random half.
+pub(crate) fn next_edition(id: &SnapshotId, newest: Option<&String>) -> String {
+    let edition = newest.and_then(|key| key.split_once('.')).and_then(|(_, name)| name.get(..4)?.parse().ok());
+    let next = edition.unwrap_or(0u32) + 1;
+    format!("{}.{next:04}-{}", reach_key(id), hex::encode(holdfast_runtime::random::<4>()))
+}
+
 /// The snapshot that a key of some class speaks of.
 pub(crate) fn snapshot_of(key: &str) -> Option<SnapshotId> {
-    key.get(2..)?.parse().ok()
+    let name = key.get(2..)?;
+    let edition = name.split_once('.').filter(|_| key.starts_with(REACHES));
+    edition.map_or(name, |(id, _)| id).parse().ok()
 }
 
 /// Whether an object is one of ours that travels to the bucket. What else lies there, a probe's canaries or somebody's

@@ -36,15 +36,18 @@ mod queue;
 mod reach;
 mod reader;
 mod recipe;
+mod repack;
 mod rows;
 mod segment;
 mod session;
 mod settings;
+mod settle;
 mod shelf;
 mod ship;
 mod slots;
 mod stages;
 mod state;
+mod survey;
 mod table;
 mod threads;
 mod tree;
@@ -53,9 +56,11 @@ mod walk;
 mod weave;
 
 pub use pins::Hold;
+
 pub use session::Session;
 pub use slots::SlotChange;
 pub use stages::Stages;
+pub use survey::Repack;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -230,8 +235,16 @@ pub struct PrunePlan {
     pub cache_bytes: u64,
     /// Bytes of them in the bucket.
     pub bucket_bytes: u64,
-    /// Dead bytes in packs that stay.
+    /// Dead bytes in packs that stay, those to be repacked too.
     pub held_bytes: u64,
+    /// Packs that are mostly dead: their living chunks move to new ones, and they go after their grace.
+    pub repack: Vec<PackId>,
+    /// Living bytes that move.
+    pub repack_bytes: u64,
+    /// Dead bytes that are freed by that.
+    pub repack_frees: u64,
+    moves: Vec<survey::Move>,
+    survey: Option<Arc<survey::Survey>>,
     /// Seconds that packs stay in the bucket after they were condemned, by the bucket's own time.
     pub grace_seconds: u64,
 }
@@ -247,6 +260,10 @@ pub struct PruneOutcome {
     pub cache_bytes: u64,
     /// Bytes freed in the bucket.
     pub bucket_bytes: u64,
+    /// Packs whose living chunks moved to new ones.
+    pub repacked: u64,
+    /// Bytes of those chunks.
+    pub moved_bytes: u64,
     /// Packs that wait out their grace in the bucket, and their bytes.
     pub waiting: u64,
     /// Bytes of them.
@@ -416,9 +433,13 @@ impl Repository {
         self.inner.save_settings(settings).await
     }
 
-    /// Plans to forget these snapshots and to free what nothing needs then.
+    /// Plans to forget these snapshots, to free what nothing needs then, and to repack what is mostly dead.
     pub async fn prune_plan(&self, forget: Vec<SnapshotId>) -> Result<PrunePlan> {
-        self.inner.prune_plan(forget).await
+        self.prune_plan_within(forget, &Repack::default()).await
+    }
+    /// The same with other limits for repacking.
+    pub async fn prune_plan_within(&self, forget: Vec<SnapshotId>, limits: &Repack) -> Result<PrunePlan> {
+        self.inner.prune_plan(forget, limits).await
     }
     /// Keeps everything readable that is there now, whatever is forgotten meanwhile, until it is dropped.
     pub fn hold(&self) -> Hold {

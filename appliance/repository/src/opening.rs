@@ -140,6 +140,7 @@ impl Inner {
         for key in self.keys_of(layout::SNAPSHOTS) {
             let Some(id) = layout::snapshot_of(&key).filter(|id| !buried.contains(id)) else { continue };
             if self.read().snapshots.contains_key(&id) {
+                self.learn_editions(&id).await;
                 continue;
             }
             match self.read_snapshot(&id).await {
@@ -174,19 +175,50 @@ impl Inner {
         let reach = match self.read_reach(id).await {
             Ok(reach) => reach,
             Err(error) => {
-                self.set_aside(&layout::reach_key(id), "reach list", &error);
-                match self.reach_from_bucket(id).await {
-                    Some(reach) => reach,
-                    None => self.rebuild_reach(&snapshot).await?,
-                }
+                let key = self.read().reach_key(id);
+                self.set_aside(&key, "reach list", &error);
+                self.rebuild_reach(&snapshot).await?
             }
         };
         Ok(Held { snapshot: Arc::new(snapshot), reach })
     }
 
-    async fn read_reach(&self, id: &SnapshotId) -> Result<Vec<PackNo>> {
-        let key = layout::reach_key(id);
-        self.enter_reach(&key, &self.get_small(&key).await?)
+    /// The bucket may have an edition that the cache had not.
+    pub(crate) async fn learn_editions(&self, id: &SnapshotId) {
+        let editions = self.read().editions(id);
+        if editions.len() < 2 {
+            return;
+        }
+        let reach = async {
+            for key in editions {
+                if !self.read().small.get(&key).is_some_and(|small| small.cached) {
+                    let bytes = self.get_small(&key).await?;
+                    self.take_in(&key, bytes).await?;
+                }
+            }
+            self.read_reach(id).await
+        };
+        match reach.await {
+            Ok(reach) => {
+                if let Some(held) = self.write().snapshots.get_mut(id) {
+                    held.reach = reach;
+                }
+            }
+            // What is known of the snapshot stays true; a check finds what is damaged.
+            Err(error) => tracing::warn!(%id, error = %error.chain(), "an edition of a reach list cannot be read"),
+        }
+    }
+
+    /// What an edition of a reach list names.
+    pub(crate) async fn read_edition(&self, key: &str) -> Result<Vec<PackNo>> {
+        let read = match self.get_small(key).await {
+            Ok(sealed) => self.enter_reach(key, &sealed),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(reach) => Ok(reach),
+            Err(error) => self.reach_from_bucket(key, &error).await.ok_or(error),
+        }
     }
 
     fn enter_reach(&self, key: &str, sealed: &Bytes) -> Result<Vec<PackNo>> {
@@ -196,15 +228,34 @@ impl Inner {
     }
 
     /// The bucket's copy, which takes the place of the cache's. One that is made anew would have to be acknowledged anew.
-    async fn reach_from_bucket(&self, id: &SnapshotId) -> Option<Vec<PackNo>> {
-        let key = layout::reach_key(id);
-        let bucket = self.bucket().filter(|_| self.read().is_acked(&key))?;
-        let sealed = bucket.get(&key).await.ok()?;
-        let reach = self.enter_reach(&key, &sealed).ok()?;
-        if let Err(error) = self.take_in(&key, sealed).await {
+    async fn reach_from_bucket(&self, key: &str, error: &Error) -> Option<Vec<PackNo>> {
+        let bucket = self.bucket().filter(|_| self.read().is_acked(key))?;
+        let sealed = bucket.get(key).await.ok()?;
+        let reach = self.enter_reach(key, &sealed).ok()?;
+        self.set_aside(key, "reach list", error);
+        if let Err(error) = self.take_in(key, sealed).await {
             tracing::warn!(key, error = %error.chain(), "the cache did not take a reach list");
         }
         Some(reach)
+    }
+
+    /// What the highest edition names. One of which something is gone may have come late, when its packs had been taken
+    /// for nobody's: what lower ones name counts then too.
+    async fn read_reach(&self, id: &SnapshotId) -> Result<Vec<PackNo>> {
+        let mut reach = BTreeSet::new();
+        let editions = self.read().editions(id);
+        for key in editions.into_iter().rev() {
+            let packs = self.read_edition(&key).await?;
+            reach.extend(&packs);
+            let state = self.read();
+            if packs.iter().all(|pack| state.index.pack(*pack).counts()) {
+                return Ok(reach.into_iter().collect());
+            }
+        }
+        match reach.is_empty() {
+            true => Err(Error::not_found("object.missing", format!("snapshot {id} has no reach list"))),
+            false => Ok(reach.into_iter().collect()),
+        }
     }
 
     /// The reach list is gone: recipes tell the same. A pack that nobody knows is an error.
@@ -214,8 +265,15 @@ impl Inner {
         let mut walk = Walk::new(self, segments, From::Auto);
         while let Some(segment) = walk.next().await? {
             let mut packs = BTreeSet::from([segment.chunk.pack]);
-            if !segment.branch {
-                packs.extend(Recipe::packs_of(&self.open_record(&segment.chunk, From::Auto).await?)?);
+            match self.packs_of_segment(&segment).await {
+                Ok(found) => {
+                    reach.extend(found);
+                    continue;
+                }
+                Err(error) if error.kind() != Kind::Conflict => return Err(error),
+                // Nothing that could be asked has all of them: then what recipes tell is the best that is known.
+                Err(_) if segment.branch => {}
+                Err(_) => packs.extend(Recipe::packs_of(&self.open_record(&segment.chunk, From::Auto).await?)?),
             }
             let state = self.read();
             for id in packs {
@@ -225,7 +283,7 @@ impl Inner {
         }
         let reach: Vec<PackNo> = reach.into_iter().collect();
         let body = crate::segment::encode_reach(&self.read().names(&reach));
-        let key = layout::reach_key(&snapshot.id);
+        let key = self.read().reach_key(&snapshot.id);
         self.put_sealed(ObjectKind::Reach, &key, &body, PutMode::Replace).await?;
         Ok(reach)
     }

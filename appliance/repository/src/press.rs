@@ -25,9 +25,16 @@ use std::{
 };
 
 /// Packs of file contents are closed at this size: 32 MiB keeps requests few and retries cheap.
-const DATA_PACK: usize = 32 << 20;
+pub(crate) const DATA_PACK: usize = 32 << 20;
 /// Packs of metadata are closed at this size: they are fetched for browsing.
 const META_PACK: usize = 8 << 20;
+/// The size at which a pack is closed, bytes.
+pub(crate) fn full_at(kind: PackKind) -> usize {
+    match kind {
+        PackKind::Data => DATA_PACK,
+        PackKind::Meta => META_PACK,
+    }
+}
 /// Plaintext that waits, bytes per worker: enough to keep it busy.
 const QUEUE: usize = 6 << 20;
 /// More workers than this gain nothing against one splitter thread.
@@ -302,10 +309,7 @@ impl Bench {
         let kind = pack_kind(job.kind);
         let length = u32::try_from(job.plain.len()).expect("chunks are at most 16 MiB");
         let size = u32::try_from(sealed.len()).expect("chunks are at most 16 MiB");
-        let full = match kind {
-            PackKind::Data => DATA_PACK,
-            PackKind::Meta => META_PACK,
-        };
+        let full = full_at(kind);
         self.builder(kind).push(Row { kind: job.kind, id: job.id, length, sealed: size, base }, sealed, full);
         job.tally.stored(u64::from(size));
         if let Some(full) = self.take(kind, full) {

@@ -12,26 +12,23 @@ use crate::{
     layout,
     settings::KEPT,
     state::{Fate, PackNo, Small, State},
-    walk::Walk,
+    survey::{Findings, Repack},
 };
 use bytes::Bytes;
 use holdfast_chunk::ObjectKind;
-use holdfast_model::{Error, Kind, PackId, Problem, Result, SegmentId, SnapshotId, view::From};
+use holdfast_model::{Error, Kind, PackId, Problem, Result, SegmentId, SnapshotId};
 use holdfast_runtime::Stop;
 use holdfast_storage::{PutMode, Store};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
-
-/// Dead bytes in staying packs are counted up to this many chunks (about 200 MB of memory), else not at all.
-const COUNTED_MAX: usize = 3_000_000;
 
 /// The work of one prune.
 pub(crate) struct Work {
     /// The bucket, while it obeys.
     pub(crate) bucket: Option<Arc<dyn Store>>,
-    outcome: PruneOutcome,
+    pub(crate) outcome: PruneOutcome,
 }
 
 impl Work {
@@ -46,7 +43,7 @@ impl Work {
     }
 
     /// Deletes in the bucket; the answer is whether the object is gone there.
-    async fn delete(&mut self, inner: &Inner, key: &str) -> bool {
+    pub(crate) async fn delete(&mut self, inner: &Inner, key: &str) -> bool {
         let Some(bucket) = self.bucket.clone() else { return !acked(&inner.read(), key) };
         match bucket.delete(key).await {
             Ok(()) => {
@@ -63,7 +60,7 @@ impl Work {
 
 impl Inner {
     /// Plans; changes nothing.
-    pub(crate) async fn prune_plan(self: &Arc<Self>, forget: Vec<SnapshotId>) -> Result<PrunePlan> {
+    pub(crate) async fn prune_plan(self: &Arc<Self>, forget: Vec<SnapshotId>, limits: &Repack) -> Result<PrunePlan> {
         let dead = {
             let state = self.read();
             if let Some(unknown) = forget.iter().find(|id| !state.snapshots.contains_key(*id)) {
@@ -73,7 +70,7 @@ impl Inner {
             let gone: HashSet<&SnapshotId> = forget.iter().collect();
             dead_packs(&state, &gone)
         };
-        let held_bytes = self.held_bytes(&forget, &dead).await;
+        let Findings { moves, held_bytes, survey } = self.find_waste(&forget, &dead, limits).await?;
         let state = self.read();
         let infos: Vec<_> = dead.iter().map(|pack| state.index.pack(*pack)).collect();
         Ok(PrunePlan {
@@ -82,6 +79,11 @@ impl Inner {
             cache_bytes: infos.iter().filter(|info| info.cached).map(|info| info.name.size).sum(),
             bucket_bytes: infos.iter().filter(|info| info.acked).map(|info| info.name.size).sum(),
             held_bytes,
+            repack: moves.iter().map(|one| one.id).collect(),
+            repack_bytes: moves.iter().map(|one| one.living).sum(),
+            repack_frees: moves.iter().map(|one| one.dead).sum(),
+            moves,
+            survey,
             grace_seconds: GRACE_SECONDS,
         })
     }
@@ -103,7 +105,8 @@ impl Inner {
             // A snapshot that is still visible in the bucket must stay restorable from it (law L1).
             work.bucket = None;
         }
-        let (local, shared) = self.condemn(&plan.packs.into_iter().collect());
+        let moved = self.carry_moves(&plan, &mut work, stop).await?;
+        let (local, shared) = self.condemn(&plan.packs.into_iter().chain(moved).collect());
         let sentences = self.judge_bucket(&shared, plan.grace_seconds, &mut work).await?;
         let (mut doomed, _) = self.doom(&local, &HashSet::new(), &HashSet::new());
         doomed.extend(sentences.iter().flat_map(|sentence| &sentence.packs));
@@ -249,7 +252,11 @@ impl Inner {
             return Err(full);
         }
         self.delete_cached(&snapshot).await?;
-        self.delete_cached(&layout::reach_key(id)).await
+        let editions = self.read().editions(id);
+        for key in editions {
+            self.delete_cached(&key).await?;
+        }
+        Ok(())
     }
 
     /// Removes snapshots and reach lists that are buried, and reach lists whose snapshot never came.
@@ -260,7 +267,10 @@ impl Inner {
         let mut clean = true;
         for id in buried {
             let mut gone = true;
-            for key in [layout::snapshot_key(&id), layout::reach_key(&id)] {
+            let mut keys = vec![layout::snapshot_key(&id), layout::reach_key(&id)];
+            let later = self.read().editions(&id);
+            keys.extend(later.into_iter().filter(|key| *key != layout::reach_key(&id)));
+            for key in keys {
                 let removed = work.delete(self, &key).await;
                 gone &= removed;
                 self.delete_cached(&key).await?;
@@ -292,6 +302,10 @@ impl Inner {
             work.delete(self, &key).await;
             self.delete_cached(&key).await?;
         }
+        let kept: Vec<SnapshotId> = self.read().snapshots.keys().cloned().collect();
+        for id in kept {
+            self.sweep_editions(&id, work).await?;
+        }
         Ok(clean)
     }
 
@@ -308,7 +322,7 @@ impl Inner {
     }
 
     /// Deletes a small object from the cache and forgets it if no tier holds it.
-    async fn delete_cached(&self, key: &str) -> Result<()> {
+    pub(crate) async fn delete_cached(&self, key: &str) -> Result<()> {
         let deleted = self.cache.delete(key).await;
         let mut state = self.write();
         // Also if it failed: it may be gone all the same.
@@ -388,7 +402,7 @@ impl Inner {
     }
 
     /// The bucket gets the new segment before the old ones go; only if it had one of them at all.
-    async fn ship_segment(&self, key: &str, work: &mut Work) -> bool {
+    pub(crate) async fn ship_segment(&self, key: &str, work: &mut Work) -> bool {
         let Some(bucket) = work.bucket.clone() else { return false };
         let shipped = async {
             let bytes = self.cache.get(key).await?;
@@ -455,46 +469,6 @@ impl Inner {
             }
         }
         Ok(())
-    }
-
-    /// Dead bytes in packs that stay, as far as recipes can be read; a number for people, never for deleting.
-    async fn held_bytes(self: &Arc<Self>, forget: &[SnapshotId], dead: &[PackNo]) -> u64 {
-        let kept: Vec<_> = {
-            let state = self.read();
-            let kept = state.snapshots.iter().filter(|(id, _)| !forget.contains(id));
-            kept.map(|(_, held)| Arc::clone(&held.snapshot)).collect()
-        };
-        let mut recipes = HashSet::new();
-        let mut chunks = HashSet::new();
-        let mut used: BTreeMap<PackId, u64> = BTreeMap::new();
-        let streams = kept.iter().flat_map(|snapshot| snapshot.streams());
-        let segments = streams.flat_map(|stream| stream.segments.iter().copied()).collect();
-        let mut walk = Walk::new(self, segments, From::Cache);
-        loop {
-            let Ok(next) = walk.next().await else { return 0 };
-            let Some(segment) = next else { break };
-            if !recipes.insert(segment.chunk.id) {
-                walk.pass_over();
-                continue;
-            }
-            if chunks.len() > COUNTED_MAX {
-                return 0;
-            }
-            *used.entry(segment.chunk.pack).or_default() += u64::from(segment.chunk.sealed);
-            if segment.branch {
-                continue;
-            }
-            let Ok(recipe) = self.open_recipe(&segment, From::Cache).await else { return 0 };
-            for placed in recipe.packs() {
-                if chunks.insert(placed.id) {
-                    *used.entry(placed.pack).or_default() += u64::from(placed.sealed);
-                }
-            }
-        }
-        let dead: BTreeSet<PackNo> = dead.iter().copied().collect();
-        let state = self.read();
-        let staying = state.index.packs().filter(|(number, info)| info.present() && !dead.contains(number));
-        staying.map(|(_, info)| info.name.size.saturating_sub(used.get(&info.name.id).copied().unwrap_or(0))).sum()
     }
 }
 

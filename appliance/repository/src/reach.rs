@@ -10,7 +10,7 @@ use crate::{
     walk::Walk,
 };
 use holdfast_model::{
-    Error, Kind, PackId, Result,
+    ChunkId, Error, Kind, PackId, Result,
     snapshot::{SegmentRef, StreamRef},
     view::From,
 };
@@ -33,19 +33,49 @@ impl Inner {
         let mut reach = BTreeSet::new();
         let mut walk = Walk::new(self, segments, From::Auto);
         while let Some(segment) = walk.next().await.map_err(gone)? {
-            reach.insert(self.pack_of(&segment.chunk.id, &segment.chunk.pack).await.ok_or_else(stale)?);
-            if !segment.branch {
-                reach.extend(self.packs_of_recipe(&segment).await?);
-            }
+            reach.extend(self.packs_of_segment(&segment).await?);
         }
         Ok(reach)
     }
 
-    /// Packs that one recipe segment needs, its own included, if all of them are present in some tier.
+    /// Packs that one segment needs, its own included, all of them present in some tier; of a branch its own alone.
+    /// `Conflict` (`snapshot.stale`) if one is not.
     pub(crate) async fn packs_of_segment(self: &Arc<Self>, segment: &SegmentRef) -> Result<BTreeSet<PackNo>> {
-        let mut packs = self.packs_of_recipe(segment).await?;
-        packs.insert(self.pack_of(&segment.chunk.id, &segment.chunk.pack).await.ok_or_else(stale)?);
+        let mut packs = match segment.branch {
+            true => BTreeSet::new(),
+            false => self.packs_of_recipe(segment).await?,
+        };
+        packs.extend(self.packs_of_chunk(&segment.chunk.id, &segment.chunk.pack).await.ok_or_else(stale)?);
         Ok(packs)
+    }
+
+    /// The pack of a chunk and the one of its base, if the place that the index tells has one. Whoever wants to lean on a
+    /// pack that is on its way out leans on the one that came in its place.
+    async fn packs_of_chunk(&self, id: &ChunkId, pack: &PackId) -> Option<Vec<PackNo>> {
+        let (hint, counts) = self.hinted(pack);
+        if let Some(pack) = hint.filter(|_| counts) {
+            return Some(vec![pack]);
+        }
+        match self.finder.seek(id).await {
+            Some(found) => Some([Some(found.pack), found.base_pack].into_iter().flatten().collect()),
+            None => hint.map(|pack| vec![pack]),
+        }
+    }
+
+    /// The pack of a chunk that others are stored as differences to.
+    async fn pack_of_base(&self, id: &ChunkId, pack: &PackId) -> Option<PackNo> {
+        let (hint, counts) = self.hinted(pack);
+        match hint.filter(|_| counts) {
+            Some(pack) => Some(pack),
+            None => self.finder.seek_whole(id).await.map(|found| found.pack).or(hint),
+        }
+    }
+
+    /// The pack that a recipe names, if some tier has it, and whether new data may lean on it.
+    fn hinted(&self, pack: &PackId) -> (Option<PackNo>, bool) {
+        let state = self.read();
+        let hint = state.index.number(pack).filter(|pack| state.index.pack(*pack).present());
+        (hint, hint.is_some_and(|pack| state.index.pack(pack).counts()))
     }
 
     /// Packs that a recipe leans on, all of them present. `Conflict` (`snapshot.stale`) if one is not.
@@ -54,16 +84,19 @@ impl Inner {
         let named = Recipe::packs_of(&body)?;
         {
             let state = self.read();
-            let present = |id: &PackId| state.index.number(id).filter(|pack| state.index.pack(*pack).present());
-            if let Some(packs) = named.iter().map(present).collect() {
+            let counts = |id: &PackId| state.index.number(id).filter(|pack| state.index.pack(*pack).counts());
+            if let Some(packs) = named.iter().map(counts).collect() {
                 return Ok(packs);
             }
         }
-        // A pack is gone: perhaps its chunks lie elsewhere by now.
+        // A pack is gone or going: perhaps its chunks lie elsewhere by now.
         let recipe = blocking(move || Recipe::decode(&body)).await?;
         let mut packs = BTreeSet::new();
-        for placed in recipe.packs() {
-            packs.insert(self.pack_of(&placed.id, &placed.pack).await.ok_or_else(stale)?);
+        for placed in recipe.chunks.iter().flatten() {
+            packs.extend(self.packs_of_chunk(&placed.id, &placed.pack).await.ok_or_else(stale)?);
+            if let Some(base) = &placed.base {
+                packs.insert(self.pack_of_base(&base.id, &base.pack).await.ok_or_else(stale)?);
+            }
         }
         Ok(packs)
     }

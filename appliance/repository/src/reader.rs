@@ -213,7 +213,8 @@ async fn feed_all(
 }
 
 async fn items(inner: &Arc<Inner>, part: Part, from: From) -> Result<Vec<Item>> {
-    let recipe = inner.open_recipe(&part.segment, from).await?;
+    let mut recipe = inner.open_recipe(&part.segment, from).await?;
+    inner.settle_places(&mut recipe, from).await;
     blocking(move || {
         let proof = match (&part.wish, part.segment.sum) {
             (Wish::All, Some(sum)) => Proof::Sum(sum, recipe.ops_as_written()),

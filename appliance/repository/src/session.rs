@@ -282,7 +282,7 @@ impl Desk {
         let mut place = segment.chunk;
         let there = {
             let state = self.inner.read();
-            state.index.number(&place.pack).is_some_and(|pack| state.index.pack(pack).present())
+            state.index.number(&place.pack).is_some_and(|pack| state.index.pack(pack).counts())
         };
         if !there && let Some(found) = self.inner.finder.seek(&place.id).await {
             place = found.chunk_ref();

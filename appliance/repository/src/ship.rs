@@ -187,7 +187,7 @@ impl List<'_> {
                 self.small(key, Stage::Segment, Some(id));
             }
         }
-        self.small(&layout::reach_key(id), Stage::Reach, Some(id));
+        self.small(&self.state.reach_key(id), Stage::Reach, Some(id));
         self.small(&layout::snapshot_key(id), Stage::Snapshot, Some(id));
     }
 }
@@ -222,7 +222,7 @@ fn cloud_state(state: &State, held: &Held, cloud: bool) -> CloudState {
         return CloudState::None;
     }
     let id = &held.snapshot.id;
-    let committed = state.is_acked(&layout::snapshot_key(id)) && state.is_acked(&layout::reach_key(id));
+    let committed = state.is_acked(&layout::snapshot_key(id)) && state.is_acked(&state.reach_key(id));
     let packs = held.reach.iter().all(|pack| state.index.pack(*pack).acked);
     match (committed, packs) {
         (true, true) => CloudState::Present,

@@ -259,6 +259,17 @@ impl State {
     pub(crate) fn needers(&self, pack: PackNo) -> Vec<SnapshotId> {
         self.snapshots.iter().filter(|(_, held)| held.reach.contains(&pack)).map(|(id, _)| id.clone()).collect()
     }
+    /// Editions of a snapshot's reach list that some tier holds, lowest first.
+    pub(crate) fn editions(&self, id: &SnapshotId) -> Vec<String> {
+        let first = layout::reach_key(id);
+        let later = format!("{first}.");
+        let from_first = self.small.range(first.clone()..).map(|(key, _)| key);
+        from_first.take_while(|key| **key == first || key.starts_with(&later)).cloned().collect()
+    }
+    /// The edition that counts, or the name of the first one.
+    pub(crate) fn reach_key(&self, id: &SnapshotId) -> String {
+        self.editions(id).pop().unwrap_or_else(|| layout::reach_key(id))
+    }
     pub(crate) fn is_acked(&self, key: &str) -> bool {
         self.small.get(key).is_some_and(|small| small.acked)
     }

@@ -12,6 +12,7 @@ mod index;
 mod keys;
 mod losses;
 mod reading;
+mod repack;
 mod round;
 mod scale;
 mod schedules;

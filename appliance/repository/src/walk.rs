@@ -78,7 +78,8 @@ impl Inner {
     /// Plaintext of a recipe or a branch.
     pub(crate) async fn open_record(self: &Arc<Self>, chunk: &ChunkRef, from: From) -> Result<Bytes> {
         let ChunkRef { id, length, pack, offset, sealed } = *chunk;
-        let placed = Placed { id, length, pack, offset, sealed, base: None };
+        let mut placed = Placed { id, length, pack, offset, sealed, base: None };
+        self.settle_one(&mut placed, from).await;
         let opened = self.open_chunks(ChunkKind::Recipe, &[placed], from).await?;
         opened.into_iter().next().ok_or_else(|| Error::bug("a recipe gave no bytes"))
     }

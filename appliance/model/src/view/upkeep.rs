@@ -20,6 +20,12 @@ pub struct PruneView {
     pub bucket_bytes: u64,
     /// Bytes that are dead but share a pack with living ones.
     pub held_bytes: u64,
+    /// Packs that are mostly dead: what lives of them moves to new ones.
+    pub repack: u64,
+    /// Living bytes that move.
+    pub repack_bytes: u64,
+    /// Dead bytes that are freed by that, after the grace.
+    pub repack_frees: u64,
     /// Set where the bucket refused or must not be asked to delete.
     pub problems: Vec<Problem>,
 }
@@ -58,6 +64,10 @@ pub struct CheckView {
     /// Of the others, the time of the verification that is longest ago.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub oldest_verified: Option<Moment>,
+    /// Packs of contents that restoring the newest snapshot of each app asks for.
+    pub newest_packs: u64,
+    /// Packs that the same contents would fill if they lay together.
+    pub newest_packs_least: u64,
     /// What is wrong now (healed things are notes).
     pub problems: Vec<Problem>,
 }

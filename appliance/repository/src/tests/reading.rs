@@ -107,18 +107,18 @@ async fn the_bucket_is_asked_seldom() {
 }
 
 /// A database of which each version changes a few blocks here and there, beside a log that is new each time.
-fn worn(version: u64) -> Vec<u8> {
-    let mut base = noise(1, 20 << 20);
+fn worn(version: u64, blocks: usize) -> Vec<u8> {
+    let mut base = noise(1, blocks * (128 << 10));
     for change in 1..=version {
-        for block in 0..3 {
-            let at = (change * 37 + block * 61) as usize % 160 * (128 << 10);
+        for block in 0..blocks as u64 / 50 {
+            let at = (change * 37 + block * 61) as usize % blocks * (128 << 10);
             base[at..at + (128 << 10)].copy_from_slice(&noise(change * 10 + block, 128 << 10));
         }
     }
     for page in base.chunks_mut(8192) {
         page[12..20].copy_from_slice(&[0x40, 0, 0, 0x10, 0, 0x20, 0x04, 0x20]);
     }
-    tar(&[("v/base/1", base), ("v/log", noise(1000 + version, 3 << 20))])
+    tar(&[("v/base/1", base), ("v/log", noise(1000 + version, 3 << 19))])
 }
 
 /// Sealed bytes of all that a stream leans on, and the packs they lie in.
@@ -139,10 +139,10 @@ async fn the_thirtieth_increment_asks_for_what_it_needs() {
     let counting = Arc::new(Counting::new(memory()));
     let bucket: Arc<dyn Store> = Arc::clone(&counting) as Arc<dyn Store>;
     repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
-    let first = back_up(&repository, "db", &worn(0)).await.unwrap();
+    let first = back_up(&repository, "db", &worn(0, 80)).await.unwrap();
     let mut last = first.clone();
     for version in 1..30 {
-        last = back_up_after(&repository, &last, &worn(version)).await.unwrap();
+        last = back_up_after(&repository, &last, &worn(version, 80)).await.unwrap();
     }
     ship(&repository, &bucket).await;
     for (written, version) in [(&first, 0), (&last, 29)] {
@@ -157,7 +157,7 @@ async fn the_thirtieth_increment_asks_for_what_it_needs() {
             let again = reopen(&cache).await;
             again.attach_bucket(Arc::clone(&bucket)).await.unwrap();
             counting.reset();
-            assert!(read_all(&again, volume(written), from).await.unwrap() == worn(version));
+            assert!(read_all(&again, volume(written), from).await.unwrap() == worn(version, 80));
             let (asked, got) = (counting.counts().gets + counting.counts().ranges, counting.counts().bytes_got);
             println!(
                 "version {version} from {from:?}: {asked} requests for {packs} packs, {got} bytes for {least}; {told:?}"
@@ -165,5 +165,40 @@ async fn the_thirtieth_increment_asks_for_what_it_needs() {
             assert!(got * 2 <= least * 3, "version {version}: {got} bytes for {least}");
             assert!(asked <= packs + packs / 2 + 1, "version {version}: {asked} requests for {packs} packs");
         }
+    }
+}
+
+/// Times of the first and the thirtieth restore from a bucket that takes its time. Run by hand, optimised.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn restores_of_late_increments_measured() {
+    let (repository, cache) = fresh().await;
+    let slow = Arc::new(holdfast_storage::Faulty::new(memory()));
+    let counting = Arc::new(Counting::new(slow.clone()));
+    let bucket: Arc<dyn Store> = Arc::clone(&counting) as Arc<dyn Store>;
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    let blocks = 2048;
+    let first = back_up(&repository, "db", &worn(0, blocks)).await.unwrap();
+    let mut last = first.clone();
+    for version in 1..30 {
+        last = back_up_after(&repository, &last, &worn(version, blocks)).await.unwrap();
+    }
+    ship(&repository, &bucket).await;
+    slow.delay(std::time::Duration::from_millis(20));
+    for written in [&first, &last, &first, &last] {
+        let again = reopen(&cache).await;
+        again.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+        let (least, packs) = needed(&again, volume(written)).await;
+        counting.reset();
+        let begun = std::time::Instant::now();
+        let mut pieces = again.read(volume(written), From::Bucket, None);
+        while let Some(piece) = pieces.next().await {
+            piece.unwrap();
+        }
+        let counts = counting.counts();
+        let (asked, got, length) = (counts.gets + counts.ranges, counts.bytes_got, volume(written).length);
+        let time = begun.elapsed().as_secs_f32();
+        println!("{time:.2} s: {asked} requests for {packs} packs, {got} bytes for {least}; {length} bytes restored");
+        assert!(asked <= length / (8 << 20) + packs, "{asked} requests");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A crash forgets everything but the cache, the committed snapshot and its acknowledgement.
 
-use super::bucket::{Bucket, EDITIONS, FIRST, ListId, Packs, Request, Verdict};
+use super::bucket::{Bucket, FIRST, ListId, Packs, Request, Verdict, WRITTEN};
 
 /// Where the process stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +60,10 @@ pub enum Collector {
     SentForget,
     Mark,
     SentList,
+    /// Repacks: living chunks of the first pack go into this one, for this snapshot.
+    SentMove(usize, Packs),
+    MoveFence(usize, Packs),
+    SentEdition(usize, Packs),
 }
 
 /// Whom an acknowledgement goes to.
@@ -88,6 +92,10 @@ pub enum Mutant {
     PacksFirst,
     /// The collector does not ask what this process itself needs.
     NoNeeds,
+    /// A repack condemns the old pack first and then brings the later edition of the reach list to the bucket.
+    EditionLater,
+    /// The highest edition of a reach list counts, even if packs that it names are gone.
+    HighestAlone,
 }
 
 /// What is fixed for a whole exploration.
@@ -122,6 +130,10 @@ pub struct Appliance {
     pub may_back_up: bool,
     pub crashes: u8,
     pub runs: u8,
+    /// Repacks that it may begin.
+    pub moves: u8,
+    /// What the crippled one believes of its snapshot once it has repacked.
+    pub believed: Packs,
     pub next_pack: u8,
     pub next_list: u8,
     /// Snapshots of which a reach list lay in the bucket when it started: only these may be buried as orphans. Another
@@ -165,7 +177,7 @@ impl Appliance {
     fn overtaken(&self, bucket: &Bucket, rules: &Rules) -> bool {
         self.me == 0 && bucket.fence && !rules.provider && rules.mutant != Mutant::NoFence
     }
-    fn fresh(&mut self) -> Option<Packs> {
+    pub(super) fn fresh(&mut self) -> Option<Packs> {
         let number = self.next_pack;
         self.next_pack += 1;
         (number < 3).then(|| FIRST << (1 + 3 * self.me + number))
@@ -265,7 +277,7 @@ impl Appliance {
             self.edition += 1;
         }
         self.told = self.local;
-        if usize::from(self.edition) >= EDITIONS {
+        if usize::from(self.edition) >= WRITTEN {
             self.writer = Writer::Spent;
             return None;
         }
@@ -370,9 +382,19 @@ impl Appliance {
             }
             Collector::Execute(id, remembered) => return Some(self.execute(id, remembered, bucket, rules)),
             Collector::Forget => return self.forget(bucket, rules),
+            Collector::MoveFence(snapshot, pack) => {
+                if self.overtaken(bucket, rules) {
+                    self.phase = Phase::Stopped;
+                    return None;
+                }
+                return Some(self.send_edition(snapshot, pack, bucket));
+            }
             Collector::Mark => {
+                if let Some(snapshot) = self.movable(bucket, rules) {
+                    return self.begin_move(snapshot);
+                }
                 let listed = bucket.condemned();
-                let dead = bucket.packs & !(bucket.live() | self.needs_for(rules) | listed);
+                let dead = bucket.packs & !(self.live(bucket) | self.needs_for(rules) | listed);
                 if dead == 0 || self.next_list > 3 {
                     self.collector = Collector::Idle;
                     return None;
@@ -453,7 +475,7 @@ impl Appliance {
             self.collector = Collector::Next(Some(id));
             return None;
         };
-        let live = if rules.mutant == Mutant::NoRemark { 0 } else { bucket.live() };
+        let live = if rules.mutant == Mutant::NoRemark { 0 } else { self.live(bucket) };
         let inherited = bucket.lists.keys().filter(|id| self.inherits(id, rules));
         let bound = inherited.fold(0, |packs, id| packs | bucket.doomed(*id));
         let doomed = list.packs & (bound | !(live | self.needs_for(rules)));
@@ -547,7 +569,17 @@ impl Appliance {
                     self.collector = Collector::Next(Some(id));
                 }
                 Collector::SentForget => self.collector = Collector::Forget,
-                Collector::SentList => self.collector = Collector::Idle,
+                Collector::SentList => {
+                    self.collector = Collector::Idle;
+                    if self.believed != 0 && bucket.reaches(self.snapshot()) & FIRST != 0 {
+                        return Some(self.send_edition(self.snapshot(), self.local, bucket));
+                    }
+                }
+                Collector::SentMove(snapshot, pack) => self.goes_on_moving(snapshot, pack, rules),
+                Collector::SentEdition(snapshot, pack) => {
+                    self.takes_note_of_move(snapshot, pack);
+                    self.collector = Collector::Forget;
+                }
                 _ => {}
             },
         }

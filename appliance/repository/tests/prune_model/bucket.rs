@@ -12,8 +12,10 @@ pub const FIRST: Packs = 1;
 /// The snapshot that is to be forgotten; the appliances' own are 1 and 2.
 pub const DOOMED: usize = 0;
 
-/// Editions of a reach list that the model has names for.
-pub const EDITIONS: usize = 3;
+/// Editions of a reach list that its writer has names for.
+pub const WRITTEN: usize = 3;
+/// And with those that repacks write: one of each appliance, in this order behind them.
+pub const EDITIONS: usize = WRITTEN + 2;
 
 /// Name of a condemn list: author and number; never used twice.
 pub type ListId = (u8, u8);
@@ -26,7 +28,7 @@ pub struct List {
 }
 
 /// One edition of a reach list. Editions are separate objects: one that was overtaken on its way must not replace a
-/// later one. The highest that is there counts.
+/// later one. The highest counts of which everything is there; those above it count too, for it may yet come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reach {
     pub packs: Packs,
@@ -54,6 +56,8 @@ pub struct Bucket {
     pub fence: bool,
     /// Ticks after which a list is old; never changes.
     pub grace: u8,
+    /// A crippled reading: the highest edition counts whatever has become of its packs; never changes.
+    pub highest_alone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,7 +79,7 @@ pub enum Request {
 
 impl Bucket {
     /// One snapshot that needs one pack.
-    pub fn new(grace: u8) -> Bucket {
+    pub fn new(grace: u8, highest_alone: bool) -> Bucket {
         let mut bucket = Bucket {
             packs: FIRST,
             reach: [[None; EDITIONS]; 3],
@@ -85,6 +89,7 @@ impl Bucket {
             verdicts: BTreeSet::new(),
             fence: false,
             grace,
+            highest_alone,
         };
         bucket.reach[DOOMED][0] = Some(Reach { packs: FIRST, old: true });
         bucket.snapshots[DOOMED] = true;
@@ -133,10 +138,26 @@ impl Bucket {
         snapshot.or_else(|| buried().find_map(|snapshot| Some(Request::DropReach(snapshot, edition(snapshot)?))))
     }
 
-    /// What a collector must spare: the newest reach list of everything that is not buried, visible or still on its way.
+    /// What a collector must spare: what reach lists name of everything that is not buried, visible or still on its way.
     pub fn live(&self) -> Packs {
-        let lists = (0..3).filter(|snapshot| !self.tombs[*snapshot]).filter_map(|snapshot| self.newest(snapshot));
-        lists.fold(0, |packs, reach| packs | reach.packs)
+        (0..3).filter(|snapshot| !self.tombs[*snapshot]).fold(0, |packs, snapshot| packs | self.reaches(snapshot))
+    }
+
+    /// All that the editions of a snapshot name that count.
+    pub fn reaches(&self, snapshot: usize) -> Packs {
+        let mut packs = 0;
+        for reach in self.reach[snapshot].iter().rev().flatten() {
+            packs |= reach.packs;
+            if self.highest_alone || self.is_sound(*reach) {
+                break;
+            }
+        }
+        packs
+    }
+
+    /// Whether everything that an edition names is there and not condemned.
+    fn is_sound(&self, reach: Reach) -> bool {
+        reach.packs & !self.packs == 0 && reach.packs & self.condemned() == 0
     }
 
     /// The reach list of a snapshot that counts.
@@ -144,12 +165,12 @@ impl Bucket {
         self.reach[snapshot].iter().rev().flatten().next().copied()
     }
 
-    /// An edition that a later one replaced.
+    /// An edition that a later one replaced, of which everything is there.
     pub fn stale_edition(&self) -> Option<(usize, usize)> {
         (0..3).find_map(|snapshot| {
-            let mut there = (0..EDITIONS).filter(|edition| self.reach[snapshot][*edition].is_some());
-            let first = there.next()?;
-            there.next().map(|_| (snapshot, first))
+            let mut there = self.reach[snapshot].iter().enumerate().filter_map(|(at, reach)| Some((at, (*reach)?)));
+            let (lowest, _) = there.next()?;
+            there.any(|(_, reach)| self.highest_alone || self.is_sound(reach)).then_some((snapshot, lowest))
         })
     }
 
@@ -174,12 +195,13 @@ impl Bucket {
     /// Whether somebody who opens the bucket takes this snapshot for restorable: it and its reach list are there, and
     /// all its packs, none of them condemned.
     pub fn is_committed(&self, snapshot: usize) -> bool {
-        let whole = |reach: Reach| reach.packs & !self.packs == 0 && reach.packs & self.condemned() == 0;
-        self.snapshots[snapshot] && !self.tombs[snapshot] && self.newest(snapshot).is_some_and(whole)
+        let editions = self.reach[snapshot].iter().flatten();
+        self.snapshots[snapshot] && !self.tombs[snapshot] && editions.into_iter().any(|reach| self.is_sound(*reach))
     }
 
     /// Whether its data is there.
     pub fn restores(&self, snapshot: usize) -> bool {
-        self.snapshots[snapshot] && self.newest(snapshot).is_some_and(|reach| reach.packs & !self.packs == 0)
+        let mut editions = self.reach[snapshot].iter().flatten();
+        self.snapshots[snapshot] && editions.any(|reach| reach.packs & !self.packs == 0)
     }
 }

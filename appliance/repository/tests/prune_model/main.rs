@@ -1,13 +1,14 @@
 //! The protocol of prune as a model, explored until nothing new is found (law L5).
 //!
 //! Two processes share a bucket: two appliances of which the second takes over, or an appliance and the provider's
-//! collector. Each may be backing up, pruning, both at once, crash at every step and pause for as long as it likes;
+//! collector. Each may be backing up, pruning, repacking, all at once, crash at every step and pause for as long as it likes;
 //! every request may be delayed beyond its sender's death. Promised: what was acknowledged restores; what somebody
 //! could take for restorable stays so; garbage is gone after a grace and two prunes. Crippled protocols are explored too:
 //! a checker that finds no fault in them would prove nothing.
 
 mod appliance;
 mod bucket;
+mod moving;
 
 use appliance::{Appliance, Collector, Mutant, Phase, Role, Rules, Writer};
 use bucket::{Bucket, DOOMED, Packs, Request};
@@ -49,6 +50,8 @@ struct Play {
     back_up: [bool; 2],
     crashes: [u8; 2],
     runs: [u8; 2],
+    /// Repacks that each may begin.
+    moves: [u8; 2],
     /// What of the first pack the first appliance has in its cache.
     cached: Packs,
 }
@@ -72,6 +75,8 @@ impl Play {
             may_back_up: self.back_up[at],
             crashes: self.crashes[at],
             runs: self.runs[at],
+            moves: self.moves[at],
+            believed: 0,
             next_pack: 0,
             next_list: 0,
             edition: 0,
@@ -116,7 +121,7 @@ impl World {
     }
     fn is_garbage_free(&self) -> bool {
         let needed = (0..3).filter(|snapshot| self.bucket.snapshots[*snapshot]);
-        let needed = needed.filter_map(|snapshot| self.bucket.newest(snapshot)).fold(0, |packs, r| packs | r.packs);
+        let needed = needed.fold(0, |packs, snapshot| packs | self.bucket.reaches(snapshot));
         let wanted = self.who.iter().fold(0, |packs, one| packs | one.needs());
         self.bucket.packs & !(needed | wanted) == 0
     }
@@ -129,7 +134,7 @@ impl Model for Play {
     fn init_states(&self) -> Vec<World> {
         let who = [self.appliance(0), self.appliance(1)];
         vec![World {
-            bucket: Bucket::new(if self.rules.watchful { 2 } else { 1 }),
+            bucket: Bucket::new(if self.rules.watchful { 2 } else { 1 }, self.rules.mutant == Mutant::HighestAlone),
             who,
             flights: Vec::new(),
             seen: [false; 3],
@@ -157,6 +162,8 @@ impl Model for Play {
                         Collector::SentDropList(_)
                         | Collector::SentForget
                         | Collector::SentList
+                        | Collector::SentMove(..)
+                        | Collector::SentEdition(..)
                         | Collector::SentAbsorb => {}
                         _ => acts.push(Act::Collect(at)),
                     }
@@ -265,14 +272,21 @@ impl Model for Play {
             Property::sometimes("a forgotten pack is gone", |_, world: &World| {
                 !world.bucket.snapshots[DOOMED] && world.bucket.packs & bucket::FIRST == 0
             }),
+            Property::sometimes(MOVED, |play: &Play, world: &World| {
+                let gone = world.bucket.packs & bucket::FIRST == 0;
+                play.moves[0] > 0 && gone && world.who[0].moves == 0 && world.bucket.restores(1)
+            }),
         ]
     }
 }
 
+const MOVED: &str = "a repacked pack is gone, and its snapshot restores";
+
 const HONEST: Rules = Rules { mutant: Mutant::None, provider: false, watchful: false };
 
 fn plays() -> Vec<(&'static str, Play)> {
-    let base = Play { rules: HONEST, back_up: [true, true], crashes: [0, 0], runs: [0, 0], cached: bucket::FIRST };
+    let (none, cached) = ([0, 0], bucket::FIRST);
+    let base = Play { rules: HONEST, back_up: [true, true], crashes: none, runs: none, moves: none, cached };
     let provider = Rules { provider: true, ..HONEST };
     let watchful = Rules { watchful: true, ..provider };
     vec![
@@ -292,8 +306,13 @@ fn plays() -> Vec<(&'static str, Play)> {
         ),
         (
             "beside the provider's collector, data in the bucket only",
-            Play { rules: watchful, back_up: [true, false], crashes: [0, 1], runs: [0, 3], cached: 0 },
+            Play { rules: watchful, back_up: [true, false], crashes: [0, 1], runs: [0, 3], cached: 0, ..base },
         ),
+        (
+            "repacks what a committed snapshot leans on, and crashes",
+            Play { back_up: [true, false], crashes: [1, 0], runs: [4, 0], moves: [1, 0], ..base },
+        ),
+        ("taken over while it repacks", Play { back_up: [true, false], runs: [1, 2], moves: [1, 1], ..base }),
     ]
 }
 
@@ -321,6 +340,8 @@ fn the_protocol_holds_in_every_interleaving() {
         all += states;
         println!("{name}: {states} states, depth {}, {:.1} s", checker.max_depth(), begun.elapsed().as_secs_f32());
         assert!(checker.is_done(), "{name}: not exhausted");
+        let moved = checker.discovery(MOVED).is_some();
+        assert!(moved || play.moves == [0, 0], "{name}: nothing was ever repacked");
         for property in play.properties() {
             let wrong = matches!(property.expectation, stateright::Expectation::Always);
             if let Some(path) = checker.discovery(property.name).filter(|_| wrong) {
@@ -341,6 +362,8 @@ fn crippled_protocols_are_found_out() {
         Mutant::NoFence,
         Mutant::PacksFirst,
         Mutant::NoNeeds,
+        Mutant::EditionLater,
+        Mutant::HighestAlone,
     ] {
         assert!(is_found_out(mutant), "{mutant:?} was not found out");
     }

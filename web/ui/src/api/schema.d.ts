@@ -934,6 +934,18 @@ export interface components {
              */
             healed: number;
             /**
+             * Format: int64
+             * @description Packs of contents that restoring the newest snapshot of each app asks for.
+             * @default 0
+             */
+            newest_packs: number;
+            /**
+             * Format: int64
+             * @description Packs that the same contents would fill if they lay together.
+             * @default 0
+             */
+            newest_packs_least: number;
+            /**
              * Format: date-time
              * @description Of the others, the time of the verification that is longest ago.
              * @default null
@@ -1475,6 +1487,24 @@ export interface components {
              * @default []
              */
             problems: components["schemas"]["Problem"][];
+            /**
+             * Format: int64
+             * @description Packs that are mostly dead: what lives of them moves to new ones.
+             * @default 0
+             */
+            repack: number;
+            /**
+             * Format: int64
+             * @description Living bytes that move.
+             * @default 0
+             */
+            repack_bytes: number;
+            /**
+             * Format: int64
+             * @description Dead bytes that are freed by that, after the grace.
+             * @default 0
+             */
+            repack_frees: number;
         };
         /** @description An appliance to rebuild, opened by exactly one key. */
         RecoverRequest: {

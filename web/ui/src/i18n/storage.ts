@@ -60,6 +60,8 @@ export const en = {
   pruneFrees: (packs: string, cache: string, bucket: string) =>
     `Frees ${packs} packs: ${cache} in the cache, ${bucket} in the bucket`,
   pruneHeld: (bytes: string) => `${bytes} are dead but share packs with living data`,
+  pruneRepacks: (packs: string, moves: string, frees: string) =>
+    `Repacks ${packs} packs: moves ${moves}, frees ${frees} after the grace`,
   goes: 'Goes',
   stays: 'Stays',
   why: 'Why',
@@ -123,6 +125,8 @@ export const de: typeof en = {
   pruneStay: (n, number) => `${n} ${count(number, 'würde', 'würden')} bleiben`,
   pruneFrees: (packs, cache, bucket) => `Gibt ${packs} Packs frei: ${cache} im Cache, ${bucket} im Bucket`,
   pruneHeld: (bytes) => `${bytes} sind tot, teilen sich aber Packs mit lebenden Daten`,
+  pruneRepacks: (packs, moves, frees) =>
+    `Packt ${packs} Packs um: ${moves} ziehen um, ${frees} werden nach der Frist frei`,
   goes: 'Geht',
   stays: 'Bleibt',
   why: 'Warum',

@@ -61,7 +61,9 @@ function Preview({ plan }: { plan: PruneView }) {
       <p>
         <strong>{sentence}</strong>, {t.storage.pruneStay(f.number(plan.keep.length), plan.keep.length)}.{' '}
         {t.storage.pruneFrees(f.number(plan.packs), f.bytes(plan.cache_bytes), f.bytes(plan.bucket_bytes))}.{' '}
-        {plan.held_bytes > 0 && `${t.storage.pruneHeld(f.bytes(plan.held_bytes))}.`}
+        {plan.held_bytes > 0 && `${t.storage.pruneHeld(f.bytes(plan.held_bytes))}. `}
+        {plan.repack > 0 &&
+          `${t.storage.pruneRepacks(f.number(plan.repack), f.bytes(plan.repack_bytes), f.bytes(plan.repack_frees))}.`}
       </p>
       {plan.problems.length > 0 && <ProblemList problems={plan.problems} />}
       {lines.length > 0 && (
