@@ -383,8 +383,11 @@ fn work(bench: &Bench, jobs: &Queue<Job>, sealer: &mut Sealer, opener: &mut Open
             flight.fail(&error);
             flight.ids.remove(&job.id);
         }
-        bench.pool.give(job.plain);
-        bench.close(job.ticket);
+        let Job { ticket, plain, tally, .. } = job;
+        bench.pool.give(plain);
+        // Before anybody who waits goes on: with the tally the session's pins live, and a prune would spare its packs.
+        drop(tally);
+        bench.close(ticket);
     }
 }
 
