@@ -309,12 +309,28 @@ impl Inner {
                 Some(bucket) => self.way_in_copy(&*bucket, &key).await?,
                 None => Copy::Absent,
             };
+            if matches!((&cached, &in_bucket), (Copy::Absent, Copy::Bad)) && self.is_litter(&key) {
+                let text =
+                    "a key slot in the bucket is a part of one, or was not written by this repository's appliance";
+                let advice = "remove it: it opens nothing";
+                report.problem(Problem::warning("slot.forged", &key, text).advice(advice));
+                continue;
+            }
             self.reconcile_small(&key, cached, in_bucket, report).await?;
         }
         for problem in self.retire_slots().await {
             report.problem(problem);
         }
         Ok(())
+    }
+
+    /// Whether only the bucket lists this slot, and nothing of ours leans on it. A put that broke off may have left it,
+    /// of a kit that is void by now.
+    fn is_litter(&self, key: &str) -> bool {
+        let needed = key == layout::FORMAT
+            || key == recovery_slot(self.recovery_number())
+            || key.starts_with(layout::EPOCH_SLOTS);
+        !needed && self.read().small.get(key).is_none_or(|small| !small.cached)
     }
 
     async fn way_in_copy(&self, store: &dyn Store, key: &str) -> Result<Copy> {

@@ -156,3 +156,24 @@ async fn a_damaged_new_kit_retires_no_old_one() {
     again.check(false, None, &Stop::new()).await.unwrap();
     assert_eq!(house.opens(old).await, Ok(()));
 }
+
+/// A put broke off, and the kit became void before it was tried again: the half stays, and says nothing of our data.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_of_a_void_kit_in_the_bucket_is_named_and_alarms_nobody() {
+    let house = House::new().await;
+    house.repository.rotate_recovery().await.unwrap();
+    let slot = house.bucket.get("k/recovery-1").await.unwrap();
+    house.bucket.put("k/recovery-0", slot.slice(..slot.len() / 2), PutMode::Replace).await.unwrap();
+    let again = reopen(&house.cache).await;
+    again.attach_bucket(Arc::clone(&house.bucket)).await.unwrap();
+    again.take_healed();
+    let report = again.check(false, None, &Stop::new()).await.unwrap();
+    let told: Vec<_> = report.problems.iter().map(|problem| (problem.severity, problem.code.as_str())).collect();
+    assert_eq!(told, [(holdfast_model::Severity::Warning, "slot.forged")]);
+    // What is ours and lost in both tiers stays an alarm.
+    for store in [&house.cache, &house.bucket] {
+        store.put("k/recovery-1", slot.slice(1..), PutMode::Replace).await.unwrap();
+    }
+    let report = again.check(false, None, &Stop::new()).await.unwrap();
+    assert!(report.problems.iter().any(|problem| problem.severity == holdfast_model::Severity::Error), "{report:?}");
+}
