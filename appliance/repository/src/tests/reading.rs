@@ -199,6 +199,7 @@ async fn restores_of_late_increments_measured() {
         let (asked, got, length) = (counts.gets + counts.ranges, counts.bytes_got, volume(written).length);
         let time = begun.elapsed().as_secs_f32();
         println!("{time:.2} s: {asked} requests for {packs} packs, {got} bytes for {least}; {length} bytes restored");
-        assert!(asked <= length / (8 << 20) + packs, "{asked} requests");
+        // Three stretches of each pack: dead blocks lie between what lives.
+        assert!(asked <= 3 * packs && got * 4 <= least * 5, "{asked} requests, {got} bytes");
     }
 }
