@@ -49,7 +49,7 @@ pub(crate) fn assemble(fed: mpsc::Receiver<Feed>, out: &mpsc::Sender<Result<Piec
         hash: match &whole {
             Whole::Part(_) => Proving::Nothing,
             Whole::Bytes(_) => Proving::Stream(Sha256::new()),
-            Whole::Tree(_) => Proving::Segments(Summer::new()),
+            Whole::Tree(_) => Proving::Segments(Box::default()),
         },
         length: 0,
     };
@@ -80,7 +80,7 @@ enum Proving {
     /// All bytes of the stream.
     Stream(Sha256),
     /// What a segment of a tree takes.
-    Segments(Summer),
+    Segments(Box<Summer>),
 }
 
 impl Assembly<'_> {

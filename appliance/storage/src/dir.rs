@@ -136,11 +136,11 @@ impl Folder {
         if mode == PutMode::Once && self.is_settled(key, bytes.len() as u64)? {
             // Its bytes were fsynced before it got its name; its entry perhaps not yet.
             self.make_durable(parent).map_err(writing)?;
-            return self.settle(key, parent).map_err(writing);
+            return self.settle_found(key, parent).map_err(writing);
         }
         let draft = self.drafts.write(bytes).map_err(writing)?;
         self.make_durable(parent).map_err(writing)?;
-        {
+        let found = {
             let shelf = self.shelf();
             // Asked again under the lock: another writer of the same name may have been faster.
             let there = if mode == PutMode::Once && !shelf.doubtful.contains(key) { self.size(key)? } else { None };
@@ -148,11 +148,19 @@ impl Folder {
                 Some(there) if there != bytes.len() as u64 => {
                     return Err(words::differs(key, there, bytes.len() as u64));
                 }
-                Some(_) => {}
-                None => self.disk.rename(draft.path(), &path).map_err(writing)?,
+                Some(_) => true,
+                None => {
+                    self.disk.rename(draft.path(), &path).map_err(writing)?;
+                    false
+                }
             }
+        };
+        match (found, mode) {
+            (true, _) => self.settle_found(key, parent),
+            (false, PutMode::Once) => self.settle_new(key, parent, &path),
+            (false, PutMode::Replace) => self.settle(key, parent),
         }
-        self.settle(key, parent).map_err(writing)
+        .map_err(writing)
     }
 
     /// Whether `Once` may keep what is there.
@@ -176,6 +184,28 @@ impl Folder {
             Err(_) => shelf.doubtful.insert(key.to_owned()),
         };
         synced
+    }
+
+    /// Settles an object that there was not before. If its entry cannot be fsynced it is taken away again: the mark ends with
+    /// this process, and the next one would take for durable what a power cut undoes, a second fsync proving nothing.
+    fn settle_new(&self, key: &str, parent: &Path, path: &Path) -> io::Result<()> {
+        let settled = self.settle(key, parent);
+        if settled.is_err() {
+            let shelf = self.shelf();
+            if shelf.doubtful.contains(key) {
+                let _ = self.disk.remove_file(path);
+            }
+        }
+        settled
+    }
+
+    /// Settles an object that somebody else made, who may have had to take it away again.
+    fn settle_found(&self, key: &str, parent: &Path) -> io::Result<()> {
+        self.settle(key, parent)?;
+        match self.size(key) {
+            Ok(Some(_)) => Ok(()),
+            _ => Err(io::Error::other("another writer could not bring it onto the medium")),
+        }
     }
 
     /// Makes a folder and all folders above it, each with a durable entry.

@@ -168,10 +168,13 @@ async fn the_thirtieth_increment_asks_for_what_it_needs() {
     }
 }
 
-/// Times of the first and the thirtieth restore from a bucket that takes its time. Run by hand, optimised.
+/// Times of the first and the thirtieth restore from a bucket that takes its time. Run by hand, optimised:
+/// `HOLDFAST_BENCH=1 cargo test -p holdfast-repository --release late_increments -- --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
 async fn restores_of_late_increments_measured() {
+    if std::env::var_os("HOLDFAST_BENCH").is_none() {
+        return;
+    }
     let (repository, cache) = fresh().await;
     let slow = Arc::new(holdfast_storage::Faulty::new(memory()));
     let counting = Arc::new(Counting::new(slow.clone()));

@@ -132,6 +132,32 @@ async fn what_a_put_acknowledged_survives_every_cut() {
     assert!(cuts > 150, "{cuts}");
 }
 
+/// The next process knows nothing of what went wrong in this one, and builds on what it finds.
+#[tokio::test]
+async fn what_the_next_process_finds_survives() {
+    for nth in 0.. {
+        let disk = SimDisk::new(World::default());
+        let store = open(&disk);
+        put(&store, "a/kept", b"some bytes").await.unwrap();
+        disk.heal();
+        disk.trouble(Call::Any, nth, Trouble::Fail(5));
+        let failed = put(&store, "p/ab/one", b"some bytes").await.is_err();
+        disk.heal();
+        drop(store);
+        let found = open(&disk).list("").await.unwrap();
+        let world = disk.world();
+        let lost: Vec<_> = world.loose().into_iter().map(|loose| (loose, Fate::Lost)).collect();
+        let after = open(&SimDisk::new(world.after_cut(&lost)));
+        for object in found {
+            assert_eq!(after.get(&object.key).await.unwrap(), "some bytes", "{} after call {nth} failed", object.key);
+        }
+        if !failed {
+            assert!(nth > 5, "{nth}");
+            break;
+        }
+    }
+}
+
 #[tokio::test]
 async fn any_call_may_fail_and_what_is_acknowledged_later_survives() {
     for nth in 0.. {
