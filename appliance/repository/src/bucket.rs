@@ -30,6 +30,8 @@ use std::{
 const AT_ONCE: usize = 8;
 /// Index segments can be large; fewer at once.
 const SEGMENTS_AT_ONCE: usize = 2;
+/// Objects of a kind that are tried for whose bucket it is.
+const PROOFS: usize = 16;
 
 /// Rebuilds a cache from a bucket.
 pub(crate) async fn recover(
@@ -155,26 +157,43 @@ impl Inner {
             .advice("give another bucket or prefix, or recover that repository with its own kit"))
     }
 
-    /// A damaged format says nothing of whose bucket it is. The kit's slot does, if it yields to our key; and a bucket
-    /// that holds nothing else is nobody's. Then our own copy takes its place.
+    /// A damaged format says nothing of whose bucket it is. What was sealed with our key does; and a bucket that holds nothing
+    /// else is nobody's. Then our own copy takes its place.
     async fn mend_format(&self, bucket: &dyn Store, damage: Error) -> Result<()> {
         let nothing_else =
             bucket.list("").await?.iter().all(|object| object.key == FORMAT || !layout::travels(&object.key));
-        let ours = match bucket.get(&recovery_slot(self.recovery_number())).await {
-            Ok(slot) => {
-                let key = self.recovery_key();
-                slot::unwrap(&slot, self.id, &Opening::Recovery(&key.0)).is_ok()
-            }
-            Err(error) if error.kind() == Kind::NotFound => false,
-            Err(error) => return Err(error),
-        };
-        if !ours && !nothing_else {
+        if !nothing_else && !self.sealed_something_in(bucket).await? {
             return Err(damage);
         }
         bucket.put(FORMAT, self.cache.get(FORMAT).await?, PutMode::Replace).await?;
         let text = "the bucket's format object was damaged and was replaced by the good one from the cache";
         self.write().note(Problem::note("object.corrupt", FORMAT, text));
         Ok(())
+    }
+
+    /// Whether the kit's slot yields to our key, or one of some reach lists and fences does: whatever else is half there.
+    async fn sealed_something_in(&self, bucket: &dyn Store) -> Result<bool> {
+        let kit = recovery_slot(self.recovery_number());
+        let mut proofs = vec![(kit, None)];
+        for (prefix, kind) in [(layout::REACHES, ObjectKind::Reach), (layout::FENCES, ObjectKind::Fence)] {
+            let listed = bucket.list(prefix).await?.into_iter().take(PROOFS);
+            proofs.extend(listed.map(|object| (object.key, Some(kind))));
+        }
+        for (key, kind) in proofs {
+            let bytes = match bucket.get(&key).await {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == Kind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let opens = match kind {
+                Some(kind) => self.envelope().open(kind, &key, &bytes).is_ok(),
+                None => slot::unwrap(&bytes, self.id, &Opening::Recovery(&self.recovery_key().0)).is_ok(),
+            };
+            if opens {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(crate) async fn not_fenced(&self, bucket: &dyn Store) -> Result<()> {
