@@ -165,7 +165,8 @@ impl<R: Read> Archive<R> {
     }
 
     fn fill(&mut self) -> Result<(), Broken> {
-        self.begin = 0;
+        // Nothing, should that fail: whoever asks again must not get old bytes.
+        (self.begin, self.end) = (0, 0);
         self.end = loop {
             match self.source.read(&mut self.buffer) {
                 Ok(0) => return Err(Broken::Cut),

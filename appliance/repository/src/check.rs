@@ -28,6 +28,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+/// How often something is read before it counts as bad: a body that was damaged on its way must not make a check write over what is
+/// good where it lies, since a put may break off.
+const LOOKS: usize = 3;
+
 /// Packs verified at once: each takes up to two packs of memory.
 const AT_ONCE: usize = 2;
 /// Prefix of the catalog's rows about packs that were read and found good; the value is when.
@@ -386,7 +390,14 @@ impl Inner {
     }
 
     async fn small_copy(&self, store: &dyn Store, key: &str, kind: ObjectKind) -> Result<Copy> {
-        Self::judge(store.get(key).await, |bytes| self.envelope().open(kind, key, bytes).is_ok())
+        let mut copy = Copy::Bad;
+        for _ in 0..LOOKS {
+            copy = Self::judge(store.get(key).await, |bytes| self.envelope().open(kind, key, bytes).is_ok())?;
+            if !matches!(copy, Copy::Bad) {
+                break;
+            }
+        }
+        Ok(copy)
     }
 
     fn judge(read: Result<Bytes>, is_good: impl FnOnce(&Bytes) -> bool) -> Result<Copy> {
@@ -446,6 +457,23 @@ impl Inner {
     }
 
     async fn pack_copy(
+        &self,
+        store: &dyn Store,
+        pack: PackNo,
+        report: &Report,
+        meter: Option<&dyn Meter>,
+    ) -> Result<Copy> {
+        let mut copy = Copy::Bad;
+        for _ in 0..LOOKS {
+            copy = self.look_at_pack(store, pack, report, meter).await?;
+            if !matches!(copy, Copy::Bad) {
+                break;
+            }
+        }
+        Ok(copy)
+    }
+
+    async fn look_at_pack(
         &self,
         store: &dyn Store,
         pack: PackNo,
