@@ -136,7 +136,7 @@ impl Folder {
         if mode == PutMode::Once && self.is_settled(key, bytes.len() as u64)? {
             // Its bytes were fsynced before it got its name; its entry perhaps not yet.
             self.make_durable(parent).map_err(writing)?;
-            return self.settle_found(key, parent).map_err(writing);
+            return self.settle_found(key, parent);
         }
         let draft = self.drafts.write(bytes).map_err(writing)?;
         self.make_durable(parent).map_err(writing)?;
@@ -157,10 +157,9 @@ impl Folder {
         };
         match (found, mode) {
             (true, _) => self.settle_found(key, parent),
-            (false, PutMode::Once) => self.settle_new(key, parent, &path),
-            (false, PutMode::Replace) => self.settle(key, parent),
+            (false, PutMode::Once) => self.settle_new(key, parent, &path).map_err(writing),
+            (false, PutMode::Replace) => self.settle(key, parent).map_err(writing),
         }
-        .map_err(writing)
     }
 
     /// Whether `Once` may keep what is there.
@@ -193,6 +192,7 @@ impl Folder {
         if settled.is_err() {
             let shelf = self.shelf();
             if shelf.doubtful.contains(key) {
+                // The caller is told that it is not stored; the mark stays, should it not go either.
                 let _ = self.disk.remove_file(path);
             }
         }
@@ -200,11 +200,12 @@ impl Folder {
     }
 
     /// Settles an object that somebody else made, who may have had to take it away again.
-    fn settle_found(&self, key: &str, parent: &Path) -> io::Result<()> {
-        self.settle(key, parent)?;
-        match self.size(key) {
-            Ok(Some(_)) => Ok(()),
-            _ => Err(io::Error::other("another writer could not bring it onto the medium")),
+    fn settle_found(&self, key: &str, parent: &Path) -> Result<()> {
+        let writing = |e| failure(&format!("store {key}"), e);
+        self.settle(key, parent).map_err(writing)?;
+        match self.size(key)? {
+            Some(_) => Ok(()),
+            None => Err(writing(io::Error::other("another writer could not bring it onto the medium"))),
         }
     }
 

@@ -18,6 +18,13 @@ async fn put(store: &DirStore, key: &str, bytes: &'static [u8]) -> holdfast_mode
     store.put(key, Bytes::from_static(bytes), PutMode::Once).await
 }
 
+/// The store after a power cut that took all that it could.
+fn after_worst_cut(disk: &SimDisk) -> DirStore {
+    let world = disk.world();
+    let lost: Vec<_> = world.loose().into_iter().map(|loose| (loose, Fate::Lost)).collect();
+    open(&SimDisk::new(world.after_cut(&lost)))
+}
+
 fn paths(world: &World) -> Vec<String> {
     world.files().into_keys().filter(|path| !path.contains("/.tmp/")).collect()
 }
@@ -145,9 +152,7 @@ async fn what_the_next_process_finds_survives() {
         disk.heal();
         drop(store);
         let found = open(&disk).list("").await.unwrap();
-        let world = disk.world();
-        let lost: Vec<_> = world.loose().into_iter().map(|loose| (loose, Fate::Lost)).collect();
-        let after = open(&SimDisk::new(world.after_cut(&lost)));
+        let after = after_worst_cut(&disk);
         for object in found {
             assert_eq!(after.get(&object.key).await.unwrap(), "some bytes", "{} after call {nth} failed", object.key);
         }
@@ -169,9 +174,7 @@ async fn any_call_may_fail_and_what_is_acknowledged_later_survives() {
         let failed = put(&store, "p/ab/one", b"some bytes").await.is_err();
         disk.heal();
         put(&store, "p/ab/one", b"some bytes").await.unwrap();
-        let world = disk.world();
-        let lost: Vec<_> = world.loose().into_iter().map(|loose| (loose, Fate::Lost)).collect();
-        let again = open(&SimDisk::new(world.after_cut(&lost)));
+        let again = after_worst_cut(&disk);
         assert_eq!(again.get("p/ab/one").await.unwrap(), "some bytes", "call {nth} failed");
         assert_eq!(again.get("a/kept").await.unwrap(), "kept");
         if !failed {
