@@ -142,7 +142,7 @@ fn named(bytes: &[u8]) -> Vec<u8> {
 
 /// Writes any stream into a folder: whatever it says, nothing beside the folder changes.
 pub(super) fn restore(input: &[u8]) {
-    let place = place();
+    let (place, time) = place();
     let out = place.join("out");
     fs::create_dir(&out).expect("a folder can be made");
     let Some((mode, stream)) = input.split_first() else { return clear(&out) };
@@ -160,26 +160,17 @@ pub(super) fn restore(input: &[u8]) {
     assert_eq!(beside, ["bystander", "out"], "something was made beside the folder");
     let bystander = place.join("bystander");
     let facts = fs::symlink_metadata(&bystander).expect("the bystander is there");
-    assert_eq!(
-        (facts.mode() & 0o7777, facts.nlink(), facts.mtime()),
-        (0o640, 1, place_time()),
-        "the bystander changed"
-    );
+    assert_eq!((facts.mode() & 0o7777, facts.nlink(), facts.mtime()), (0o640, 1, *time), "the bystander changed");
     assert_eq!(fs::read(&bystander).expect("the bystander can be read"), BYSTANDER);
     clear(&out);
 }
 
 const BYSTANDER: &[u8] = b"untouched";
 
-/// A folder of this process with a file that nobody may touch.
-fn place() -> &'static Path {
+/// A folder of this process with a file that nobody may touch, and that file's time.
+fn place() -> &'static (PathBuf, i64) {
     static PLACE: OnceLock<(PathBuf, i64)> = OnceLock::new();
-    &PLACE.get_or_init(make_place).0
-}
-
-fn place_time() -> i64 {
-    static TIME: OnceLock<i64> = OnceLock::new();
-    *TIME.get_or_init(|| fs::symlink_metadata(place().join("bystander")).map_or(0, |facts| facts.mtime()))
+    PLACE.get_or_init(make_place)
 }
 
 fn make_place() -> (PathBuf, i64) {
@@ -190,7 +181,8 @@ fn make_place() -> (PathBuf, i64) {
     let bystander = place.join("bystander");
     fs::write(&bystander, BYSTANDER).expect("a file can be written");
     fs::set_permissions(&bystander, fs::Permissions::from_mode(0o640)).expect("our own file");
-    (place, 0)
+    let time = fs::symlink_metadata(&bystander).expect("our own file").mtime();
+    (place, time)
 }
 
 /// Takes away what a stream made, folders without rights included.
