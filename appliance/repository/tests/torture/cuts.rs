@@ -14,9 +14,9 @@ use std::{sync::Arc, time::Instant};
 /// States judged at once.
 const AT_ONCE: usize = 4;
 /// A slice takes every n-th place of the recording, beginning anywhere: so many runs see all of it.
-const STRIDE: usize = 6;
+const STRIDE: usize = 5;
 /// And so many states at random.
-const AT_RANDOM: u64 = 250;
+const AT_RANDOM: u64 = 400;
 
 /// Judges states; failures of the same kind are counted once each.
 async fn judge_all(judge: &Arc<Judge>, states: Vec<State>, failures: &mut Failures) {
