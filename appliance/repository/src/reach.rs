@@ -129,7 +129,10 @@ impl Inner {
                 Err(error) => (1, Err(error)),
             };
             match opened {
-                Ok(Some(recipe)) => self.add_cost(&recipe, from, &mut needs, &mut cost).await,
+                Ok(Some(mut recipe)) => {
+                    self.settle_places(&mut recipe, from).await;
+                    self.add_cost(&recipe, from, &mut needs, &mut cost).await;
+                }
                 Ok(None) => {}
                 Err(error) if error.kind() == Kind::Corrupt => cost.missing_bytes += sealed,
                 Err(error) => return Err(error),
