@@ -65,6 +65,18 @@ impl Report {
     }
 }
 
+/// Counts how often a copy was looked at.
+#[derive(Default)]
+struct Looks(usize);
+
+impl Looks {
+    /// Whether a copy is taken for what it looked like just now.
+    fn are_enough(&mut self, copy: &Copy) -> bool {
+        self.0 += 1;
+        self.0 >= LOOKS || !matches!(copy, Copy::Bad)
+    }
+}
+
 impl Inner {
     pub(crate) async fn check(
         self: &Arc<Self>,
@@ -338,7 +350,13 @@ impl Inner {
     }
 
     async fn way_in_copy(&self, store: &dyn Store, key: &str) -> Result<Copy> {
-        Self::judge(store.get(key).await, |bytes| self.lets_in(key, bytes))
+        let mut looks = Looks::default();
+        loop {
+            let copy = Self::judge(store.get(key).await, |bytes| self.lets_in(key, bytes))?;
+            if looks.are_enough(&copy) {
+                return Ok(copy);
+            }
+        }
     }
 
     /// Whether the format is ours and unharmed, or every byte of the slot was written by one of us.
@@ -390,14 +408,13 @@ impl Inner {
     }
 
     async fn small_copy(&self, store: &dyn Store, key: &str, kind: ObjectKind) -> Result<Copy> {
-        let mut copy = Copy::Bad;
-        for _ in 0..LOOKS {
-            copy = Self::judge(store.get(key).await, |bytes| self.envelope().open(kind, key, bytes).is_ok())?;
-            if !matches!(copy, Copy::Bad) {
-                break;
+        let mut looks = Looks::default();
+        loop {
+            let copy = Self::judge(store.get(key).await, |bytes| self.envelope().open(kind, key, bytes).is_ok())?;
+            if looks.are_enough(&copy) {
+                return Ok(copy);
             }
         }
-        Ok(copy)
     }
 
     fn judge(read: Result<Bytes>, is_good: impl FnOnce(&Bytes) -> bool) -> Result<Copy> {
@@ -463,14 +480,13 @@ impl Inner {
         report: &Report,
         meter: Option<&dyn Meter>,
     ) -> Result<Copy> {
-        let mut copy = Copy::Bad;
-        for _ in 0..LOOKS {
-            copy = self.look_at_pack(store, pack, report, meter).await?;
-            if !matches!(copy, Copy::Bad) {
-                break;
+        let mut looks = Looks::default();
+        loop {
+            let copy = self.look_at_pack(store, pack, report, meter).await?;
+            if looks.are_enough(&copy) {
+                return Ok(copy);
             }
         }
-        Ok(copy)
     }
 
     async fn look_at_pack(

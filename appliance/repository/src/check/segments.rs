@@ -1,6 +1,6 @@
 //! Index segments under check: read whole, mended from the other tier, else written anew from the packs themselves.
 
-use super::{Copy, Report};
+use super::{Copy, Looks, Report};
 use crate::{inner::Inner, layout, threads::blocking};
 use bytes::Bytes;
 use holdfast_model::{Kind, Problem, Result};
@@ -35,6 +35,16 @@ impl Inner {
 
     /// A segment's name is that of its bytes, so this sees every bit of it.
     async fn segment_copy(&self, store: &dyn Store, key: &str) -> Result<Copy> {
+        let mut looks = Looks::default();
+        loop {
+            let copy = self.look_at_segment(store, key).await?;
+            if looks.are_enough(&copy) {
+                return Ok(copy);
+            }
+        }
+    }
+
+    async fn look_at_segment(&self, store: &dyn Store, key: &str) -> Result<Copy> {
         let bytes: Bytes = match store.get(key).await {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == Kind::NotFound => return Ok(Copy::Absent),

@@ -4,6 +4,7 @@ use super::*;
 use holdfast_catalog::Table;
 use holdfast_model::Kind;
 use holdfast_storage::{Faulty, Op};
+use std::collections::BTreeSet;
 
 async fn prune(repository: &Repository, forget: Vec<SnapshotId>) -> Result<PruneOutcome> {
     // A thread that pressed the last chunk may still hold the session for a moment, and what is young is not pruned.
@@ -133,6 +134,15 @@ async fn a_damaged_format_in_our_own_bucket_is_replaced_and_in_another_one_left_
         repository.attach_bucket(Arc::clone(bucket)).await.unwrap();
         assert_eq!(bucket.get("format").await.unwrap(), good);
     }
+    // Nor is the kit's slot whole: what else was sealed there tells whose bucket it is.
+    let slot = ours.get("k/recovery-0").await.unwrap();
+    ours.put("k/recovery-0", slot.slice(..slot.len() / 2), PutMode::Replace).await.unwrap();
+    ours.put("format", half.clone(), PutMode::Replace).await.unwrap();
+    let again = reopen(&cache).await;
+    back_up(&repository, "a", &some_tar(67)).await.unwrap();
+    ship(&repository, &ours).await;
+    again.attach_bucket(Arc::clone(&ours)).await.unwrap();
+    assert_eq!(ours.get("format").await.unwrap(), good);
     let error = repository.attach_bucket(Arc::clone(&foreign)).await.unwrap_err();
     assert_eq!(error.code(), "format.corrupt");
     assert_eq!(foreign.get("format").await.unwrap(), half);
@@ -142,9 +152,7 @@ async fn a_damaged_format_in_our_own_bucket_is_replaced_and_in_another_one_left_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn packs_whose_deletion_failed_are_not_leant_on() {
     let bytes = some_tar(65);
-    // Which deletion comes when is not fixed, nor how many there are: more are tried than there can be.
-    let mut failed = 0;
-    for nth in 0..10 {
+    for nth in 0.. {
         let faults = Arc::new(Faulty::new(memory()));
         let cache: Arc<dyn Store> = faults.clone();
         let repository = Repository::create(parts(Arc::clone(&cache)), DEVICE).await.unwrap();
@@ -154,9 +162,11 @@ async fn packs_whose_deletion_failed_are_not_leant_on() {
         let pruned = prune(&repository, vec![dead.id]).await;
         let anew = back_up(&repository, "a", &bytes).await.unwrap();
         assert_eq!(read_all(&repository, volume(&anew), From::Auto).await.unwrap(), bytes, "deletion {nth} failed");
-        failed += usize::from(pruned.is_err());
+        if pruned.is_ok() {
+            assert!(nth > 4, "{nth}");
+            break;
+        }
     }
-    assert!((3..10).contains(&failed), "{failed}");
 }
 
 /// Bits rot in the cache's reach list, and the pack with the recipes is in the bucket alone.
@@ -187,4 +197,60 @@ async fn a_rotten_reach_list_does_not_keep_a_repository_with_evicted_packs_from_
     assert_eq!(entry.state.cloud, holdfast_model::view::CloudState::Present);
     assert_eq!(read_all(&again, volume(&entry.snapshot), From::Auto).await.unwrap(), some_tar(66));
     assert_eq!(cache.get(&reach).await.unwrap(), bucket.get(&reach).await.unwrap(), "the cache's copy is mended");
+}
+
+/// Damages the first body of each object on its way, and counts puts.
+#[derive(Debug)]
+struct Stumbling {
+    store: Arc<dyn Store>,
+    read: std::sync::Mutex<std::collections::HashSet<String>>,
+    puts: std::sync::atomic::AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Store for Stumbling {
+    fn place(&self) -> String {
+        self.store.place()
+    }
+    async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
+        self.puts.fetch_add(1, Ordering::Relaxed);
+        self.store.put(key, bytes, mode).await
+    }
+    async fn get(&self, key: &str) -> Result<Bytes> {
+        let bytes = self.store.get(key).await?;
+        let is_first = self.read.lock().unwrap().insert(key.to_owned());
+        Ok(if is_first { bytes.slice(..bytes.len() / 2) } else { bytes })
+    }
+    async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes> {
+        self.store.get_range(key, range).await
+    }
+    async fn head(&self, key: &str) -> Result<Option<holdfast_storage::ObjectInfo>> {
+        self.store.head(key).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<holdfast_storage::ObjectInfo>> {
+        self.store.list(prefix).await
+    }
+    async fn delete(&self, key: &str) -> Result<()> {
+        self.store.delete(key).await
+    }
+}
+
+/// A put may break off: what is good where it lies is not written over because a body was damaged on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_believes_no_single_damaged_read() {
+    let (repository, _) = fresh().await;
+    let bucket = memory();
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    back_up(&repository, "a", &some_tar(68)).await.unwrap();
+    ship(&repository, &bucket).await;
+    let stumbling = Arc::new(Stumbling { store: bucket, read: Default::default(), puts: Default::default() });
+    // Attaching reads the format by itself.
+    stumbling.read.lock().unwrap().insert("format".into());
+    repository.attach_bucket(stumbling.clone()).await.unwrap();
+    let view = repository.check(true, None, &Stop::new()).await.unwrap();
+    assert!(view.problems.is_empty() && view.healed == 0, "{view:?}");
+    let read = stumbling.read.lock().unwrap().iter().map(|key| key[..1].to_owned()).collect::<BTreeSet<_>>();
+    let looked_at = ["f", "i", "k", "m", "p", "r", "s"].map(String::from);
+    assert_eq!(read, looked_at.into(), "one of each kind");
+    assert_eq!(stumbling.puts.load(Ordering::Relaxed), 0);
 }
