@@ -180,7 +180,9 @@ fn clocks_and_dice_are_used_in_their_own_room() {
     let mut wrong = Vec::new();
     for path in sources().into_iter().filter(|path| !is_test_file(path)) {
         let relative = path.strip_prefix(root()).unwrap_or(&path).to_owned();
-        if relative.starts_with("appliance/runtime") || relative.starts_with("tests") {
+        // The mover leans on nothing of the house, and asks the clock of the machine whose file system it reads.
+        let is_apart = ["appliance/runtime", "appliance/mover", "tests"].iter().any(|room| relative.starts_with(room));
+        if is_apart {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap_or_default();

@@ -1,20 +1,20 @@
-//! Volumes and host paths: what is to be read, and reading it through helpers.
+//! Volumes and host paths: what is to be read, and what became of it.
 //!
 //! Nothing is left out without a name: what cannot or should not be read becomes a problem.
 
 use crate::{
-    Sink, StreamKind,
-    helper::{Helper, Mounted},
     member::{Member, Mount, unique},
-    peek::{Head, peek},
+    peek::Head,
+    reach::{Reach, Reader, Taken},
 };
-use holdfast_docker::Engine;
+use futures::{StreamExt, stream};
+use holdfast_docker::{Engine, mover::Mounted};
 use holdfast_model::{
     Error, Kind, Problem, Result,
-    snapshot::{BindSection, Fidelity, RawJson, StreamRef, VolumeSection},
+    snapshot::{BindSection, RawJson, StreamRef, VolumeSection},
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 /// Host paths that are no data of the app, or far more than its data.
 const HOST_SYSTEM: [&str; 10] =
@@ -22,8 +22,8 @@ const HOST_SYSTEM: [&str; 10] =
 /// Of these nothing below is data either.
 const HOST_SYSTEM_BELOW: [&str; 3] = ["/dev/", "/proc/", "/sys/"];
 
-/// A file that shrinks while it is read cuts the archive: one more try settles most of them.
-const TRIES: u32 = 2;
+/// Containers made at once: engines make few in parallel anyway.
+const MADE_AT_ONCE: usize = 4;
 
 /// A volume to read.
 #[derive(Clone, Debug)]
@@ -54,27 +54,41 @@ pub fn bind_label(source: &str) -> String {
     format!("host path {source}")
 }
 
-/// Something to read with the helper that mounts it, or with the reason why none could be made.
+/// Something to read, with the way to it or with the reason why there is none.
 pub(crate) struct Opened<T> {
     what: T,
-    helper: Result<Helper>,
+    reach: Result<Reach>,
+    /// What was stored of it before the app was held.
+    ahead: Option<StreamRef>,
 }
 
-impl<T> Opened<T> {
-    /// Removes the helper; one that cannot be removed now is tried again in the background.
-    pub(crate) async fn close(self) {
-        if let Ok(helper) = self.helper {
-            let _ = helper.close().await;
+impl Opened<Volume> {
+    /// Reads it ahead of the hold.
+    pub(crate) async fn read_ahead(&mut self, reader: &Reader) -> Result<()> {
+        if let Ok(reach) = &self.reach {
+            self.ahead = reader.ahead(reach, &volume_label(&self.what.name)).await?;
         }
+        Ok(())
     }
 }
 
-/// Where reading happens.
-#[derive(Clone)]
-pub(crate) struct Reader {
-    pub(crate) engine: Arc<dyn Engine>,
-    pub(crate) sink: Arc<dyn Sink>,
-    pub(crate) owner: String,
+impl Opened<Bind> {
+    /// Reads it ahead of the hold.
+    pub(crate) async fn read_ahead(&mut self, reader: &Reader) -> Result<()> {
+        if let Ok(reach) = &self.reach {
+            self.ahead = reader.ahead(reach, &bind_label(&self.what.source)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl<T> Opened<T> {
+    /// Removes what was made to reach it; what cannot be removed now is tried again in the background.
+    pub(crate) async fn close(self) {
+        if let Ok(reach) = self.reach {
+            reach.close().await;
+        }
+    }
 }
 
 /// Sorts out mounts: volumes and host paths to read, each once; the rest becomes problems.
@@ -142,39 +156,50 @@ fn identity(inspect: &Value) -> Value {
     ["Driver", "Labels", "Mountpoint", "Options", "Scope"].into_iter().map(|field| inspect[field].clone()).collect()
 }
 
+impl Volume {
+    fn mounted(&self) -> Mounted<'_> {
+        Mounted::Volume(&self.name)
+    }
+}
+
+impl Bind {
+    fn mounted(&self) -> Mounted<'_> {
+        Mounted::HostPath(&self.source)
+    }
+}
+
 impl Reader {
-    /// Makes helpers for volumes, before anything is held: making one takes longer than many a read.
+    /// Makes ways to volumes, before anything is held: making one takes longer than many a read.
     pub(crate) async fn open_volumes(&self, volumes: Vec<Volume>) -> Vec<Opened<Volume>> {
-        self.open(volumes, |volume| Mounted::Volume(&volume.name)).await
+        let open = |what: Volume| async {
+            let reach = self.reach(what.mounted()).await;
+            Opened { what, reach, ahead: None }
+        };
+        stream::iter(volumes).map(open).buffered(MADE_AT_ONCE).collect().await
     }
 
-    /// Makes helpers for host paths.
+    /// Makes ways to host paths.
     pub(crate) async fn open_binds(&self, binds: Vec<Bind>) -> Vec<Opened<Bind>> {
-        self.open(binds, |bind| Mounted::HostPath(&bind.source)).await
-    }
-
-    async fn open<T: Send>(&self, all: Vec<T>, mounted: impl Fn(&T) -> Mounted<'_>) -> Vec<Opened<T>> {
-        let mut opened = Vec::new();
-        for what in all {
-            let helper = Helper::open(self.engine.clone(), &self.owner, mounted(&what)).await;
-            opened.push(Opened { what, helper });
-        }
-        opened
+        let open = |what: Bind| async {
+            let reach = self.reach(what.mounted()).await;
+            Opened { what, reach, ahead: None }
+        };
+        stream::iter(binds).map(open).buffered(MADE_AT_ONCE).collect().await
     }
 
     /// Reads a volume. Fails loudly, unless the volume's bytes lie outside the host.
     pub(crate) async fn volume(&self, opened: &Opened<Volume>) -> Result<(VolumeSection, Vec<Problem>)> {
         let volume = &opened.what;
         self.sink.item(&format!("volume {}", volume.name));
-        let (stream, problems) = match self.volume_stream(opened).await {
-            Ok(stream) => (Some(stream), Vec::new()),
+        let (taken, problems) = match self.volume_stream(opened).await {
+            Ok(taken) => taken,
             Err(error) if volume.external && is_the_volumes(&error) => {
                 let why = error.chain();
                 let text =
                     format!("the content of volume {} lies outside the host and could not be read: {why}", volume.name);
                 let problem = Problem::error("volume.not_captured", &volume.name, text)
                     .advice("Check the volume's driver and its storage, or back that storage up where it lives.");
-                (None, vec![problem])
+                (Taken::nothing(), vec![problem])
             }
             Err(error) => return Err(error.while_doing(format!("read volume {}", volume.name))),
         };
@@ -182,23 +207,24 @@ impl Reader {
             name: volume.name.clone(),
             anonymous: volume.anonymous,
             inspect: volume.inspect.clone(),
-            stream,
-            fidelity: Fidelity::Api,
+            stream: taken.stream,
+            fidelity: taken.fidelity,
         };
         Ok((section, problems))
     }
 
-    async fn volume_stream(&self, opened: &Opened<Volume>) -> Result<StreamRef> {
-        let (volume, helper) = (&opened.what, usable(&opened.helper)?);
+    async fn volume_stream(&self, opened: &Opened<Volume>) -> Result<(Taken, Vec<Problem>)> {
+        let (volume, reach) = (&opened.what, usable(&opened.reach)?);
         // Mounting a name that vanished makes a new, empty volume: it must not pass for the app's.
         let now: Value = RawJson(self.engine.volume_inspect(&volume.name).await?).parse()?;
         if identity(&now) != volume.identity {
             let text = format!("volume {} was removed and made anew during the capture", volume.name);
             return Err(Error::not_found("volume.gone", text));
         }
-        let (head, stream) = self.store(helper, &volume_label(&volume.name)).await?;
-        match head {
-            Head::Directory => stream.ok_or_else(|| Error::bug("a directory was not stored")),
+        let (taken, problems) =
+            self.take(reach, volume.mounted(), &volume_label(&volume.name), opened.ahead.as_ref()).await?;
+        match taken.head {
+            Head::Directory => Ok((taken, problems)),
             _ => Err(short(&format!("volume {} came without its root directory", volume.name))),
         }
     }
@@ -207,51 +233,43 @@ impl Reader {
     pub(crate) async fn bind(&self, opened: &Opened<Bind>) -> Result<(BindSection, Vec<Problem>)> {
         let bind = &opened.what;
         self.sink.item(&format!("host path {}", bind.source));
-        let section =
-            |directory, stream| BindSection { source: bind.source.clone(), directory, stream, fidelity: Fidelity::Api };
-        let read = async { self.store(usable(&opened.helper)?, &bind_label(&bind.source)).await };
+        let section = |directory, taken: Taken| BindSection {
+            source: bind.source.clone(),
+            directory,
+            stream: taken.stream,
+            fidelity: taken.fidelity,
+        };
+        let read = async {
+            let reach = usable(&opened.reach)?;
+            self.take(reach, bind.mounted(), &bind_label(&bind.source), opened.ahead.as_ref()).await
+        };
         match read.await {
-            Ok((Head::Empty, _)) => {
+            Ok((Taken { head: Head::Empty, .. }, _)) => {
                 let why = "it is a socket, which holds no data";
-                Ok((section(false, None), vec![not_captured(&bind.source, &bind.users, why)]))
+                Ok((section(false, Taken::nothing()), vec![not_captured(&bind.source, &bind.users, why)]))
             }
-            Ok((head, stream)) => Ok((section(head == Head::Directory, stream), Vec::new())),
+            Ok((taken, problems)) => Ok((section(taken.head == Head::Directory, taken), problems)),
             Err(error) if error.code() == "bind.missing" => {
                 let text = format!(
                     "the host path {} of {} does not exist, so nothing of it was captured",
                     bind.source, bind.users
                 );
-                Ok((section(true, None), vec![Problem::warning("bind.missing", &bind.source, text)]))
+                let problem = Problem::warning("bind.missing", &bind.source, text);
+                Ok((section(true, Taken::nothing()), vec![problem]))
             }
             Err(error) if is_the_volumes(&error) => {
                 let doing = format!("the host path {} of {} was not captured", bind.source, bind.users);
-                Ok((section(true, None), vec![Problem::from_error(&bind.source, &error.while_doing(doing))]))
+                let problem = Problem::from_error(&bind.source, &error.while_doing(doing));
+                Ok((section(true, Taken::nothing()), vec![problem]))
             }
             Err(error) => Err(error.while_doing(format!("read host path {}", bind.source))),
         }
     }
-
-    /// Stores what the helper mounts; an archive that was cut is read once more.
-    async fn store(&self, helper: &Helper, label: &str) -> Result<(Head, Option<StreamRef>)> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let peeked = peek(helper.read().await?).await?;
-            match peeked.head {
-                Head::Empty => return Ok((Head::Empty, None)),
-                Head::Unclear => return Err(short("what the engine sent is not an archive")),
-                head => match self.sink.store(label, StreamKind::Tar, peeked.stream).await {
-                    Err(error) if error.code() == "stream.short" && tries < TRIES => {}
-                    outcome => return Ok((head, Some(outcome?))),
-                },
-            }
-        }
-    }
 }
 
-/// The helper, or a copy of the reason why there is none.
-fn usable(helper: &Result<Helper>) -> Result<&Helper> {
-    helper.as_ref().map_err(|error| {
+/// The way, or a copy of the reason why there is none.
+fn usable(reach: &Result<Reach>) -> Result<&Reach> {
+    reach.as_ref().map_err(|error| {
         let copy = Error::new(error.kind(), error.code().to_owned(), error.chain());
         match error.advice_text() {
             Some(advice) => copy.advice(advice),
@@ -265,7 +283,8 @@ fn is_the_volumes(error: &Error) -> bool {
     matches!(error.code(), "stream.short" | "host.refused" | "host.failed" | "path.not_found" | "container.conflict")
 }
 
-fn short(what: &str) -> Error {
+/// An archive that is not whole.
+pub(crate) fn short(what: &str) -> Error {
     Error::new(Kind::Corrupt, "stream.short", what)
 }
 

@@ -1,10 +1,13 @@
-//! Created, never started containers through which volumes and host paths are read.
+//! Created, never started containers through which volumes and host paths are read where no mover may run.
 //!
 //! They are made from an empty image built in memory: nothing is pulled and nothing runs on the host.
 //! Each carries [`HELPER_LABEL`] with its owner, so that what a crash leaves behind is found and removed.
 
 use futures::{StreamExt, stream};
-use holdfast_docker::{ByteStream, Engine, HELPER_LABEL, archive};
+use holdfast_docker::{
+    ByteStream, Engine, HELPER_LABEL, archive,
+    mover::{self, Mounted, PLACE},
+};
 use holdfast_model::{Error, Kind, Result};
 use holdfast_runtime::random;
 use serde_json::{Value, json};
@@ -12,16 +15,6 @@ use std::sync::Arc;
 
 /// The empty image.
 const IMAGE: &str = "holdfast/empty:1";
-/// Where a helper mounts what is read; its archives' entries begin with `v`.
-const PLACE: &str = "/v";
-
-/// What a helper mounts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Mounted<'a> {
-    Volume(&'a str),
-    HostPath(&'a str),
-}
-
 /// A helper container; removed by [`Helper::close`], and in the background when dropped.
 pub(crate) struct Helper {
     engine: Arc<dyn Engine>,
@@ -84,16 +77,11 @@ pub async fn sweep_helpers(engine: &dyn Engine, owner: &str) -> Result<usize> {
         engine.container_remove(id, false).await?;
         removed += 1;
     }
+    mover::remove_old_images(engine).await?;
     Ok(removed)
 }
 
 fn body(owner: &str, mounted: Mounted<'_>) -> Value {
-    // `Mounts`, not `Binds`: a missing host path is refused instead of being made.
-    let mount = match mounted {
-        Mounted::Volume(name) => json!({ "Type": "volume", "Source": name, "Target": PLACE, "ReadOnly": true,
-            "VolumeOptions": { "NoCopy": true } }),
-        Mounted::HostPath(path) => json!({ "Type": "bind", "Source": path, "Target": PLACE, "ReadOnly": true }),
-    };
     json!({
         "Image": IMAGE,
         // Engines want a command even for what never runs.
@@ -101,7 +89,7 @@ fn body(owner: &str, mounted: Mounted<'_>) -> Value {
         "Labels": { HELPER_LABEL: owner },
         "NetworkDisabled": true,
         "HostConfig": {
-            "Mounts": [mount],
+            "Mounts": [mounted.body(PLACE)],
             "NetworkMode": "none",
             "ReadonlyRootfs": true,
             "CapDrop": ["ALL"],
@@ -126,7 +114,8 @@ async fn load_image(engine: &dyn Engine) -> Result<()> {
         .map_err(|error| error.while_doing("load the empty image that volumes are read through"))
 }
 
-fn explain(error: Error, mounted: Mounted<'_>) -> Error {
+/// An engine's refusal in words about what was to be mounted.
+pub(crate) fn explain(error: Error, mounted: Mounted<'_>) -> Error {
     match mounted {
         Mounted::HostPath(path) if error.kind() == Kind::Invalid && error.chain().contains("does not exist") => {
             Error::not_found("bind.missing", format!("the host path {path} does not exist")).caused_by(error)

@@ -13,16 +13,20 @@ mod layer;
 mod member;
 mod network;
 mod peek;
+mod reach;
+mod remote;
 mod run;
+mod talk;
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
 use holdfast_docker::ByteStream;
 use holdfast_model::{
-    Result,
+    Problem, Result,
     snapshot::{ImageSection, StreamRef},
 };
+use holdfast_tree::Tree;
 
 pub use data::{bind_label, volume_label};
 pub use found::{FoundApp, FoundContainer, discover};
@@ -49,6 +53,17 @@ pub trait Sink: Send + Sync {
     async fn known_blob(&self, sha256: &str) -> Option<StreamRef>;
     /// Stores a stream; returns when all of it is in the repository's hands. `label` is for people.
     async fn store(&self, label: &str, kind: StreamKind, bytes: ByteStream) -> Result<StreamRef>;
+    /// Stores a tree of files, asking it only for what an earlier state does not prove unchanged: `ahead`, if this capture
+    /// has stored the tree before, else what the last snapshot has. The answer names what could not be read or changed
+    /// meanwhile.
+    async fn store_tree(
+        &self,
+        label: &str,
+        tree: Box<dyn Tree>,
+        ahead: Option<&StreamRef>,
+    ) -> Result<(StreamRef, Vec<Problem>)>;
+    /// Makes what `store_tree` answered good as a later call's `ahead`.
+    async fn settle(&self, stream: StreamRef) -> Result<StreamRef>;
     /// Tells the phase at work, for progress: name, number, of how many.
     fn phase(&self, name: &str, number: u32, of: u32);
     /// Tells the item at work.

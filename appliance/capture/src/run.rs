@@ -1,4 +1,4 @@
-//! The course of a capture: look, images, hold, read, let go, look again.
+//! The course of a capture: look, images, read ahead, hold, read what changed since, let go, look again.
 //!
 //! What does not change is read before the hold, so that it is short. Whatever happens, the hold is ended
 //! before the outcome is told.
@@ -10,6 +10,7 @@ use crate::{
     image, layer,
     member::{Member, inspect_all, unique},
     network,
+    reach::Reader,
 };
 use futures::{
     StreamExt, TryStreamExt,
@@ -28,7 +29,7 @@ use std::{sync::Arc, time::Duration};
 
 /// Reads at once: two keep the host's disk and the line busy, more only disturb the app.
 const READS_AT_ONCE: usize = 2;
-const PHASES: u32 = 4;
+const PHASES: u32 = 5;
 
 /// What to capture and how.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Ask {
     pub hold_limit: Duration,
     /// Label put on every helper (value of `io.holdfast.helper`): the appliance's id.
     pub owner: String,
+    /// Secret of the repository under which states of files are told apart: the same in every capture.
+    pub key: [u8; 32],
 }
 
 /// All of an app, captured.
@@ -57,7 +60,8 @@ pub struct Captured {
     pub time: Moment,
     /// How the app was held still: what was reached, not what was asked.
     pub consistency: Consistency,
-    /// The lowest fidelity of all parts.
+    /// The lowest fidelity of all volumes and host folders. Single files, and what containers changed in their own file
+    /// systems, always come through the engine's archive.
     pub fidelity: Fidelity,
     /// Containers, in start order.
     pub containers: Vec<ContainerSection>,
@@ -89,7 +93,15 @@ pub async fn capture(
     clock: &Clock,
     stop: &Stop,
 ) -> Result<Captured> {
-    let work = Work { engine, ask, journal, sink, now: clock.now() };
+    let reader = Reader {
+        engine: engine.clone(),
+        sink: sink.clone(),
+        owner: ask.owner.clone(),
+        key: ask.key,
+        is_live: ask.consistency == Consistency::None,
+        reduced: Arc::default(),
+    };
+    let work = Work { engine, ask, journal, sink, reader, now: clock.now() };
     let ready = until_stopped(stop, work.prepare()).await?;
     work.read(ready, stop).await
 }
@@ -107,6 +119,7 @@ struct Work {
     ask: Ask,
     journal: Arc<Journal>,
     sink: Arc<dyn Sink>,
+    reader: Reader,
     now: Moment,
 }
 
@@ -130,13 +143,6 @@ impl Work {
         self.sink.phase("inspect", 1, PHASES);
         let info = self.engine.info().await?;
         let mut problems = Vec::new();
-        if info.product == "podman" {
-            problems.push(Problem::warning(
-                "podman.reduced",
-                &self.ask.host,
-                "Podman's archive interface does not tell owners of files: they are captured as root's",
-            ));
-        }
         let app = self.find(&mut problems).await?;
         let members = inspect_all(&*self.engine, &app).await?;
         let (volumes, binds) = data::plan(&*self.engine, &members, &mut problems).await?;
@@ -149,14 +155,13 @@ impl Work {
                 images.push(taken.section);
             }
         }
-        let reader = self.reader();
-        let (volumes, binds) = (reader.open_volumes(volumes).await, reader.open_binds(binds).await);
+        let (volumes, binds) = (self.reader.open_volumes(volumes).await, self.reader.open_binds(binds).await);
         let captured = Captured {
             project: app.project,
             engine: info,
             time: self.now,
             consistency: self.ask.consistency,
-            fidelity: Fidelity::Api,
+            fidelity: Fidelity::Full,
             containers: members.iter().map(section).collect(),
             images,
             volumes: Vec::new(),
@@ -186,30 +191,59 @@ impl Work {
     }
 
     async fn read(&self, mut ready: Ready, stop: &Stop) -> Result<Captured> {
-        let outcome = self.held(&mut ready, stop).await;
+        let outcome = match until_stopped(stop, self.read_ahead(&mut ready)).await {
+            Ok(()) => self.held(&mut ready, stop).await,
+            Err(error) => Err(error),
+        };
         let Ready { mut captured, mut members, volumes, binds } = ready;
         volumes.into_iter().map(data::Opened::close).collect::<FuturesUnordered<_>>().collect::<()>().await;
         binds.into_iter().map(data::Opened::close).collect::<FuturesUnordered<_>>().collect::<()>().await;
         for piece in outcome? {
             place(&mut captured, piece);
         }
+        captured.problems.extend(self.reader.reduction(&self.ask.host));
         self.refresh(&mut members).await?;
+        captured.fidelity = lowest(&captured);
+        if captured.engine.product == "podman" && captured.fidelity == Fidelity::Api {
+            captured.problems.push(Problem::warning(
+                "podman.reduced",
+                &self.ask.host,
+                "Podman's archive interface does not tell owners of files: they are captured as root's",
+            ));
+        }
         captured.volumes.sort_by(|a, b| a.name.cmp(&b.name));
         captured.binds.sort_by(|a, b| a.source.cmp(&b.source));
         captured.bytes_logical = logical(&captured);
         Ok(captured)
     }
 
+    /// Stores trees while the app still runs: then the hold lasts as long as a walk and what changed since, not as long
+    /// as the data.
+    async fn read_ahead(&self, ready: &mut Ready) -> Result<()> {
+        self.sink.phase("ahead", 3, PHASES);
+        if self.ask.consistency == Consistency::None {
+            return Ok(());
+        }
+        let mut reads: Vec<futures::future::BoxFuture<'_, Result<()>>> = Vec::new();
+        for volume in &mut ready.volumes {
+            reads.push(Box::pin(volume.read_ahead(&self.reader)));
+        }
+        for bind in &mut ready.binds {
+            reads.push(Box::pin(bind.read_ahead(&self.reader)));
+        }
+        stream::iter(reads).buffer_unordered(READS_AT_ONCE).try_collect().await
+    }
+
     /// Holds the members, reads, lets them go.
     async fn held(&self, ready: &mut Ready, stop: &Stop) -> Result<Vec<Piece>> {
-        self.sink.phase("hold", 3, PHASES);
+        self.sink.phase("hold", 4, PHASES);
         // Reading images may have taken long: hold what runs now.
         self.refresh(&mut ready.members).await?;
         for (section, member) in ready.captured.containers.iter_mut().zip(&ready.members) {
             section.state = member.state;
         }
         let holds = self.hold(&ready.members, &mut ready.captured.problems).await?;
-        self.sink.phase("data", 4, PHASES);
+        self.sink.phase("data", 5, PHASES);
         let outcome = until_stopped(stop, self.pieces(&ready.members, &ready.volumes, &ready.binds)).await;
         let expired_early = holds.iter().any(Hold::expired);
         let not_held: Vec<String> = holds.iter().flat_map(|hold| hold.not_held.clone()).collect();
@@ -276,18 +310,13 @@ impl Work {
         Ok(holds)
     }
 
-    fn reader(&self) -> data::Reader {
-        let (engine, sink) = (self.engine.clone(), self.sink.clone());
-        data::Reader { engine, sink, owner: self.ask.owner.clone() }
-    }
-
     async fn pieces(
         &self,
         members: &[Member],
         volumes: &[data::Opened<data::Volume>],
         binds: &[data::Opened<data::Bind>],
     ) -> Result<Vec<Piece>> {
-        let reader = &self.reader();
+        let reader = &self.reader;
         let mut reads: Vec<futures::future::BoxFuture<'_, Result<Piece>>> = Vec::new();
         for volume in volumes {
             reads.push(Box::pin(async move {
@@ -371,6 +400,13 @@ fn place(captured: &mut Captured, piece: Piece) {
             captured.problems.extend(layer.problems);
         }
     }
+}
+
+fn lowest(captured: &Captured) -> Fidelity {
+    let volumes = captured.volumes.iter().map(|volume| volume.fidelity);
+    let folders = captured.binds.iter().filter(|bind| bind.directory);
+    let mut all = volumes.chain(folders.map(|bind| bind.fidelity));
+    if all.any(|fidelity| fidelity == Fidelity::Api) { Fidelity::Api } else { Fidelity::Full }
 }
 
 fn logical(captured: &Captured) -> u64 {

@@ -138,6 +138,7 @@ pub struct Keys {
     maintenance: [u8; 32],
     format: [u8; 32],
     names: [u8; 32],
+    trees: [u8; 32],
     gear: [u64; 256],
     /// Filled from the first on, never changed; each wipes itself.
     #[zeroize(skip)]
@@ -171,6 +172,7 @@ impl Keys {
             maintenance: key("holdfast 2026 maintenance key v1"),
             format: key("holdfast 2026 format mac v1"),
             names: key("holdfast 2026 file name key v1"),
+            trees: key("holdfast 2026 tree identity key v1"),
             gear: gear_table(ring.first()),
             epochs,
             newest: AtomicU8::new(ring.epoch()),
@@ -237,6 +239,12 @@ impl Keys {
     pub fn file_key(&self, path: &[u8]) -> FileKey {
         let hash = blake3::keyed_hash(&self.names, path);
         FileKey(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
+    }
+
+    /// Under it sources of trees hash what a file system says of a file: nobody without it can make a file that passes for
+    /// another. Handed to the program that reads beside the data; opens nothing.
+    pub fn tree_key(&self) -> [u8; 32] {
+        self.trees
     }
 
     /// Authenticates the clear-text format object.

@@ -8,15 +8,20 @@ mod containers;
 mod faults;
 mod host;
 mod images;
+mod mover;
+mod programs;
 mod tree;
 
-use crate::{ByteStream, Engine, HELPER_LABEL, archive::Entry};
+pub use programs::{Mounts, Run};
+
+use crate::{Attached, ByteStream, Engine, HELPER_LABEL, archive::Entry};
 use async_trait::async_trait;
 use containers::{State, file};
 use faults::Faults;
 use futures::{StreamExt, stream::BoxStream};
 use holdfast_model::{Error, Result, snapshot::EngineInfo};
 use host::Machine;
+use programs::Programs;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
@@ -27,6 +32,7 @@ use tree::Tree;
 pub struct FakeDocker {
     machine: Arc<Mutex<Machine>>,
     faults: Arc<Mutex<Faults>>,
+    programs: Arc<Mutex<Programs>>,
     news: broadcast::Sender<Value>,
     name: Arc<str>,
 }
@@ -40,12 +46,22 @@ impl Default for FakeDocker {
 impl FakeDocker {
     /// An empty host that speaks API 1.41.
     pub fn new() -> FakeDocker {
-        FakeDocker {
+        let fake = FakeDocker {
             machine: Arc::new(Mutex::new(Machine::new())),
             faults: Arc::default(),
+            programs: Arc::default(),
             news: broadcast::channel(256).0,
             name: Arc::from("fake"),
-        }
+        };
+        fake.program(crate::mover::PROGRAM, mover::serve);
+        fake
+    }
+
+    /// A host on which no mover may run: its program is not there.
+    #[must_use]
+    pub fn without_mover(self) -> FakeDocker {
+        self.forget_program(crate::mover::PROGRAM);
+        self
     }
 
     /// Speaks API 1.`minor`; from 44 on containers may be created on several networks.
@@ -227,7 +243,11 @@ impl Engine for FakeDocker {
 
     async fn container_start(&self, id: &str) -> Result<()> {
         self.enter("container_start", id)?;
+        self.runnable(id)?;
         let outcome = self.machine().start(id);
+        if outcome.is_ok() {
+            self.run(id);
+        }
         self.told("container", "start", id, outcome)
     }
 
@@ -265,6 +285,11 @@ impl Engine for FakeDocker {
         self.tell("container", "destroy", id);
         self.machine().remove_container(id, volumes);
         Ok(())
+    }
+
+    async fn container_attach(&self, id: &str) -> Result<Attached> {
+        let cut = self.enter("container_attach", id)?;
+        self.attach(id, cut)
     }
 
     async fn archive_get(&self, id: &str, path: &str) -> Result<ByteStream> {

@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod conformance;
 pub mod fake;
+pub mod mover;
 mod real;
 
 pub use real::connect;
@@ -16,9 +17,28 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use holdfast_model::{Result, snapshot::EngineInfo};
 use serde_json::Value;
+use std::pin::Pin;
+use tokio::io::AsyncWrite;
 
 /// Bytes that flow; the error ends the stream.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// What a container says on its standard output and standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// On standard output.
+    Out(Bytes),
+    /// On standard error.
+    Err(Bytes),
+}
+
+/// Both ends of what a container reads and writes.
+pub struct Attached {
+    /// Its standard input; shutting it down is the end that it reads.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+    /// What it says, until it has ended. Its end proves nothing: the other side has to say that it is done.
+    pub output: BoxStream<'static, Result<Said>>,
+}
 
 /// Label that every object we make on a host carries, so that leftovers are found and removed.
 pub const HELPER_LABEL: &str = "io.holdfast.helper";
@@ -51,6 +71,9 @@ pub trait Engine: Send + Sync {
     async fn container_unpause(&self, id: &str) -> Result<()>;
     /// Renames.
     async fn container_rename(&self, id: &str, name: &str) -> Result<()>;
+    /// `POST /containers/{id}/attach`, to one that is created and not yet started, with an open standard input and no
+    /// terminal.
+    async fn container_attach(&self, id: &str) -> Result<Attached>;
     /// Removes by force; `volumes` also removes its anonymous volumes. A missing one is fine.
     async fn container_remove(&self, id: &str, volumes: bool) -> Result<()>;
     /// `GET /containers/{id}/archive?path=`: a tar. The caller proves its end.

@@ -12,10 +12,10 @@ mod tests;
 mod tls;
 mod wire;
 
-use crate::{ByteStream, Engine, HELPER_LABEL};
+use crate::{Attached, ByteStream, Engine, HELPER_LABEL, Said};
 use async_trait::async_trait;
 use body::{UploadWatch, watched};
-use bollard::{Docker, query_parameters as query};
+use bollard::{Docker, container::LogOutput, query_parameters as query};
 use futures::{StreamExt, stream::BoxStream};
 use holdfast_model::{Error, Kind, Result, settings::Host, snapshot::EngineInfo};
 use http::Method;
@@ -208,6 +208,28 @@ impl Engine for RealDocker {
             }
             other => other,
         }
+    }
+
+    async fn container_attach(&self, id: &str) -> Result<Attached> {
+        let options = query::AttachContainerOptions {
+            stream: true,
+            stdin: true,
+            stdout: true,
+            stderr: true,
+            ..Default::default()
+        };
+        let (about, host) = (container(id), self.wire.host());
+        let attached = self.docker.attach_container(&segment(about)?, Some(options)).await;
+        let attached = attached.map_err(|error| about.bollard(&host, error))?;
+        let place = host.clone();
+        let said = attached.output.map(move |item| match item {
+            Ok(LogOutput::StdErr { message }) => Ok(Said::Err(message)),
+            Ok(LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message }) => {
+                Ok(Said::Out(message))
+            }
+            Err(error) => Err(container("").bollard(&place, error)),
+        });
+        Ok(Attached { input: attached.input, output: watched(host, said.boxed()) })
     }
 
     async fn archive_get(&self, id: &str, path: &str) -> Result<ByteStream> {

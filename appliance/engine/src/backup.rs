@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use holdfast_capture::{Ask, Captured, Sink, StreamKind, bind_label, capture, volume_label};
 use holdfast_docker::ByteStream;
 use holdfast_model::{
-    Error, Kind, Moment, Result, Severity, SnapshotId,
+    Error, Kind, Moment, Problem, Result, Severity, SnapshotId,
     job::{JobKind, JobView},
     policy::Consistency,
     snapshot::{FORMAT, ImageSection, Snapshot, Stats, StreamRef, Trigger},
@@ -22,6 +22,7 @@ use holdfast_model::{
 };
 use holdfast_repository::{Repository, Session, StreamKind as Cut};
 use holdfast_runtime::random;
+use holdfast_tree::Tree;
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -141,6 +142,7 @@ async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapsho
         desk.total(data_bytes(parent));
     }
     let before = desk.moved_bytes();
+    let repository_key = repository.tree_key();
     let sink = Arc::new(SessionSink {
         session: Mutex::new(Some(Arc::new(repository.session()))),
         repository,
@@ -153,6 +155,7 @@ async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapsho
         consistency: wish.consistency,
         hold_limit: HOLD_LIMIT,
         owner: house.owner(),
+        key: repository_key,
     };
     let captured = capture(engine, ask, house.journal.clone(), sink.clone(), &house.clock, desk.stop()).await?;
     desk.check_stop()?;
@@ -260,6 +263,10 @@ struct SessionSink {
 }
 
 impl SessionSink {
+    fn session(&self) -> Result<Arc<Session>> {
+        lock(&self.session).clone().ok_or_else(|| Error::bug("a stream came after the end of its backup"))
+    }
+
     /// Takes the session back for its commit.
     fn take_session(&self) -> Result<Session> {
         let session = lock(&self.session).take();
@@ -279,8 +286,7 @@ impl Sink for SessionSink {
     }
     async fn store(&self, label: &str, kind: StreamKind, bytes: ByteStream) -> Result<StreamRef> {
         self.desk.item(label);
-        let session = lock(&self.session).clone();
-        let session = session.ok_or_else(|| Error::bug("a stream came after the end of its backup"))?;
+        let session = self.session()?;
         let kind = match kind {
             StreamKind::Tar => Cut::Tar,
             StreamKind::Bytes => Cut::Bytes,
@@ -290,6 +296,23 @@ impl Sink for SessionSink {
             .store_after(before, kind, bytes, self.desk.clone())
             .await
             .map_err(|error| error.while_doing(format!("store {label}")))
+    }
+    async fn store_tree(
+        &self,
+        label: &str,
+        tree: Box<dyn Tree>,
+        ahead: Option<&StreamRef>,
+    ) -> Result<(StreamRef, Vec<Problem>)> {
+        self.desk.item(label);
+        let session = self.session()?;
+        let before = ahead.or_else(|| self.parent.as_ref().and_then(|parent| stream_before(parent, label)));
+        session
+            .store_tree(before, tree, self.desk.clone())
+            .await
+            .map_err(|error| error.while_doing(format!("store {label}")))
+    }
+    async fn settle(&self, stream: StreamRef) -> Result<StreamRef> {
+        self.session()?.settle(stream).await
     }
     fn phase(&self, name: &str, number: u32, of: u32) {
         // One more phase follows capture's own: the commit.

@@ -2,7 +2,7 @@
 //!
 //! Lives here: the walk in path order ([`Walk`]), groups and what tells them apart ([`Groups`]), contents
 //! ([`Reader`]), the whole tar ([`write_archive`]), the strict reader of tars ([`Archive`]) and the writer of
-//! folders ([`Writer`]). Never here: repositories, sockets, async, what is kept or sent.
+//! folders ([`Writer`]), the conversation with the appliance ([`wire`], [`serve()`]). Never here: repositories, sockets, async, what is kept or sent.
 //!
 //! It leans on nothing of the house, for it becomes a small static binary that runs inside a container next to
 //! the data. Its whole surface is hostile: names, links, sizes and times are made by whoever owns the volume, and may
@@ -26,9 +26,11 @@ mod read;
 mod restore;
 mod root;
 mod scan;
+mod serve;
 mod task;
 mod trouble;
 mod walk;
+pub mod wire;
 mod write;
 mod xattr;
 
@@ -40,6 +42,7 @@ pub use parse::{Archive, Broken};
 pub use pax::{BLOCK, TRAILER, header, padding};
 pub use read::{Outcome, Piece, Reader, Sink};
 pub use root::{DEPTH_MAX, PATH_MAX, Root};
+pub use serve::serve;
 pub use trouble::{Trouble, What};
 pub use walk::{Options, Walk};
 pub use write::{Rights, Writer, Written};

@@ -1,8 +1,9 @@
-//! `holdfast-mover`: a folder to a tar on standard output, a tar on standard input to a folder.
+//! `holdfast-mover`: a folder to a tar on standard output, a tar on standard input to a folder, or a conversation with the
+//! appliance on both.
 //!
 //! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems.
 
-use holdfast_mover::{Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, shown, write_archive};
+use holdfast_mover::{Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, serve, shown, write_archive};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{
     env,
@@ -16,7 +17,8 @@ use std::{
     },
 };
 
-const USAGE: &str = "usage: holdfast-mover tar|untar|list DIR
+const USAGE: &str = "usage: holdfast-mover serve|tar|untar|list DIR
+  serve DIR  answers the appliance's asks about the folder, on standard input and output
   tar DIR    writes the folder as a PAX tar to standard output
   untar DIR  writes the tar on standard input into the folder
   list DIR   prints the groups of the folder: witness, entries, bytes, first path";
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     open_many_files();
     let folder = Path::new(folder);
     let result = match verb.to_str() {
+        Some("serve") => serve(folder, io::stdin().lock(), io::stdout()).map(|()| 0).map_err(Into::into),
         Some("tar") => tar(folder),
         Some("untar") => untar(folder),
         Some("list") => list(folder),

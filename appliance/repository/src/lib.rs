@@ -300,6 +300,10 @@ impl Repository {
     pub fn id(&self) -> RepositoryId {
         self.inner.id
     }
+    /// The key of identities in trees ([`Session::store_tree`]): the same in all epochs.
+    pub fn tree_key(&self) -> [u8; 32] {
+        self.inner.keys.tree_key()
+    }
     /// The key for the kit; the same each time until rotated.
     pub fn recovery_key(&self) -> RecoveryKey {
         self.inner.recovery_key()

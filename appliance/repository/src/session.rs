@@ -157,6 +157,20 @@ impl Session {
         tree::store(&self.desk, parent, tree, meter).await
     }
 
+    /// A stream of this session with its recipes where they lie by now: only so may it be the parent of a later state of
+    /// the same tree within the session. Seals the open packs.
+    pub async fn settle(&self, mut stream: StreamRef) -> Result<StreamRef> {
+        let desk = Arc::clone(&self.desk);
+        blocking(move || desk.finish_drafts()).await?;
+        let done = self.desk.done.lock().expect("no holder panics");
+        for segment in &mut stream.segments {
+            if let Some(recipe) = done.get(&segment.chunk.id) {
+                segment.chunk = recipe.place;
+            }
+        }
+        Ok(stream)
+    }
+
     /// Sealed bytes stored new by this session so far.
     pub fn bytes_new(&self) -> u64 {
         self.desk.counts.bytes_new.load(Ordering::Relaxed)

@@ -114,7 +114,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
                 // Only headers without end, millions of them, come here.
                 if self.draft.chunk_count() >= 4 * SEGMENT_CHUNKS { self.end_segment() } else { Ok(()) }
             }
-            Piece::Member => {
+            Piece::Member(_) => {
                 self.draft.entries += 1;
                 Ok(())
             }

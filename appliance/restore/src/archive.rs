@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use holdfast_docker::ByteStream;
 use holdfast_model::{Error, Kind, Result, snapshot::StreamRef};
 use holdfast_runtime::Stop;
-use holdfast_tar::{Member, MemberKind, Step, Walker, write};
+use holdfast_tar::{Member, MemberKind, Piece, Splitter, Step, Walker, write};
 use std::{collections::VecDeque, sync::Arc};
 
 /// A member of an archive to be made.
@@ -77,6 +77,63 @@ pub(crate) fn renamed(stored: ByteStream, name: String) -> ByteStream {
     .boxed()
 }
 
+/// The stored archive without its sockets: an engine would make empty files of them, in the way of programs that make
+/// their sockets anew.
+pub(crate) fn without_sockets(stored: ByteStream) -> ByteStream {
+    let state = (stored, Some((Splitter::new(), Sieve::default())));
+    stream::try_unfold(state, |(mut stored, sieve)| async move {
+        let Some((mut splitter, mut sieve)) = sieve else { return Ok(None) };
+        let next = match stored.next().await {
+            Some(bytes) => {
+                splitter.push(&bytes?, &mut |piece| sieve.take(piece))?;
+                Some((splitter, sieve))
+            }
+            None => {
+                let end = splitter.finish(&mut |piece| sieve.take(piece))?;
+                sieve.ready.append(&mut sieve.headers);
+                if end.fell_back.is_some() || !end.complete {
+                    return Err(Error::new(Kind::Corrupt, "stream.short", "a stored archive is not whole"));
+                }
+                return Ok(Some((Bytes::from(sieve.ready), (stored, None))));
+            }
+        };
+        let (splitter, mut sieve) = next.ok_or_else(|| Error::bug("a sieve is gone"))?;
+        let ready = Bytes::from(std::mem::take(&mut sieve.ready));
+        Ok(Some((ready, (stored, Some((splitter, sieve))))))
+    })
+    .boxed()
+}
+
+/// Holds the headers of a member back until it is known what it is.
+#[derive(Default)]
+struct Sieve {
+    headers: Vec<u8>,
+    /// Bytes to come that belong to the member before.
+    padding: usize,
+    ready: Vec<u8>,
+}
+
+impl Sieve {
+    fn take(&mut self, piece: Piece<'_>) -> Result<()> {
+        match piece {
+            Piece::Meta(bytes) => {
+                let (padding, headers) = bytes.split_at(self.padding.min(bytes.len()));
+                self.padding -= padding.len();
+                self.ready.extend_from_slice(padding);
+                self.headers.extend_from_slice(headers);
+            }
+            Piece::Member(member) if member.kind == MemberKind::Socket => self.headers.clear(),
+            Piece::Member(member) => {
+                self.ready.append(&mut self.headers);
+                self.padding = write::padding(member.size).len();
+            }
+            Piece::Data(bytes) | Piece::Raw(bytes) => self.ready.extend_from_slice(bytes),
+            Piece::Open { .. } | Piece::Close => {}
+        }
+        Ok(())
+    }
+}
+
 struct Renaming {
     stored: ByteStream,
     walker: Walker,
@@ -139,4 +196,46 @@ fn header(member: &Member, name: &str, number: u32) -> Result<Vec<u8>> {
         .owner(member.uid, member.gid)
         .mtime(member.mtime, 0)
         .header()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    fn member(header: &write::Entry<'_>, content: &[u8]) -> Vec<u8> {
+        [&header.header().unwrap()[..], content, write::padding(content.len() as u64)].concat()
+    }
+
+    /// An empty file under a vendor record that calls it a socket, with the checksum of its own header.
+    fn socket(path: &[u8]) -> Vec<u8> {
+        let record = b"24 HOLDFAST.kind=socket\n";
+        let mut pax = write::Entry::file(b"PaxHeaders.0/next", record.len() as u64).header().unwrap();
+        pax[156] = b'x';
+        pax[148..156].copy_from_slice(b"        ");
+        let sum: u32 = pax.iter().map(|byte| u32::from(*byte)).sum();
+        pax[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        [&pax[..], record, write::padding(record.len() as u64), &member(&write::Entry::file(path, 0), b"")].concat()
+    }
+
+    fn flow(bytes: &[u8], piece: usize) -> ByteStream {
+        let pieces: Vec<Result<Bytes>> = bytes.chunks(piece).map(|piece| Ok(piece.to_vec().into())).collect();
+        stream::iter(pieces).boxed()
+    }
+
+    #[test]
+    fn sockets_are_taken_out_and_nothing_else() {
+        let before = member(&write::Entry::file(b"v/a", 3), b"abc");
+        let after = member(&write::Entry::file(b"v/c", 600), &[7; 600]);
+        let parts: [&[u8]; 5] = [&socket(b"v/0"), &before, &socket(b"v/b"), &after, &socket(b"v/d")];
+        let whole = [&parts.concat()[..], &write::TRAILER].concat();
+        let expected = [&before[..], &after, &write::TRAILER].concat();
+        for piece in [1, 100, 512, 700, 100_000] {
+            let out = without_sockets(flow(&whole, piece)).try_collect::<Vec<_>>().now_or_never().unwrap().unwrap();
+            assert!(out.concat() == expected, "{piece}");
+        }
+        let cut =
+            without_sockets(flow(&whole[..whole.len() - 700], 512)).try_collect::<Vec<_>>().now_or_never().unwrap();
+        assert_eq!(cut.unwrap_err().code(), "stream.short");
+    }
 }

@@ -17,6 +17,7 @@ pub(crate) async fn write(hand: &Hand, id: &str, into: &str, stream: &StreamRef,
     let stored = streams::open(&hand.source, stream, &hand.stop, &cause).await?;
     let tar = match name {
         Some(name) => archive::renamed(stored, name),
+        None if stream.tree => archive::without_sockets(stored),
         None => stored,
     };
     cause.explain(hand.engine.archive_put(id, into, tar).await)

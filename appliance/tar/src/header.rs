@@ -15,6 +15,8 @@ pub enum MemberKind {
     Symlink,
     /// A directory.
     Directory,
+    /// A socket: a file without content that a vendor record of ours calls one.
+    Socket,
     /// Anything else, by its type byte: devices, fifos, what vendors thought of.
     Other(u8),
 }

@@ -208,7 +208,10 @@ impl Machine {
         let pax = ahead.pax.unwrap_or_default().or(&self.global);
         let path = pax.path.or(ahead.path).unwrap_or_else(|| header.path());
         let size = if header.may_have_content() { pax.size.unwrap_or(header.size) } else { 0 };
-        let kind = header.kind(&path);
+        let kind = match header.kind(&path) {
+            MemberKind::File if pax.is_socket && size == 0 => MemberKind::Socket,
+            kind => kind,
+        };
         let link = match kind {
             MemberKind::HardLink | MemberKind::Symlink => pax.link.or(ahead.link).unwrap_or_else(|| header.link()),
             _ => Vec::new(),

@@ -15,6 +15,8 @@ pub(crate) struct Records {
     pub(crate) gid: Option<u64>,
     /// `mtime`, whole seconds, rounded down.
     pub(crate) mtime: Option<i64>,
+    /// `HOLDFAST.kind` says that it is a socket.
+    pub(crate) is_socket: bool,
 }
 
 const MALFORMED: &str = "a PAX record is malformed";
@@ -33,6 +35,7 @@ pub(crate) fn parse(mut body: &[u8]) -> Result<Records, &'static str> {
             b"uid" => records.uid = decimal(value).ok(),
             b"gid" => records.gid = decimal(value).ok(),
             b"mtime" => records.mtime = seconds(value),
+            b"HOLDFAST.kind" => records.is_socket = value == b"socket",
             _ => {}
         }
         body = rest;
@@ -53,6 +56,7 @@ impl Records {
             uid: self.uid.or(other.uid),
             gid: self.gid.or(other.gid),
             mtime: self.mtime.or(other.mtime),
+            is_socket: self.is_socket,
         }
     }
 }

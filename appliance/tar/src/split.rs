@@ -1,7 +1,7 @@
 //! The splitter: headers verbatim, contents apart, for storing.
 
 use crate::machine::{Machine, Told};
-use crate::{BLOCK, End};
+use crate::{BLOCK, End, Member};
 use holdfast_model::Result;
 
 /// A piece of a tar stream. The bytes of `Meta`, `Data` and `Raw` in their order are the stream.
@@ -10,7 +10,7 @@ pub enum Piece<'a> {
     /// Headers, long names, PAX bodies, padding, the end: as they came.
     Meta(&'a [u8]),
     /// The headers of a member are complete: told once for every member, whatever it is.
-    Member,
+    Member(&'a Member),
     /// Content of a member begins. Only for members that have any.
     Open {
         /// Name in the archive: raw bytes, not to be joined to a path.
@@ -56,7 +56,7 @@ impl Splitter {
                 Told::Meta => sink(Piece::Meta(bytes))?,
                 Told::MetaBlock => sink(Piece::Meta(self.machine.block()))?,
                 Told::Open => {
-                    sink(Piece::Member)?;
+                    sink(Piece::Member(member))?;
                     if member.size > 0 {
                         sink(Piece::Open { path: &member.path, size: member.size })?;
                     }

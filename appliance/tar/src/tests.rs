@@ -25,7 +25,7 @@ fn keep(pieces: &mut Vec<Owned>, piece: Piece<'_>) {
         | (Some(Owned::Data(last)), Piece::Data(more))
         | (Some(Owned::Raw(last)), Piece::Raw(more)) => last.extend_from_slice(more),
         (_, Piece::Meta(bytes)) => pieces.push(Owned::Meta(bytes.into())),
-        (_, Piece::Member) => pieces.push(Owned::Member),
+        (_, Piece::Member(_)) => pieces.push(Owned::Member),
         (_, Piece::Open { path, size }) => pieces.push(Owned::Open(path.into(), size)),
         (_, Piece::Data(bytes)) => pieces.push(Owned::Data(bytes.into())),
         (_, Piece::Close) => pieces.push(Owned::Close),

@@ -64,7 +64,7 @@ pub(crate) async fn store_all(
                 members.parts.push(ImagePart { path, ..same });
             }
             MemberKind::File => file(&mut archive, sink, &mut members, &Named { path, shown }, split).await?,
-            MemberKind::Other(_) => return Err(odd("it holds devices")),
+            MemberKind::Socket | MemberKind::Other(_) => return Err(odd("it holds devices")),
         }
     }
     Ok(members)

@@ -28,9 +28,17 @@ impl Bench {
         Bench::with(Recorder::default()).await
     }
 
-    /// `db` with a named volume, `web` with a host path that waits for `db`, `idle` that never ran.
     pub(super) async fn with(sink: Recorder) -> Bench {
-        let docker = FakeDocker::new();
+        Bench::on(FakeDocker::new(), sink).await
+    }
+
+    /// On a host where no mover may run.
+    pub(super) async fn without_mover(sink: Recorder) -> Bench {
+        Bench::on(FakeDocker::new().without_mover(), sink).await
+    }
+
+    /// `db` with a named volume, `web` with a host path that waits for `db`, `idle` that never ran.
+    async fn on(docker: FakeDocker, sink: Recorder) -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench {
             journal: Arc::new(Journal::open(folder.path()).unwrap()),
@@ -75,6 +83,7 @@ impl Bench {
             consistency,
             hold_limit: Duration::from_secs(60),
             owner: "bench".into(),
+            key: [7; 32],
         }
     }
 

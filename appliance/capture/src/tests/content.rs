@@ -1,13 +1,16 @@
 //! What is captured, and what is named when it is not.
 
-use super::bench::{Bench, IMAGE, codes};
+use super::{
+    bench::{Bench, IMAGE, codes},
+    sink::Recorder,
+};
 use crate::{StreamKind, discover};
 use futures::{StreamExt, stream};
 use holdfast_docker::{
     Engine,
     archive::{Entry, image, tar},
 };
-use holdfast_model::{Kind, Severity, policy::Consistency};
+use holdfast_model::{Kind, Severity, policy::Consistency, snapshot::Fidelity};
 use serde_json::json;
 
 #[tokio::test]
@@ -32,7 +35,7 @@ async fn everything_of_the_app_is_there() {
     assert_eq!(captured.images[0].tags, [IMAGE]);
     assert!(captured.bytes_logical > 50_000);
     assert_eq!(codes(&captured), ["layer.deleted"]);
-    assert_eq!(bench.sink.phases.lock().unwrap().as_slice(), ["inspect", "images", "hold", "data"]);
+    assert_eq!(bench.sink.phases.lock().unwrap().as_slice(), ["inspect", "images", "ahead", "hold", "data"]);
 }
 
 #[tokio::test]
@@ -49,14 +52,14 @@ async fn a_known_image_is_not_read_and_its_tags_are_fresh() {
 
 #[tokio::test]
 async fn an_archive_that_ends_early_fails_the_capture_after_a_second_try() {
-    let bench = Bench::new().await;
+    let bench = Bench::without_mover(Recorder::default()).await;
     bench.docker.host_remove("/srv/site");
     bench.docker.host_file("/srv/site", b"one file");
     // Only the volume is longer than the cut.
     bench.docker.cut("archive_get", 1, 20_000);
     let captured = bench.capture(Consistency::Pause).await.unwrap();
     assert!(captured.volumes[0].stream.is_some() && !captured.binds[0].directory);
-    let bench = Bench::new().await;
+    let bench = Bench::without_mover(Recorder::default()).await;
     (1..9).for_each(|n| bench.docker.cut("archive_get", n, 20_000));
     let error = bench.capture(Consistency::Pause).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Corrupt, "stream.short"));
@@ -101,9 +104,11 @@ async fn what_cannot_be_captured_is_named() {
         "Mounts": [{ "Type": "tmpfs", "Target": "/tmp" }] } });
     bench.member("more", "", more).await;
     bench.docker.host_remove("/srv/later");
-    // The empty image is there after a first capture; then the second helper is the one for `far`.
+    // Images of helpers are there after a first capture; then the second container is the one for `far`, and so is the
+    // third, which does without a mover.
     bench.capture(Consistency::None).await.unwrap();
     bench.docker.fail("container_create", 2, Kind::Unavailable, "host.failed");
+    bench.docker.fail("container_create", 3, Kind::Unavailable, "host.failed");
     let captured = bench.capture(Consistency::None).await.unwrap();
     let codes = codes(&captured);
     for code in ["bind.missing", "bind.not_captured", "tmpfs.not_captured", "volume.not_captured"] {
@@ -136,6 +141,84 @@ async fn a_volume_that_is_written_to_is_still_the_same() {
     bench.docker.meanwhile("image_save", 1, |docker| docker.volume_put("data", Entry::file("temp-1.rdb", "new")));
     let captured = bench.capture(Consistency::Pause).await.unwrap();
     assert_eq!(bench.sink.tar(captured.volumes[0].stream.as_ref().unwrap())["v/temp-1.rdb"], b"new");
+}
+
+#[tokio::test]
+async fn a_tree_comes_through_the_mover_in_full() {
+    let bench = Bench::new().await;
+    let captured = bench.capture(Consistency::Pause).await.unwrap();
+    assert_eq!(captured.fidelity, Fidelity::Full);
+    assert_eq!((captured.volumes[0].fidelity, captured.binds[0].fidelity), (Fidelity::Full, Fidelity::Full));
+    let bytes = bench.sink.bytes(captured.volumes[0].stream.as_ref().unwrap());
+    assert_eq!((&bytes[..2], &bytes[100..107], &bytes[108..115]), (&b"v/"[..], &b"0000700"[..], &b"0001747"[..]));
+    bench.assert_untouched().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn most_is_read_before_the_app_is_held_and_what_changed_since_is_read_then() {
+    let bench = Bench::new().await;
+    // Somebody writes between the two passes.
+    bench.docker.meanwhile("container_pause", 1, |docker| docker.volume_put("data", Entry::file("late", "new")));
+    let captured = bench.capture(Consistency::Pause).await.unwrap();
+    let volume = captured.volumes[0].stream.as_ref().unwrap();
+    assert_eq!(bench.sink.tar(volume)["v/late"], b"new");
+    let trees = bench.sink.ahead.lock().unwrap().clone();
+    let of = |label: &str| -> Vec<Option<String>> {
+        trees.iter().filter(|(known, _)| known == label).map(|(_, ahead)| ahead.clone()).collect()
+    };
+    let (volumes, binds) = (of("volume data"), of("host path /srv/site"));
+    assert!(matches!(&volumes[..], [None, Some(before)] if *before != volume.sha256), "{volumes:?}");
+    assert!(matches!(&binds[..], [None, Some(before)] if *before == captured.binds[0].stream.as_ref().unwrap().sha256));
+    let live = Bench::new().await;
+    live.capture(Consistency::None).await.unwrap();
+    assert_eq!(live.sink.ahead.lock().unwrap().len(), 2, "nobody is held: one pass");
+}
+
+#[tokio::test]
+async fn where_no_mover_may_run_the_archive_is_read_and_told() {
+    let bench = Bench::without_mover(Recorder::default()).await;
+    let captured = bench.capture(Consistency::Pause).await.unwrap();
+    assert_eq!(captured.fidelity, Fidelity::Api);
+    assert_eq!(bench.sink.tar(captured.volumes[0].stream.as_ref().unwrap())["v/table"], vec![7; 50_000]);
+    let told: Vec<_> = captured.problems.iter().filter(|problem| problem.code == "mover.unavailable").collect();
+    assert_eq!(told.len(), 1, "once for the host: {told:?}");
+    assert!(told[0].message.contains("no such file"), "{}", told[0].message);
+    bench.assert_untouched().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mover_that_breaks_off_anywhere_is_made_up_for() {
+    let whole = Bench::new().await.capture(Consistency::Pause).await.unwrap().volumes[0].clone();
+    for cut in [0, 5, 6, 30, 70, 200, 1000, 40_000] {
+        for n in 1..3 {
+            let bench = Bench::new().await;
+            bench.docker.cut("container_attach", n, cut);
+            let captured = bench.capture(Consistency::Pause).await.unwrap();
+            let volume = &captured.volumes[0];
+            let bytes = bench.sink.tar(volume.stream.as_ref().unwrap());
+            assert_eq!(bytes["v/table"], vec![7; 50_000], "{cut} {n}");
+            // All that is said of the host path is shorter than the longest cut.
+            let is_cut = n == 1 || cut <= 1000;
+            assert_eq!(captured.fidelity == Fidelity::Api, is_cut, "{cut} {n}");
+            assert_eq!(codes(&captured).contains(&"mover.unavailable"), is_cut, "{cut} {n}");
+            bench.assert_untouched().await;
+        }
+    }
+    assert_eq!(whole.fidelity, Fidelity::Full);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nonsense_of_a_mover_is_never_data() {
+    for says in [&b"x\0\0\0\0"[..], b"h\x01\0\0\0\x63", b"c\xff\xff\xff\xff", b".\x08\0\0\0\0\0\0\0\0\0\0\0"] {
+        let bench = Bench::new().await;
+        bench.docker.program(holdfast_docker::mover::PROGRAM, move |mut run| async move {
+            tokio::io::AsyncWriteExt::write_all(&mut run.output, says).await
+        });
+        let captured = bench.capture(Consistency::Pause).await.unwrap();
+        assert_eq!(captured.fidelity, Fidelity::Api, "{says:?}");
+        assert_eq!(bench.sink.tar(captured.volumes[0].stream.as_ref().unwrap())["v/table"], vec![7; 50_000]);
+        bench.assert_untouched().await;
+    }
 }
 
 #[tokio::test]

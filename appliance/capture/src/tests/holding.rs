@@ -45,7 +45,9 @@ async fn stopping_goes_against_the_start_order_and_spares_what_removes_itself() 
     bench.assert_untouched().await;
     let (db, web) = (bench.id("shop-db").await, bench.id("shop-web").await);
     assert_eq!(bench.calls("container_stop"), [web.clone(), db.clone()]);
-    assert_eq!(bench.calls("container_start"), [db, web]);
+    let starts = bench.calls("container_start");
+    let of_members: Vec<_> = starts.iter().filter(|id| [&db, &web].contains(id)).collect();
+    assert_eq!(of_members, [&db, &web]);
     assert_eq!(bench.docker.container_state("shop-tmp"), Some("running"));
     assert!(codes(&captured).contains(&"hold.removes_itself"));
     assert_eq!(captured.consistency, Consistency::Stop);
@@ -153,7 +155,7 @@ fn a_crash_while_members_are_held_is_undone_at_start_up() {
             let bench = Arc::new(bench);
             let capturing = bench.clone();
             tokio::spawn(async move { capturing.capture(consistency).await.map(drop) });
-            while bench.calls("archive_get").is_empty() {
+            while !bench.sink.is_reading() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             bench
@@ -217,7 +219,8 @@ async fn a_member_that_runs_again_is_not_started_with_every_further_try() {
     let bench = Bench::new().await;
     let db = bench.id("shop-db").await;
     // `web` cannot be started for a long time; its owner stops `db` meanwhile.
-    (0..40).for_each(|n| bench.docker.fail("container_start", 2 + n, Kind::Conflict, "port.taken"));
+    // Two movers and `db` are started before.
+    (0..40).for_each(|n| bench.docker.fail("container_start", 4 + n, Kind::Conflict, "port.taken"));
     bench.capture(Consistency::Stop).await.unwrap();
     let left = bench.journal.left_over();
     assert_eq!(left[0].containers.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["shop-web"]);

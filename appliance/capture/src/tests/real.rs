@@ -8,7 +8,12 @@ use holdfast_docker::{
     archive::{Entry, image, tar},
     connect,
 };
-use holdfast_model::{Kind, Result, policy::Consistency, settings::Host, snapshot::RunState};
+use holdfast_model::{
+    Kind, Result,
+    policy::Consistency,
+    settings::Host,
+    snapshot::{Fidelity, RunState},
+};
 use holdfast_runtime::{Clock, Stop};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -93,9 +98,22 @@ impl Bench {
             consistency,
             hold_limit: Duration::from_secs(60),
             owner: "captureroom".into(),
+            key: [7; 32],
         };
         let sink: Arc<dyn Sink> = sink.clone();
         capture(self.engine.clone(), ask, self.journal.clone(), sink, &Clock::system(), &Stop::new()).await
+    }
+
+    /// Puts into a volume what no archive of an engine carries; the host is this machine.
+    async fn put_odd_things(&self) {
+        let inspect = self.engine.volume_inspect("captureroom_data").await.unwrap();
+        let place = serde_json::from_str::<Value>(&inspect).unwrap()["Mountpoint"].as_str().unwrap().to_owned();
+        let place = std::path::Path::new(&place);
+        let _listener = std::os::unix::net::UnixListener::bind(place.join("socket")).unwrap();
+        let file = std::fs::File::create(place.join("odd")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"end", 20 << 10).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789)).unwrap();
+        rustix::fs::fsetxattr(&file, c"user.colour", b"green", rustix::fs::XattrFlags::empty()).unwrap();
     }
 
     async fn all_run(&self) -> bool {
@@ -108,6 +126,7 @@ impl Bench {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_is_captured_whole() {
     let Some(bench) = Bench::new().await else { return };
+    bench.put_odd_things().await;
     let sink = Arc::new(Recorder::default());
     let first = bench.capture(&sink, Consistency::Pause).await.unwrap();
     assert!(bench.all_run().await && bench.journal.left_over().is_empty());
@@ -117,6 +136,16 @@ async fn a_project_is_captured_whole() {
     println!("freeze {} ms", first.freeze_ms);
     let data = first.volumes.iter().find(|volume| volume.name == "captureroom_data").unwrap();
     assert_eq!(sink.tar(data.stream.as_ref().unwrap())["v/d"], b"d\n");
+    assert_eq!((first.fidelity, data.fidelity), (Fidelity::Full, Fidelity::Full), "{:?}", first.problems);
+    let bytes = sink.bytes(data.stream.as_ref().unwrap());
+    for record in [
+        "HOLDFAST.kind=socket\n",
+        "HOLDFAST.holes=0:",
+        "mtime=1700000000.123456789\n",
+        "SCHILY.xattr.user.colour=green\n",
+    ] {
+        assert!(bytes.windows(record.len()).any(|window| window == record.as_bytes()), "{record}");
+    }
     let anonymous = first.volumes.iter().find(|volume| volume.anonymous).unwrap();
     assert_eq!(sink.tar(anonymous.stream.as_ref().unwrap())["v/a"], b"a\n");
     let site = first.binds.iter().find(|bind| bind.source.ends_with("site")).unwrap();

@@ -5,10 +5,11 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use holdfast_docker::{ByteStream, archive::sha256};
 use holdfast_model::{
-    Error, Kind, Result,
+    Error, Kind, Problem, Result,
     snapshot::{ImageSection, StreamRef},
 };
 use holdfast_tar::{Step, Walker};
+use holdfast_tree::{Frame, Mark, Request, Tree};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -24,8 +25,10 @@ pub(super) struct Recorder {
     pub(super) blobs: Mutex<BTreeMap<String, (StreamRef, Vec<u8>)>>,
     pub(super) labels: Mutex<Vec<(String, StreamKind)>>,
     pub(super) phases: Mutex<Vec<String>>,
+    /// Trees that came, and what they were before within the same capture.
+    pub(super) ahead: Mutex<Vec<(String, Option<String>)>>,
     pub(super) knows_blobs: bool,
-    /// Waits this long within each store.
+    /// Waits this long within each store, once the app is held (or would be).
     pub(super) slow: Option<Duration>,
     pub(super) stored: AtomicU64,
 }
@@ -34,6 +37,10 @@ impl Recorder {
     /// Bytes that came to be stored.
     pub(super) fn stored(&self) -> u64 {
         self.stored.load(Ordering::SeqCst)
+    }
+    /// Whether the last phase has begun: data is read, the app is held if it is to be.
+    pub(super) fn is_reading(&self) -> bool {
+        self.phases.lock().unwrap().iter().any(|phase| phase == "data")
     }
     /// Bytes of a stored stream.
     pub(super) fn bytes(&self, stream: &StreamRef) -> Vec<u8> {
@@ -77,7 +84,7 @@ impl Sink for Recorder {
         let mut all = Vec::new();
         while let Some(piece) = bytes.next().await {
             all.extend_from_slice(&piece?);
-            if let Some(slow) = self.slow {
+            if let Some(slow) = self.slow.filter(|_| self.is_reading()) {
                 tokio::time::sleep(slow).await;
             }
         }
@@ -93,6 +100,42 @@ impl Sink for Recorder {
         let stream = StreamRef { length: all.len() as u64, sha256: sha256(&all), entries, ..StreamRef::default() };
         self.blobs.lock().unwrap().insert(stream.sha256.clone(), (stream.clone(), all));
         Ok(stream)
+    }
+    async fn settle(&self, stream: StreamRef) -> Result<StreamRef> {
+        Ok(stream)
+    }
+    async fn store_tree(
+        &self,
+        label: &str,
+        mut tree: Box<dyn Tree>,
+        ahead: Option<&StreamRef>,
+    ) -> Result<(StreamRef, Vec<Problem>)> {
+        self.ahead.lock().unwrap().push((label.to_owned(), ahead.map(|stream| stream.sha256.clone())));
+        let groups = tree.groups().await?;
+        let numbers: Vec<usize> = (0..groups.len()).collect();
+        let marks = tree.marks(&numbers).await?;
+        let request = |(group, marks): (usize, &Vec<Mark>)| Request { group, wanted: vec![true; marks.len()] };
+        let (mut tar, mut problems) = (Vec::new(), Vec::new());
+        let mut frames = tree.read(marks.iter().enumerate().map(request).collect()).await?;
+        while let Some(batch) = frames.next().await {
+            for frame in batch? {
+                match frame {
+                    Frame::Begin(headers) => tar.extend_from_slice(&headers),
+                    Frame::Content(bytes) => tar.extend_from_slice(&bytes),
+                    Frame::Hole(count) => tar.resize(tar.len() + usize::try_from(count).unwrap(), 0),
+                    Frame::End(problem) => {
+                        problems.extend(problem);
+                        tar.resize(tar.len().next_multiple_of(512), 0);
+                    }
+                    Frame::Left(problem) => problems.push(problem),
+                }
+            }
+        }
+        drop(frames);
+        problems.extend(tree.finish().await?);
+        tar.resize(tar.len() + 1024, 0);
+        let bytes = futures::stream::iter([Ok(tar.into())]).boxed();
+        Ok((self.store(label, StreamKind::Tar, bytes).await?, problems))
     }
     fn phase(&self, name: &str, _: u32, _: u32) {
         self.phases.lock().unwrap().push(name.to_owned());

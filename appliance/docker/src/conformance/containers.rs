@@ -1,10 +1,12 @@
 //! Life and states of containers, names, ports, events.
 
 use super::{Bench, ensure, refused};
+use crate::{Attached, Said};
 use futures::StreamExt;
-use holdfast_model::{Kind, Result};
+use holdfast_model::{Error, Kind, Result};
 use serde_json::json;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 pub(super) async fn run(bench: &Bench) -> Result<()> {
     let engine = &bench.engine;
@@ -50,7 +52,51 @@ pub(super) async fn run(bench: &Bench) -> Result<()> {
 
     let first = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
     ensure!(matches!(first, Ok(Some(Ok(_)))), "no event told of all this");
+    attaching(bench).await?;
     ports(bench).await
+}
+
+/// What is written to a container's input comes back from one that repeats it, to the last byte, and then it ends.
+async fn attaching(bench: &Bench) -> Result<()> {
+    let engine = &bench.engine;
+    let body = json!({ "Cmd": ["/bin/busybox", "cat"], "OpenStdin": true, "StdinOnce": true, "AttachStdin": true,
+        "AttachStdout": true, "AttachStderr": true, "HostConfig": { "LogConfig": { "Type": "none" } } });
+    let id = bench.create("cat", body).await?;
+    let Attached { mut input, mut output } = engine.container_attach(&id).await?;
+    engine.container_start(&id).await?;
+    let sent: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+    let copy = sent.clone();
+    let broken = |error| Error::io("write to a container", error);
+    let write = async move {
+        input.write_all(&copy).await.map_err(broken)?;
+        input.shutdown().await.map_err(broken)
+    };
+    let read = async {
+        let mut back = Vec::new();
+        while let Some(said) = output.next().await {
+            match said? {
+                Said::Out(bytes) => back.extend_from_slice(&bytes),
+                Said::Err(bytes) => {
+                    return Err(Error::bug(format!("it complains: {}", String::from_utf8_lossy(&bytes))));
+                }
+            }
+        }
+        Ok(back)
+    };
+    let (written, back) = tokio::join!(write, tokio::time::timeout(Duration::from_secs(60), read));
+    written?;
+    let back = back.map_err(|_| Error::bug("a container that read all its input did not end"))??;
+    ensure!(back == sent, "of {} bytes {} came back", sent.len(), back.len());
+    let mut state = bench.inspect(&id).await?;
+    for _ in 0..100 {
+        if state["State"]["Running"] == false {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        state = bench.inspect(&id).await?;
+    }
+    ensure!(state["State"]["Running"] == false && state["State"]["ExitCode"] == 0, "it ended as {}", state["State"]);
+    engine.container_remove(&id, true).await
 }
 
 async fn ports(bench: &Bench) -> Result<()> {

@@ -5,7 +5,7 @@
 use super::socket::unreachable;
 use crate::ByteStream;
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream::BoxStream};
 use holdfast_model::{Error, Result};
 use http_body_util::{Either, Full, StreamBody};
 use hyper::body::Frame;
@@ -35,13 +35,16 @@ pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// Ends a stream with an error when it falls silent. Time in which nobody asks does not count.
-pub(crate) fn watched(host: Arc<str>, inner: ByteStream) -> ByteStream {
+pub(crate) fn watched<T: Send + 'static>(
+    host: Arc<str>,
+    inner: BoxStream<'static, Result<T>>,
+) -> BoxStream<'static, Result<T>> {
     futures::stream::unfold(Some(inner), move |state| {
         let host = host.clone();
         async move {
             let mut inner = state?;
             match timeout(SILENCE_LIMIT, inner.next()).await {
-                Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(inner))),
+                Ok(Some(Ok(item))) => Some((Ok(item), Some(inner))),
                 Ok(Some(Err(error))) => Some((Err(error), None)),
                 Ok(None) => None,
                 Err(_) => Some((Err(unreachable(&host, "a stream fell silent for five minutes".into())), None)),

@@ -12,7 +12,7 @@ use holdfast_docker::{
     archive::{self, Entry},
 };
 use holdfast_model::{
-    Error, Kind, Moment, RepositoryId, Result, SnapshotId,
+    Error, Kind, Moment, Problem, RepositoryId, Result, SnapshotId,
     policy::Consistency,
     snapshot::{
         BindSection, ContainerSection, EngineInfo, Fidelity, ImagePart, ImageSection, LayerChange, NetworkSection,
@@ -20,8 +20,13 @@ use holdfast_model::{
     },
     view::Target,
 };
+use holdfast_mover::{
+    Trouble, What,
+    wire::{self, Answer},
+};
 use holdfast_runtime::{Clock, Stop};
 use holdfast_tar::Walker;
+use holdfast_tree::{Mark, Request, Tree};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -53,6 +58,27 @@ impl Sink for Scale {
             walker.finish().map_err(|error| Error::new(Kind::Corrupt, "stream.short", "cut").caused_by(error))?;
         }
         Ok(stream(&all))
+    }
+    async fn store_tree(
+        &self,
+        _: &str,
+        mut tree: Box<dyn Tree>,
+        _: Option<&StreamRef>,
+    ) -> Result<(StreamRef, Vec<Problem>)> {
+        let groups: Vec<usize> = (0..tree.groups().await?.len()).collect();
+        let marks = tree.marks(&groups).await?;
+        let request = |(group, marks): (usize, &Vec<Mark>)| Request { group, wanted: vec![true; marks.len()] };
+        let mut frames = tree.read(marks.iter().enumerate().map(request).collect()).await?;
+        let mut count = 0u64;
+        while let Some(batch) = frames.next().await {
+            count += batch?.len() as u64;
+        }
+        drop(frames);
+        let problems = tree.finish().await?;
+        Ok((stream(&count.to_le_bytes()), problems))
+    }
+    async fn settle(&self, stream: StreamRef) -> Result<StreamRef> {
+        Ok(stream)
     }
     fn phase(&self, _: &str, _: u32, _: u32) {}
     fn item(&self, _: &str) {}
@@ -96,6 +122,7 @@ fn capture_all(host: &Host) {
                 consistency: Consistency::None,
                 hold_limit: Duration::from_secs(10),
                 owner: "fuzz".into(),
+                key: [7; 32],
             };
             let clock = Clock::manual(Moment::from_millis(1_795_000_000_000));
             let (engine, sink) = (Arc::clone(&engine), Arc::new(Scale));
@@ -111,6 +138,42 @@ pub(super) fn capture(input: &[u8]) {
     host.saved = saved();
     host.archive = food.rest().to_vec();
     capture_all(&host);
+}
+
+/// An honest host whose movers say anything, whatever they are asked: nothing of it is taken for a whole tree that is not.
+pub(super) fn mover(input: &[u8]) {
+    let mut host = Host::honest();
+    host.saved = saved();
+    host.archive = volume();
+    host.said = Some(input.to_vec());
+    capture_all(&host);
+}
+
+/// A conversation about a tree of one folder and one file.
+pub(super) fn conversations() -> Vec<Vec<u8>> {
+    let trouble = Trouble::new(b"a", What::Changed);
+    let answers = [
+        Answer::Hello { version: wire::VERSION },
+        Answer::Group { witness: [7; 32], entries: 2, bytes: 7 },
+        Answer::Done(1),
+        Answer::Marks(vec![(1, 512, 0), (2, 512, 7)]),
+        Answer::Done(1),
+        Answer::Begin(vec![0; 512]),
+        Answer::End(None),
+        Answer::Begin(vec![1; 512]),
+        Answer::Content(b"con".to_vec()),
+        Answer::Zeros(4),
+        Answer::End(Some(trouble.clone())),
+        Answer::Left(trouble.clone()),
+        Answer::Done(7),
+        Answer::Trouble(trouble),
+        Answer::Done(1),
+    ];
+    let mut whole = Vec::new();
+    answers.iter().for_each(|answer| answer.put(&mut whole));
+    let mut failed = Vec::new();
+    Answer::Failed("no such folder (os error 20)".into()).put(&mut failed);
+    vec![whole.clone(), whole[..whole.len() / 2].to_vec(), failed]
 }
 
 /// An honest host whose image comes as any bytes: raw, or as members with any names and contents.

@@ -29,6 +29,7 @@ pub(crate) const ALL: &[Target] = &[
     Target { name: "settings", run: words::settings, seeds: words::settings_seeds },
     Target { name: "enrolment", run: cloud::enrolment, seeds: cloud::bundles },
     Target { name: "docker_json", run: docker::capture, seeds: docker::hosts },
+    Target { name: "mover_says", run: docker::mover, seeds: docker::conversations },
     Target { name: "image_archive", run: docker::image, seeds: docker::images },
     Target { name: "restore_plan", run: docker::plan, seeds: docker::plans },
 ];

@@ -67,7 +67,7 @@ fn compare(input: &[u8], members: &[Entry]) {
         assert_eq!(trimmed(&member.path), trimmed(&entry.path), "the readers see other names");
         assert_eq!(member.mtime, entry.mtime.seconds.max(if member.mtime == 0 { 0 } else { i64::MIN }));
         let kind = match member.kind {
-            MemberKind::File if entry.kind == Kind::Socket => Kind::Socket,
+            MemberKind::Socket => Kind::Socket,
             MemberKind::File => Kind::File,
             MemberKind::HardLink => Kind::HardLink,
             MemberKind::Symlink => Kind::Symlink,

@@ -28,7 +28,7 @@ impl Taken {
             Piece::Meta(bytes) => (bytes, Shape::Meta(bytes.len())),
             Piece::Data(bytes) => (bytes, Shape::Data(bytes.len())),
             Piece::Raw(bytes) => (bytes, Shape::Raw(bytes.len())),
-            Piece::Member => (&[], Shape::Member),
+            Piece::Member(_) => (&[], Shape::Member),
             Piece::Open { path, size } => (&[], Shape::Open(path.to_vec(), size)),
             Piece::Close => (&[], Shape::Close),
         };

@@ -1,0 +1,127 @@
+//! A conversation with a mover: frames in, frames out, and why it broke off.
+//!
+//! Invariants: what a mover says is hostile (L8): every frame is bounded and understood or refused; an answer that
+//! was not heard to its end leaves a conversation that nobody goes on with.
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use holdfast_docker::{
+    Engine,
+    mover::{Line, Mounted, Mover, PLACE},
+};
+use holdfast_model::{Error, Kind, Result};
+use holdfast_mover::wire::{self, Answer, Ask};
+use holdfast_runtime::random;
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
+
+/// A frame as it came; contents are not copied.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Begin(Bytes),
+    Content(Bytes),
+    Other(Answer),
+}
+
+/// A mover and the line to it.
+pub(crate) struct Talk {
+    mover: Mover,
+    line: Line,
+    buffer: BytesMut,
+    /// Frames of the answer under way.
+    heard: u64,
+    /// Whether the last answer was heard to its end.
+    in_step: bool,
+}
+
+impl Talk {
+    /// Starts a mover for what is mounted and greets it. Names in headers lie under the mount's own name, as in the
+    /// engine's archives. `mover.not_a_folder` if a single file is mounted.
+    pub(crate) async fn open(
+        engine: Arc<dyn Engine>,
+        owner: &str,
+        mounted: Mounted<'_>,
+        key: [u8; 32],
+    ) -> Result<Talk> {
+        let name = format!("holdfast-read-{}", hex::encode(random::<6>()));
+        let (mover, line) = Mover::start(engine, &name, owner, mounted).await?;
+        let mut talk = Talk { mover, line, buffer: BytesMut::new(), heard: 0, in_step: true };
+        let prefix = PLACE.trim_start_matches('/').as_bytes().to_vec();
+        talk.ask(&Ask::Hello { version: wire::VERSION, key, prefix }).await?;
+        match talk.next().await? {
+            Heard::Other(Answer::Hello { version: wire::VERSION }) => {
+                talk.in_step = true;
+                Ok(talk)
+            }
+            _ => Err(malformed()),
+        }
+    }
+
+    /// Says something to which an answer has to be heard.
+    pub(crate) async fn ask(&mut self, ask: &Ask) -> Result<()> {
+        if !std::mem::take(&mut self.in_step) {
+            return Err(Error::new(Kind::Unavailable, "mover.failed", "the mover's last answer broke off"));
+        }
+        self.heard = 0;
+        let mut out = Vec::new();
+        ask.put(&mut out);
+        let said = async {
+            self.line.input.write_all(&out).await?;
+            self.line.input.flush().await
+        };
+        if said.await.is_err() {
+            return Err(self.mover.post_mortem().await);
+        }
+        Ok(())
+    }
+
+    /// The next frame of the answer.
+    pub(crate) async fn next(&mut self) -> Result<Heard> {
+        loop {
+            if let Some(heard) = self.at_hand()? {
+                return Ok(heard);
+            }
+            match self.line.output.next().await {
+                Some(bytes) => self.buffer.extend_from_slice(&bytes?),
+                None => return Err(self.mover.post_mortem().await),
+            }
+        }
+    }
+
+    /// The next frame, if all of it has come already.
+    pub(crate) fn at_hand(&mut self) -> Result<Option<Heard>> {
+        let Some((kind, length)) = wire::head(&self.buffer).map_err(|_| malformed())? else { return Ok(None) };
+        if self.buffer.len() < wire::HEAD + length {
+            return Ok(None);
+        }
+        let body = self.buffer.split_to(wire::HEAD + length).freeze().slice(wire::HEAD..);
+        let heard = match kind {
+            b'b' => Heard::Begin(body),
+            b'c' => Heard::Content(body),
+            _ => Heard::Other(Answer::read(kind, &body).map_err(|_| malformed())?),
+        };
+        match heard {
+            Heard::Other(Answer::Done(frames)) if frames == self.heard => self.in_step = true,
+            Heard::Other(Answer::Done(_)) => return Err(malformed()),
+            Heard::Other(Answer::Failed(why)) => return Err(failed(&why)),
+            _ => self.heard += 1,
+        }
+        Ok(Some(heard))
+    }
+
+    /// Ends it.
+    pub(crate) async fn close(self) -> Result<()> {
+        self.mover.close().await
+    }
+}
+
+/// What is said does not fit.
+pub(crate) fn malformed() -> Error {
+    Error::new(Kind::Corrupt, "mover.malformed", "what the mover says makes no sense")
+}
+
+fn failed(why: &str) -> Error {
+    // The system's number for "not a directory" is the same on all of Linux.
+    let code = if why.contains("os error 20") { "mover.not_a_folder" } else { "mover.failed" };
+    Error::new(Kind::Unavailable, code, format!("the mover cannot read what is mounted: {why}"))
+}

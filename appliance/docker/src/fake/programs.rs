@@ -1,0 +1,145 @@
+//! Programs that the fake engine can run: those that a test gives it, and one that every test image has.
+//!
+//! A program is a task with pipes and the files of its mounts. A container whose command
+//! names none starts all the same, as services do, and says nothing; but a helper's command must be there.
+
+use super::{FakeDocker, containers::Mounted};
+use crate::{Attached, HELPER_LABEL, Said, archive::Entry};
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use holdfast_model::{Error, Result};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, MutexGuard, PoisonError},
+};
+use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+/// Bytes that a pipe holds.
+const PIPE: usize = 64 << 10;
+
+/// Mounts of a container: path, and the files there with paths below it, the root (an empty path) first.
+pub type Mounts = Box<dyn Fn() -> Vec<(String, Vec<Entry>)> + Send + Sync>;
+
+/// A program at work.
+pub struct Run {
+    /// Its arguments, without the program's name.
+    pub arguments: Vec<String>,
+    /// What is mounted into its container, as it is when asked.
+    pub mounts: Mounts,
+    /// Its standard input.
+    pub input: DuplexStream,
+    /// Its standard output.
+    pub output: DuplexStream,
+}
+
+type Program = Arc<dyn Fn(Run) -> BoxFuture<'static, io::Result<()>> + Send + Sync>;
+
+/// Programs by name, and the far ends of containers that somebody attached to.
+#[derive(Default)]
+pub(crate) struct Programs {
+    known: BTreeMap<String, Program>,
+    attached: BTreeMap<String, (DuplexStream, DuplexStream)>,
+}
+
+impl FakeDocker {
+    /// Lets containers whose command is `name` run this. When it is over, the container has ended: with 0, or with 1 for
+    /// an error.
+    pub fn program<F>(&self, name: &str, program: impl Fn(Run) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        self.programs().known.insert(name.to_owned(), Arc::new(move |run| Box::pin(program(run))));
+    }
+
+    /// Takes a program away.
+    pub(crate) fn forget_program(&self, name: &str) {
+        self.programs().known.remove(name);
+    }
+
+    fn programs(&self) -> MutexGuard<'_, Programs> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Engines refuse to start what is not there; only helpers are held to it, for services have made-up images.
+    pub(crate) fn runnable(&self, id: &str) -> Result<()> {
+        let (command, is_helper) = {
+            let mut machine = self.machine();
+            let Ok(container) = machine.container(id) else { return Ok(()) };
+            (command(&container.base), container.label(HELPER_LABEL).is_some())
+        };
+        let Some(name) = command.first().filter(|_| is_helper) else { return Ok(()) };
+        if self.programs().known.contains_key(name) {
+            return Ok(());
+        }
+        let why = format!("exec: \"{name}\": stat {name}: no such file or directory (status 400)");
+        Err(Error::invalid("host.refused", format!("host fake refused container {id}: {why}")))
+    }
+
+    pub(crate) fn attach(&self, id: &str, cut: Option<usize>) -> Result<Attached> {
+        let id = self.machine().container_id(id)?;
+        let (input, far_input) = duplex(PIPE);
+        let (far_output, output) = duplex(PIPE);
+        self.programs().attached.insert(id, (far_input, far_output));
+        Ok(Attached { input: Box::pin(input), output: said(output, cut.unwrap_or(usize::MAX)).boxed() })
+    }
+
+    /// Begins the program of a container that was attached to.
+    pub(crate) fn run(&self, id: &str) {
+        let Ok(id) = self.machine().container_id(id) else { return };
+        let Some((input, output)) = self.programs().attached.remove(&id) else { return };
+        let command = self.machine().container(&id).map(|container| command(&container.base)).unwrap_or_default();
+        let known = command.first().and_then(|name| self.programs().known.get(name).cloned());
+        let is_echo = command.get(1).is_some_and(|applet| applet == "cat");
+        let program = known.or_else(|| is_echo.then(|| Arc::new(|run| echo(run).boxed()) as Program));
+        let Some(program) = program else { return };
+        let (engine, host, of) = (self.clone(), self.clone(), id.clone());
+        let mounts = Box::new(move || host.mounted(&of));
+        let work = program(Run { arguments: command.into_iter().skip(1).collect(), mounts, input, output });
+        tokio::spawn(async move {
+            let code = i64::from(work.await.is_err());
+            if let Ok(container) = engine.machine().container(&id) {
+                container.state = super::containers::State::Exited;
+                container.exit_code = code;
+            }
+        });
+    }
+
+    fn mounted(&self, id: &str) -> Vec<(String, Vec<Entry>)> {
+        let mut machine = self.machine();
+        let Ok(container) = machine.container(id) else { return Vec::new() };
+        let mounts = container.mounts.clone();
+        let files = |mounted: &Mounted| match mounted {
+            Mounted::Volume(name) => machine.volumes.get(name).map(|volume| &volume.files),
+            Mounted::HostPath(path) => machine.host_paths.get(path),
+            Mounted::Memory => None,
+        };
+        let entries = |mounted| files(mounted).map(|tree| tree.entries().cloned().collect()).unwrap_or_default();
+        mounts.iter().map(|mount| (format!("/{}", mount.destination), entries(&mount.what))).collect()
+    }
+}
+
+fn command(base: &Value) -> Vec<String> {
+    let words = base["Config"]["Cmd"].as_array().into_iter().flatten();
+    words.filter_map(|word| word.as_str().map(str::to_owned)).collect()
+}
+
+/// Gives back what it reads: `busybox cat`.
+async fn echo(mut run: Run) -> io::Result<()> {
+    tokio::io::copy(&mut run.input, &mut run.output).await.map(drop)
+}
+
+/// What comes out of a pipe, up to a number of bytes.
+fn said(output: DuplexStream, left: usize) -> impl futures::Stream<Item = Result<Said>> + Send {
+    stream::unfold((output, left), |(mut output, left)| async move {
+        let mut buffer = vec![0; 8192.min(left)];
+        match output.read(&mut buffer).await {
+            Ok(0) | Err(_) => None,
+            Ok(count) => {
+                buffer.truncate(count);
+                Some((Ok(Said::Out(Bytes::from(buffer))), (output, left - count)))
+            }
+        }
+    })
+}

@@ -1,0 +1,250 @@
+//! The mover in a container of its own: an image made in memory, nothing pulled, no network, no rights but reading.
+//!
+//! Lives here: the program for each architecture, its image, the container's body, its start and end. Never here: what is
+//! said to it (the conversation belongs to whoever reads a tree).
+//!
+//! # Invariants
+//! - What is mounted is mounted read-only; the root file system is read-only, all capabilities but reading past permissions
+//!   are dropped, no privileges can be gained, memory and processes are bounded, the app's share of the CPU comes first.
+//! - Each container carries [`HELPER_LABEL`] with its owner; what a crash leaves behind is found by it.
+
+use crate::{Attached, Engine, HELPER_LABEL, Said, archive};
+use bytes::Bytes;
+use futures::{StreamExt, stream, stream::BoxStream};
+use holdfast_model::{Error, Kind, Result};
+use serde_json::{Value, json};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::io::AsyncWrite;
+
+/// Programs by the engine's word for their architecture.
+const PROGRAMS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/movers.rs"));
+/// Repository of the image; the tag tells the program apart.
+const IMAGE: &str = "holdfast/mover";
+/// Where the program lies in the image.
+pub const PROGRAM: &str = "/holdfast-mover";
+/// Where the container mounts what is read.
+pub const PLACE: &str = "/v";
+/// Memory of the container, bytes: some 60 for each entry of the walk, and room to read.
+const MEMORY: u64 = 1 << 30;
+/// Threads of the program and some more.
+const PIDS: u64 = 64;
+/// Half of what a container has by default.
+const CPU_SHARES: u64 = 512;
+/// Bytes of its complaints that are kept.
+const COMPLAINTS: usize = 4 << 10;
+/// How long a container that has closed its output may take to be told as ended.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// What is mounted.
+#[derive(Clone, Copy, Debug)]
+pub enum Mounted<'a> {
+    /// A volume, by name.
+    Volume(&'a str),
+    /// A path of the host.
+    HostPath(&'a str),
+}
+
+impl Mounted<'_> {
+    /// The mount in a container's body, read-only. A `Mounts` entry: unlike a bind, it refuses a host path that is not
+    /// there instead of making it.
+    pub fn body(&self, target: &str) -> Value {
+        match self {
+            Mounted::Volume(name) => json!({ "Type": "volume", "Source": name, "Target": target, "ReadOnly": true,
+                "VolumeOptions": { "NoCopy": true } }),
+            Mounted::HostPath(path) => json!({ "Type": "bind", "Source": path, "Target": target, "ReadOnly": true }),
+        }
+    }
+}
+
+/// A running mover. [`Mover::close`] removes it; dropped, it is removed in the background.
+pub struct Mover {
+    engine: Arc<dyn Engine>,
+    id: String,
+    complaints: Arc<Mutex<Vec<u8>>>,
+    closed: bool,
+}
+
+/// What is said to it and what it says.
+pub struct Line {
+    /// Its standard input.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Its standard output.
+    pub output: BoxStream<'static, Result<Bytes>>,
+}
+
+impl Mover {
+    /// Starts one that serves what is mounted. `Refused` (`mover.platform`) if there is none for the engine's
+    /// architecture; whatever the engine says if it does not let it run.
+    pub async fn start(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+    ) -> Result<(Mover, Line)> {
+        let body = |image: &str| body(image, owner, mounted);
+        let made = match PROGRAMS {
+            // The usual case costs no question: the image is there already.
+            [(_, only)] => engine.container_create(name, &body(&image_name(only))).await,
+            _ => Err(Error::not_found("image.not_found", "which one is not known yet")),
+        };
+        let id = match made {
+            Err(error) if error.kind() == Kind::NotFound => {
+                let image = load(&*engine).await?;
+                engine.container_create(name, &body(&image)).await?
+            }
+            other => other?,
+        };
+        let mover = Mover { engine, id, complaints: Arc::default(), closed: false };
+        let Attached { input, output } = mover.engine.container_attach(&mover.id).await?;
+        mover.engine.container_start(&mover.id).await?;
+        let complaints = Arc::clone(&mover.complaints);
+        let output = output.filter_map(move |said| {
+            let said = match said {
+                Ok(Said::Out(bytes)) => Some(Ok(bytes)),
+                Ok(Said::Err(bytes)) => {
+                    keep(&complaints, &bytes);
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            };
+            futures::future::ready(said)
+        });
+        Ok((mover, Line { input, output: output.boxed() }))
+    }
+
+    /// Why it said no more: what the engine and it itself tell of its end.
+    pub async fn post_mortem(&self) -> Error {
+        let told =
+            String::from_utf8_lossy(&self.complaints.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+        let state = self.ended().await;
+        let code = state["ExitCode"].as_i64().unwrap_or_default();
+        let (code, why) = if state["OOMKilled"] == true || code == 137 {
+            ("mover.killed", "it was killed, perhaps for want of memory".to_owned())
+        } else if !told.trim().is_empty() {
+            ("mover.failed", told.trim().to_owned())
+        } else {
+            ("mover.failed", format!("it ended with {code}"))
+        };
+        Error::new(Kind::Unavailable, code, format!("the mover broke off: {why}"))
+    }
+
+    /// The state of the container, once it has ended or has had some time to.
+    async fn ended(&self) -> Value {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let inspect = self.engine.container_inspect(&self.id).await.unwrap_or_default();
+            let state = serde_json::from_str::<Value>(&inspect).map(|mut all| all["State"].take()).unwrap_or_default();
+            if state["Running"] != true || begun.elapsed() > ENDING {
+                return state;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Removes it.
+    pub async fn close(mut self) -> Result<()> {
+        let outcome = self.engine.container_remove(&self.id, false).await;
+        self.closed = outcome.is_ok();
+        outcome
+    }
+}
+
+impl Drop for Mover {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        // Without a runtime the process is ending: the sweep at the next start finds it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (engine, id) = (self.engine.clone(), self.id.clone());
+            runtime.spawn(async move {
+                if let Err(error) = engine.container_remove(&id, false).await {
+                    tracing::warn!(error = %error.chain(), "a mover stays behind until the next start");
+                }
+            });
+        }
+    }
+}
+
+fn keep(complaints: &Mutex<Vec<u8>>, bytes: &[u8]) {
+    let mut kept = complaints.lock().unwrap_or_else(PoisonError::into_inner);
+    let room = COMPLAINTS.saturating_sub(kept.len()).min(bytes.len());
+    kept.extend_from_slice(&bytes[..room]);
+}
+
+/// Removes images of movers of other versions, as far as nobody uses them.
+pub async fn remove_old_images(engine: &dyn Engine) -> Result<()> {
+    let own: Vec<String> = PROGRAMS.iter().map(|(_, program)| image_name(program)).collect();
+    for image in engine.image_list().await? {
+        let tags = image["RepoTags"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for tag in tags.filter(|tag| tag.starts_with(&format!("{IMAGE}:")) && !own.iter().any(|own| own == tag)) {
+            match engine.image_remove(tag).await {
+                Err(error) if error.kind() != Kind::Conflict => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn image_name(program: &[u8]) -> String {
+    format!("{IMAGE}:{}", &archive::sha256(program)[..12])
+}
+
+fn body(image: &str, owner: &str, mounted: Mounted<'_>) -> Value {
+    json!({
+        "Image": image,
+        "Cmd": [PROGRAM, "serve", PLACE],
+        "User": "0:0",
+        "OpenStdin": true,
+        "StdinOnce": true,
+        "AttachStdin": true,
+        "AttachStdout": true,
+        "AttachStderr": true,
+        "Tty": false,
+        "Labels": { HELPER_LABEL: owner },
+        "NetworkDisabled": true,
+        "HostConfig": {
+            "Mounts": [mounted.body(PLACE)],
+            "NetworkMode": "none",
+            "ReadonlyRootfs": true,
+            "CapDrop": ["ALL"],
+            "CapAdd": ["DAC_READ_SEARCH"],
+            "SecurityOpt": ["no-new-privileges"],
+            // Else the engine would write all that is read into a log as well.
+            "LogConfig": { "Type": "none" },
+            "Memory": MEMORY,
+            "PidsLimit": PIDS,
+            "CpuShares": CPU_SHARES,
+        },
+    })
+}
+
+/// Loads the image for the engine's architecture; the answer is its name.
+async fn load(engine: &dyn Engine) -> Result<String> {
+    let info = engine.info().await?;
+    let (os, architecture) = info.platform.split_once('/').unwrap_or(("linux", "amd64"));
+    let Some((_, program)) = PROGRAMS.iter().find(|(known, _)| *known == architecture && os == "linux") else {
+        let text = format!("there is no mover for {}", info.platform);
+        return Err(Error::new(Kind::Refused, "mover.platform", text));
+    };
+    let config = json!({
+        "architecture": architecture,
+        "os": os,
+        "created": "1970-01-01T00:00:00Z",
+        "config": { "Labels": { HELPER_LABEL: "image" } },
+    });
+    // Nothing at the place of the mount: the engine makes a folder or a file there, as what is mounted needs it.
+    let entries = [archive::Entry::file(&PROGRAM[1..], *program).mode(0o755)];
+    let name = image_name(program);
+    let bytes = archive::image(&name, &config, &[archive::tar(&entries)]);
+    engine
+        .image_load(stream::iter([Ok(bytes.into())]).boxed())
+        .await
+        .map_err(|error| error.while_doing("load the image of the mover"))?;
+    Ok(name)
+}

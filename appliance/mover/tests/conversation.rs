@@ -1,0 +1,201 @@
+//! The conversation with the appliance: what is told of a tree is the tar of that tree, and no half of it passes for whole.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::grow::{Kinds, grow};
+use holdfast_mover::{
+    Options, Root, padding, serve,
+    wire::{self, Answer, Ask},
+    write_archive,
+};
+use std::{
+    fs, io,
+    os::unix::{fs::symlink, net::UnixStream},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+const ALL: Kinds = Kinds { sockets: true, holes: true, acls: true };
+
+/// One side of a conversation whose other side serves a folder.
+struct Talk {
+    line: UnixStream,
+    served: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Talk {
+    fn with(folder: &Path) -> Talk {
+        let (line, far) = UnixStream::pair().unwrap();
+        let folder = PathBuf::from(folder);
+        let served = thread::spawn(move || serve(&folder, far.try_clone().unwrap(), far));
+        Talk { line, served: Some(served) }
+    }
+
+    fn greeted(folder: &Path) -> Talk {
+        let mut talk = Talk::with(folder);
+        let hello = Ask::Hello { version: wire::VERSION, key: [7; 32], prefix: b"v".to_vec() };
+        assert_eq!(talk.say(&hello), Answer::Hello { version: wire::VERSION });
+        talk
+    }
+
+    fn say(&mut self, ask: &Ask) -> Answer {
+        self.put(ask);
+        self.hear()
+    }
+
+    fn put(&mut self, ask: &Ask) {
+        use io::Write;
+        let mut out = Vec::new();
+        ask.put(&mut out);
+        self.line.write_all(&out).unwrap();
+    }
+
+    fn hear(&mut self) -> Answer {
+        use io::Read;
+        let mut head = [0; wire::HEAD];
+        self.line.read_exact(&mut head).unwrap();
+        let (kind, length) = wire::head(&head).unwrap().unwrap();
+        let mut body = vec![0; length];
+        self.line.read_exact(&mut body).unwrap();
+        Answer::read(kind, &body).unwrap()
+    }
+
+    /// All answers up to the last, which has to count them.
+    fn ask(&mut self, ask: &Ask) -> Vec<Answer> {
+        self.put(ask);
+        let mut all = Vec::new();
+        loop {
+            match self.hear() {
+                Answer::Done(frames) => {
+                    assert_eq!(frames, all.len() as u64);
+                    return all;
+                }
+                answer => all.push(answer),
+            }
+        }
+    }
+
+    /// Groups by witness, and entries of each.
+    fn groups(&mut self) -> Vec<([u8; 32], u32)> {
+        let group = |answer| match answer {
+            Answer::Group { witness, entries, .. } => (witness, entries),
+            other => panic!("{other:?}"),
+        };
+        self.ask(&Ask::Groups).into_iter().map(group).collect()
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        drop(self.line);
+        self.served.take().unwrap().join().unwrap()
+    }
+}
+
+/// The tar that frames make.
+fn tar(frames: &[Answer]) -> Vec<u8> {
+    let (mut out, mut content) = (Vec::new(), 0);
+    for frame in frames {
+        match frame {
+            Answer::Begin(headers) => out.extend_from_slice(headers),
+            Answer::Content(bytes) => {
+                out.extend_from_slice(bytes);
+                content += bytes.len() as u64;
+            }
+            Answer::Zeros(count) => {
+                out.resize(out.len() + usize::try_from(*count).unwrap(), 0);
+                content += count;
+            }
+            Answer::End(None) => out.extend_from_slice(padding(std::mem::take(&mut content))),
+            other => panic!("{other:?}"),
+        }
+    }
+    out.resize(out.len() + 1024, 0);
+    out
+}
+
+#[test]
+fn what_is_told_of_a_tree_is_its_tar() {
+    for seed in 0..20 {
+        let from = tempfile::tempdir().unwrap();
+        grow(from.path(), seed, ALL);
+        let mut expected = Vec::new();
+        let root = Arc::new(Root::open(from.path()).unwrap());
+        write_archive(&root, Options::default(), b"v", &mut expected).unwrap();
+
+        let mut talk = Talk::greeted(from.path());
+        let groups = talk.groups();
+        let numbers: Vec<u32> = (0..u32::try_from(groups.len()).unwrap()).collect();
+        let marks = talk.ask(&Ask::Marks(numbers.clone()));
+        assert_eq!(marks.len(), groups.len());
+        for (mark, (_, entries)) in marks.iter().zip(&groups) {
+            assert!(matches!(mark, Answer::Marks(marks) if marks.len() == *entries as usize));
+        }
+        let all = numbers.iter().map(|group| (*group, vec![true; groups[*group as usize].1 as usize])).collect();
+        let frames = talk.ask(&Ask::Read(all));
+        assert!(tar(&frames) == expected, "seed {seed}");
+        assert_eq!(talk.ask(&Ask::Finish), []);
+        talk.end().unwrap();
+    }
+}
+
+#[test]
+fn a_second_walk_sees_what_changed_and_only_what_is_wanted_comes() {
+    let from = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "c"] {
+        fs::write(from.path().join(name), name).unwrap();
+        // Long ago, so that the walks trust it.
+        common::set_mtime(&from.path().join(name), 1_000_000, 0);
+    }
+    let mut talk = Talk::greeted(from.path());
+    let first = talk.groups();
+    fs::write(from.path().join("b"), "changed").unwrap();
+    let second = talk.groups();
+    assert_eq!(first.len(), second.len());
+    assert_ne!(first, second);
+    let frames = talk.ask(&Ask::Read(vec![(0, vec![false, false, true, false])]));
+    let [Answer::Begin(_), Answer::Content(content), Answer::End(None)] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!(content, b"changed");
+    talk.end().unwrap();
+}
+
+#[test]
+fn what_vanished_is_named_and_so_are_its_other_names() {
+    let from = tempfile::tempdir().unwrap();
+    fs::write(from.path().join("a"), "content").unwrap();
+    fs::hard_link(from.path().join("a"), from.path().join("b")).unwrap();
+    symlink("a", from.path().join("c")).unwrap();
+    let mut talk = Talk::greeted(from.path());
+    talk.groups();
+    fs::remove_file(from.path().join("a")).unwrap();
+    let frames = talk.ask(&Ask::Read(vec![(0, vec![true; 4])]));
+    let left: Vec<&[u8]> = frames
+        .iter()
+        .filter_map(|frame| if let Answer::Left(trouble) = frame { Some(&*trouble.path) } else { None })
+        .collect();
+    assert_eq!(left, [b"a", b"b"]);
+    assert_eq!(frames.iter().filter(|frame| matches!(frame, Answer::Begin(_))).count(), 2, "the root and the link");
+    talk.end().unwrap();
+}
+
+#[test]
+fn what_cannot_be_served_is_said_and_nonsense_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let hello = |version| Ask::Hello { version, key: [0; 32], prefix: Vec::new() };
+    let mut talk = Talk::with(&folder.path().join("missing"));
+    assert!(matches!(talk.say(&hello(wire::VERSION)), Answer::Failed(why) if why.contains("missing")));
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    assert!(matches!(Talk::with(&file).say(&hello(wire::VERSION)), Answer::Failed(_)));
+    assert!(matches!(Talk::with(folder.path()).say(&hello(99)), Answer::Failed(why) if why.contains("99")));
+
+    let mut talk = Talk::with(folder.path());
+    talk.put(&Ask::Groups);
+    assert!(talk.end().is_err(), "no greeting");
+    let mut talk = Talk::greeted(folder.path());
+    talk.put(&Ask::Marks(vec![0]));
+    assert!(talk.end().is_err(), "a group that there is not");
+    let mut talk = Talk::greeted(folder.path());
+    io::Write::write_all(&mut talk.line, b"G\0\0").unwrap();
+    assert!(talk.end().is_err(), "half an ask");
+}
