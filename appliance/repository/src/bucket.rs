@@ -5,6 +5,7 @@
 
 use crate::{
     Parts, Unlock,
+    check::LOOKS,
     format::Format,
     inner::{ACKS, Inner},
     layout::{self, FORMAT},
@@ -140,15 +141,21 @@ impl Inner {
     }
 
     async fn same_repository(&self, bucket: &dyn Store) -> Result<()> {
-        let bytes = match bucket.get(FORMAT).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let theirs = match Format::decode(&bytes) {
-            Ok(format) => format.repository,
-            Err(error) if error.kind() == Kind::Corrupt => return self.mend_format(bucket, error).await,
-            Err(error) => return Err(error),
+        let mut looks = 0;
+        let theirs = loop {
+            let bytes = match bucket.get(FORMAT).await {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            looks += 1;
+            match Format::decode(&bytes) {
+                Ok(format) => break format.repository,
+                // Perhaps only on its way.
+                Err(error) if error.kind() == Kind::Corrupt && looks < LOOKS => {}
+                Err(error) if error.kind() == Kind::Corrupt => return self.mend_format(bucket, error).await,
+                Err(error) => return Err(error),
+            }
         };
         if theirs == self.id {
             return Ok(());
@@ -157,12 +164,12 @@ impl Inner {
             .advice("give another bucket or prefix, or recover that repository with its own kit"))
     }
 
-    /// A damaged format says nothing of whose bucket it is. What was sealed with our key does; and a bucket that holds nothing
-    /// else is nobody's. Then our own copy takes its place.
+    /// A damaged format says nothing of whose bucket it is. Names that only we know do, and what was sealed with our key; and a
+    /// bucket that holds nothing else is nobody's. Then our own copy takes its place.
     async fn mend_format(&self, bucket: &dyn Store, damage: Error) -> Result<()> {
-        let nothing_else =
-            bucket.list("").await?.iter().all(|object| object.key == FORMAT || !layout::travels(&object.key));
-        if !nothing_else && !self.sealed_something_in(bucket).await? {
+        let listed = bucket.list("").await?;
+        let nothing_else = listed.iter().all(|object| object.key == FORMAT || !layout::travels(&object.key));
+        if !nothing_else && !self.named_something_in(&listed) && !self.sealed_something_in(bucket).await? {
             return Err(damage);
         }
         bucket.put(FORMAT, self.cache.get(FORMAT).await?, PutMode::Replace).await?;
@@ -171,11 +178,28 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether the kit's slot yields to our key, or one of some reach lists and fences does: whatever else is half there.
+    /// Whether something has a name that we know and nobody else could give: hashes of what we sealed, and random ones.
+    fn named_something_in(&self, listed: &[ObjectInfo]) -> bool {
+        const UNIQUE: [&str; 5] =
+            [layout::SEGMENTS, layout::REACHES, layout::SNAPSHOTS, layout::TOMBSTONES, layout::FENCES];
+        let state = self.read();
+        listed.iter().any(|ObjectInfo { key, .. }| match layout::parse_pack(key) {
+            Some((_, id)) => state.index.number(&id).is_some(),
+            None => UNIQUE.iter().any(|class| key.starts_with(class)) && state.small.contains_key(key),
+        })
+    }
+
+    /// Whether the kit's slot yields to our key, or one of some other objects does: whatever else is half there.
     async fn sealed_something_in(&self, bucket: &dyn Store) -> Result<bool> {
         let kit = recovery_slot(self.recovery_number());
         let mut proofs = vec![(kit, None)];
-        for (prefix, kind) in [(layout::REACHES, ObjectKind::Reach), (layout::FENCES, ObjectKind::Fence)] {
+        let kinds = [
+            (layout::REACHES, ObjectKind::Reach),
+            (layout::FENCES, ObjectKind::Fence),
+            (layout::TOMBSTONES, ObjectKind::Tombstone),
+            (layout::SETTINGS, ObjectKind::Settings),
+        ];
+        for (prefix, kind) in kinds {
             let listed = bucket.list(prefix).await?.into_iter().take(PROOFS);
             proofs.extend(listed.map(|object| (object.key, Some(kind))));
         }

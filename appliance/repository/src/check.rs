@@ -30,7 +30,7 @@ use std::{
 
 /// How often something is read before it counts as bad: a body that was damaged on its way must not make a check write over what is
 /// good where it lies, since a put may break off.
-const LOOKS: usize = 3;
+pub(crate) const LOOKS: usize = 3;
 
 /// Packs verified at once: each takes up to two packs of memory.
 const AT_ONCE: usize = 2;
@@ -215,7 +215,7 @@ impl Inner {
             } else {
                 there.is_some_and(|size| *size != info.name.size)
             };
-            if lost {
+            if lost && self.is_lost(&key, info.name.size, report).await? {
                 self.forget_ack(&key);
                 self.lost_in_bucket(number, report).await?;
             }
@@ -229,14 +229,27 @@ impl Inner {
         };
         for (key, small) in small {
             let there = bucket.get(&key);
+            if self.is_litter(&key) {
+                if there.is_none() {
+                    self.forget_litter(&key);
+                }
+                continue;
+            }
             // Half an object was never acknowledged, and shipping does not write over what is there.
             let bad = there.is_some_and(|size| *size != small.size);
-            if bad || (small.acked && there.is_none()) {
+            let lost = bad || (small.acked && there.is_none());
+            if lost && self.is_lost(&key, small.size, report).await? {
                 self.forget_ack(&key);
                 self.resend(&key, small.size, report).await?;
             }
         }
         Ok(())
+    }
+
+    /// Asks the bucket for the object itself: a listing may be an old one, and what is good where it lies is not written over.
+    async fn is_lost(&self, key: &str, size: u64, report: &Report) -> Result<bool> {
+        let Some(bucket) = &report.bucket else { return Ok(false) };
+        Ok(bucket.head(key).await?.is_none_or(|info| info.size != size))
     }
 
     async fn lost_in_cache(self: &Arc<Self>, pack: PackNo, report: &Report) -> Result<()> {
@@ -325,11 +338,8 @@ impl Inner {
                 Some(bucket) => self.way_in_copy(&*bucket, &key).await?,
                 None => Copy::Absent,
             };
-            if matches!((&cached, &in_bucket), (Copy::Absent, Copy::Bad)) && self.is_litter(&key) {
-                let text =
-                    "a key slot in the bucket is a part of one, or was not written by this repository's appliance";
-                let advice = "remove it: it opens nothing";
-                report.problem(Problem::warning("slot.forged", &key, text).advice(advice));
+            if !matches!((&cached, &in_bucket), (Copy::Good(_), _) | (_, Copy::Good(_))) && self.is_litter(&key) {
+                self.name_litter(&key, &in_bucket, report);
                 continue;
             }
             self.reconcile_small(&key, cached, in_bucket, report).await?;
@@ -340,13 +350,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether only the bucket lists this slot, and nothing of ours leans on it. A put that broke off may have left it,
-    /// of a kit that is void by now.
-    fn is_litter(&self, key: &str) -> bool {
-        let needed = key == layout::FORMAT
-            || key == recovery_slot(self.recovery_number())
-            || key.starts_with(layout::EPOCH_SLOTS);
-        !needed && self.read().small.get(key).is_none_or(|small| !small.cached)
+    /// What lies nowhere was on its way out, and is not missed.
+    fn name_litter(&self, key: &str, in_bucket: &Copy, report: &Report) {
+        if matches!(in_bucket, Copy::Bad) {
+            let text = "a key slot in the bucket is a part of one, or was not written by this repository's appliance";
+            report.problem(Problem::warning("slot.forged", key, text).advice("remove it: it opens nothing"));
+        }
     }
 
     async fn way_in_copy(&self, store: &dyn Store, key: &str) -> Result<Copy> {
@@ -367,8 +376,23 @@ impl Inner {
         self.is_our_slot(key, bytes)
     }
 
+    /// What could not be read when it was met may have a good copy in the bucket.
+    async fn read_again(self: &Arc<Self>, report: &Report) -> Result<()> {
+        let Some(bucket) = report.bucket.clone() else { return Ok(()) };
+        let unread = unreadable_snapshots(&self.read());
+        let mut found = false;
+        for key in unread.iter().map(layout::snapshot_key).filter(|key| self.read().is_acked(key)) {
+            if let Copy::Good(bytes) = self.small_copy(&*bucket, &key, ObjectKind::Snapshot).await? {
+                self.take_in(&key, bytes).await?;
+                found = true;
+            }
+        }
+        if found { self.enter_snapshots().await } else { Ok(()) }
+    }
+
     /// Snapshots and reach lists are opened in both tiers.
     async fn check_small(self: &Arc<Self>, report: &Report) -> Result<()> {
+        self.read_again(report).await?;
         let keys: Vec<(String, ObjectKind)> = {
             let state = self.read();
             let ids = state.snapshots.keys();
@@ -533,8 +557,13 @@ impl Inner {
             );
         }
         for id in unreadable_snapshots(&state) {
-            let text = format!("snapshot {id} cannot be read in any tier that could be asked");
-            report.problem(Problem::error("snapshot.damaged", id.as_str(), text));
+            let text = format!(
+                "snapshot {id} cannot be read in any tier that could be asked; nothing is pruned because of it"
+            );
+            report.problem(
+                Problem::error("snapshot.damaged", id.as_str(), text)
+                    .advice("back its app up again; then forget this snapshot by its id"),
+            );
         }
     }
 }

@@ -5,8 +5,10 @@
 use crate::{
     condemn::Ledger,
     find::{Attached, Finder},
+    layout,
     pins::Pins,
     press::Press,
+    rotate::Before,
     shelf::Shelf,
     state::{PackNo, Small, State},
     weave::Cutters,
@@ -30,8 +32,8 @@ pub(crate) struct Inner {
     pub(crate) ring: RwLock<Ring>,
     /// Number of the recovery key that the kit shows.
     pub(crate) recovery: AtomicU32,
-    /// Ways in change one after the other.
-    pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Ways in change one after the other (`Inner::alone`).
+    pub(crate) changing: tokio::sync::Mutex<Before>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) cache: Arc<dyn Store>,
     pub(crate) catalog: Arc<Catalog>,
@@ -102,16 +104,39 @@ impl Inner {
 
     /// Puts the object that commits something. One that failed half-way is taken back: seen again by the next start, it
     /// would pass for a commit whose packs were pruned meanwhile as nobody's. If not even that is possible, it counts
-    /// as there, unread, and forbids pruning until that start.
+    /// as there, unread, and forbids pruning until it is, or until that start.
     pub(crate) async fn put_commit(&self, kind: ObjectKind, key: &str, body: &[u8]) -> Result<u64> {
         let put = self.put_sealed(kind, key, body, PutMode::Once).await;
         if put.is_err()
             && let Err(error) = self.cache.delete(key).await
         {
             tracing::warn!(key, error = %error.chain(), "what failed to be committed could not be taken back");
-            self.write().small.insert(key.to_owned(), Small { size: 0, cached: true, acked: false });
+            let mut state = self.write();
+            state.small.insert(key.to_owned(), Small { size: 0, cached: true, acked: false });
+            state.half_done.insert(key.to_owned());
         }
         put
+    }
+
+    /// Takes back what failed to be committed and could not be taken back then.
+    pub(crate) async fn take_back_commits(&self) {
+        let keys: Vec<String> = {
+            let mut state = self.write();
+            // One that was read meanwhile is there, and nothing that it needs has gone.
+            let State { half_done, snapshots, .. } = &mut *state;
+            half_done.retain(|key| layout::snapshot_of(key).is_none_or(|id| !snapshots.contains_key(&id)));
+            half_done.iter().cloned().collect()
+        };
+        for key in keys {
+            match self.cache.delete(&key).await {
+                Ok(()) => {
+                    let mut state = self.write();
+                    state.half_done.remove(&key);
+                    state.small.remove(&key);
+                }
+                Err(error) => tracing::warn!(key, error = %error.chain(), "a failed commit still cannot be taken back"),
+            }
+        }
     }
 
     /// Reads a small object from the cache, else from the bucket.

@@ -37,6 +37,7 @@ mod reach;
 mod reader;
 mod recipe;
 mod repack;
+mod rotate;
 mod rows;
 mod segment;
 mod session;
@@ -372,6 +373,11 @@ impl Repository {
     /// One snapshot by id or a unique beginning of it (4 characters or more).
     pub fn snapshot(&self, id: &str) -> Result<Entry> {
         self.inner.entry(id)
+    }
+    /// Snapshots that some tier holds and that could not be read in any that could be asked. Until they are, or are forgotten,
+    /// nothing is pruned.
+    pub fn unreadable(&self) -> Vec<SnapshotId> {
+        prune::unreadable_snapshots(&self.inner.read())
     }
     /// Section of an image that some snapshot holds, with all its packs present in some tier.
     pub fn known_image(&self, id: &str) -> Option<ImageSection> {

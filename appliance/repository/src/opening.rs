@@ -57,6 +57,7 @@ pub(crate) async fn open(parts: Parts, unlock: Unlock) -> Result<Arc<Inner>> {
     format.verify(&Keys::of(&ring))?;
     if is_device {
         unlock::sweep(&*parts.cache, ring.epoch()).await?;
+        unlock::confirm(&*parts.cache, ring.epoch()).await?;
     }
     load(parts, ring, format.repository).await
 }
@@ -133,10 +134,11 @@ impl Inner {
         Ok(())
     }
 
-    /// Reads snapshots and their reach lists; tombstoned ones are gone.
+    /// Reads snapshots and their reach lists; tombstoned ones are gone, also those that were read before a tombstone came.
     pub(crate) async fn enter_snapshots(self: &Arc<Self>) -> Result<()> {
         let buried: BTreeSet<SnapshotId> =
             self.keys_of(layout::TOMBSTONES).iter().filter_map(|key| layout::snapshot_of(key)).collect();
+        self.write().snapshots.retain(|id, _| !buried.contains(id));
         for key in self.keys_of(layout::SNAPSHOTS) {
             let Some(id) = layout::snapshot_of(&key).filter(|id| !buried.contains(id)) else { continue };
             if self.read().snapshots.contains_key(&id) {

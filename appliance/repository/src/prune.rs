@@ -59,14 +59,17 @@ impl Work {
 }
 
 impl Inner {
-    /// Plans; changes nothing.
+    /// Plans; changes nothing but to take back what failed to be committed.
     pub(crate) async fn prune_plan(self: &Arc<Self>, forget: Vec<SnapshotId>, limits: &Repack) -> Result<PrunePlan> {
+        self.take_back_commits().await;
         let dead = {
             let state = self.read();
-            if let Some(unknown) = forget.iter().find(|id| !state.snapshots.contains_key(*id)) {
+            let unreadable = unreadable_snapshots(&state);
+            let is_known = |id: &SnapshotId| state.snapshots.contains_key(id) || unreadable.contains(id);
+            if let Some(unknown) = forget.iter().find(|id| !is_known(id)) {
                 return Err(Error::not_found("snapshot.missing", format!("there is no snapshot {unknown}")));
             }
-            nothing_unreadable(&state)?;
+            nothing_unreadable(&state, &forget)?;
             let gone: HashSet<&SnapshotId> = forget.iter().collect();
             dead_packs(&state, &gone)
         };
@@ -91,11 +94,12 @@ impl Inner {
     /// Carries a plan out.
     pub(crate) async fn prune(self: &Arc<Self>, plan: PrunePlan, stop: &Stop) -> Result<PruneOutcome> {
         let _alone = self.gate.write().await;
-        nothing_unreadable(&self.read())?;
+        nothing_unreadable(&self.read(), &plan.forget)?;
         let mut work = Work { bucket: self.bucket(), outcome: PruneOutcome::default() };
         self.ask_the_fence(&mut work).await?;
+        let unreadable = unreadable_snapshots(&self.read());
         for id in &plan.forget {
-            if self.read().snapshots.contains_key(id) {
+            if self.read().snapshots.contains_key(id) || unreadable.contains(id) {
                 self.bury(id, &mut work).await?;
                 work.outcome.snapshots += 1;
             }
@@ -480,17 +484,19 @@ fn dead_packs(state: &State, gone: &HashSet<&SnapshotId>) -> Vec<PackNo> {
     packs.map(|(number, _)| number).collect()
 }
 
-/// What cannot be read cannot be judged: nothing is deleted while a snapshot's needs are unknown.
-fn nothing_unreadable(state: &State) -> Result<()> {
+/// What cannot be read cannot be judged: nothing is deleted while a snapshot's needs are unknown, unless it is to be forgotten.
+fn nothing_unreadable(state: &State, forget: &[SnapshotId]) -> Result<()> {
     let unreadable = unreadable_snapshots(state);
-    match unreadable.first() {
+    match unreadable.iter().find(|id| !forget.contains(id)) {
         None => Ok(()),
         Some(id) => Err(Error::new(
             Kind::Refused,
             "prune.unsafe",
             format!("snapshot {id} cannot be read, so nobody can tell which data it needs; nothing is deleted"),
         )
-        .advice("run a check with the bucket attached; it brings the good copy back")),
+        .advice(
+            "run a check with the bucket attached: it brings a good copy back; if there is none, forget this snapshot",
+        )),
     }
 }
 

@@ -51,7 +51,7 @@ fn recovery_number(key: &str) -> Option<u32> {
     key.strip_prefix(RECOVERY_SLOTS)?.parse().ok()
 }
 
-fn new_id(class: &str) -> String {
+pub(crate) fn new_id(class: &str) -> String {
     format!("{class}{}", hex::encode(holdfast_runtime::random::<4>()))
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn put_device(parts: &Parts, ring: &Ring, id: RepositoryId, dev
     parts.cache.put(DEVICE_SLOT, bytes.into(), PutMode::Replace).await
 }
 
-fn device_slot(ring: &Ring, repository: RepositoryId, device: &[u8; 32], made: Moment) -> Result<Vec<u8>> {
+pub(crate) fn device_slot(ring: &Ring, repository: RepositoryId, device: &[u8; 32], made: Moment) -> Result<Vec<u8>> {
     let label = Label { repository, id: DEVICE_SLOT, epoch: ring.epoch(), name: "", made };
     slot::wrap(ring.newest(), label, &Lock::Device(device))
 }
@@ -141,13 +141,13 @@ impl Inner {
         })
     }
 
-    fn is_retired(&self, clear: &Clear) -> bool {
+    pub(crate) fn is_retired(&self, clear: &Clear) -> bool {
         let old_kit = recovery_number(&clear.id).is_some_and(|number| number < self.recovery_number());
         clear.way != Way::Later && (clear.epoch < self.ring().epoch() || old_kit)
     }
 
     pub(crate) async fn add_passphrase(&self, name: &str, passphrase: Secret) -> Result<SlotChange> {
-        let _one = self.changing.lock().await;
+        let _one = self.alone().await?;
         self.room_for_one().await?;
         let (id, ring, name) = (new_id(PASSPHRASE_SLOTS), self.ring(), good_name(name)?);
         let (repository, made) = (self.id, self.clock.now());
@@ -160,7 +160,7 @@ impl Inner {
     }
 
     pub(crate) async fn add_escrow(&self, name: &str, public: &PublicKey) -> Result<SlotChange> {
-        let _one = self.changing.lock().await;
+        let _one = self.alone().await?;
         self.room_for_one().await?;
         let (id, ring, name) = (new_id(ESCROW_SLOTS), self.ring(), good_name(name)?);
         let label = Label { repository: self.id, id: &id, epoch: ring.epoch(), name: &name, made: self.clock.now() };
@@ -185,14 +185,13 @@ impl Inner {
 
     /// Takes a way in away, from the bucket first: a copy that stays there would come back.
     pub(crate) async fn remove_slot(&self, id: &str) -> Result<SlotChange> {
-        let _one = self.changing.lock().await;
+        let _one = self.alone().await?;
         let key = format!("{SLOTS}{id}");
         let small = self.read().small.get(&key).cloned();
         let Some(small) = small else {
             return Err(Error::not_found("slot.unknown", format!("there is no key slot “{id}”")));
         };
-        let fixed = key == DEVICE_SLOT || key.starts_with(EPOCH_SLOTS) || key == recovery_slot(self.recovery_number());
-        if fixed {
+        if key == DEVICE_SLOT || self.needs_slot(&key) {
             return Err(Error::new(Kind::Refused, "slot.fixed", format!("the key slot “{id}” cannot be removed"))
                 .advice("for a kit that was lost or seen, rotate the recovery key"));
         }
@@ -204,29 +203,50 @@ impl Inner {
                 self.forget_slot(&key).await?;
                 change.problems.push(kept(&key, &error));
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // It is there as before, unless the disk failed only after it had gone.
+                let there = small.cached && !matches!(self.cache.head(&key).await, Ok(None));
+                self.write().set_cached(&key, there);
+                return Err(error);
+            }
         }
         Ok(change)
     }
 
-    /// Removes a slot from the tiers that hold it. If that fails it is there as before.
+    /// Whether this is a slot that may not go: the kit's, or a link to an epoch of ours.
+    fn needs_slot(&self, key: &str) -> bool {
+        let link = key.strip_prefix(EPOCH_SLOTS).and_then(|number| number.parse::<u8>().ok());
+        key == recovery_slot(self.recovery_number()) || link.is_some_and(|number| number <= self.ring().epoch())
+    }
+
+    /// Whether only the bucket lists this slot, and nothing of ours leans on it. A put that broke off may have left it, of
+    /// a kit that is void by now, or a machine that was lost while it began an epoch.
+    pub(crate) fn is_litter(&self, key: &str) -> bool {
+        let cached = self.read().small.get(key).is_some_and(|small| small.cached);
+        key.starts_with(SLOTS) && !cached && !self.needs_slot(key)
+    }
+
+    /// Forgets litter that somebody has taken away.
+    pub(crate) fn forget_litter(&self, key: &str) {
+        self.forget_ack(key);
+        self.write().small.remove(key);
+    }
+
+    /// Removes a slot from the tiers that hold it. If that fails it still counts as gone from the cache: the shipper, which
+    /// sends what lies there, must not bring it back into a bucket that it has left.
     async fn drop_slot(&self, key: &str, small: &Small) -> Result<()> {
         // From here on the shipper sends it no more: it would come back into the bucket behind our back.
         self.write().set_cached(key, false);
-        let gone = async {
-            if small.acked {
-                self.drop_in_bucket(key).await?;
-            }
-            self.forget_slot(key).await?;
-            // It was on its way when we began.
-            if self.read().is_acked(key) {
-                self.drop_in_bucket(key).await?;
-                self.write().small.remove(key);
-            }
-            Ok(())
-        };
-        let gone: Result<()> = gone.await;
-        gone.inspect_err(|_| self.write().set_cached(key, small.cached))
+        if small.acked {
+            self.drop_in_bucket(key).await?;
+        }
+        self.forget_slot(key).await?;
+        // It was on its way when we began.
+        if self.read().is_acked(key) {
+            self.drop_in_bucket(key).await?;
+            self.write().small.remove(key);
+        }
+        Ok(())
     }
 
     async fn drop_in_bucket(&self, key: &str) -> Result<()> {
@@ -254,102 +274,9 @@ impl Inner {
         Ok(())
     }
 
-    /// A new number for the kit; the slot of the old one goes when the new one is everywhere.
-    pub(crate) async fn rotate_recovery(&self) -> Result<SlotChange> {
-        let _one = self.changing.lock().await;
-        self.may_change_bucket().await?;
-        let (ring, number) = (self.ring(), self.next_recovery()?);
-        let key = recovery_slot(number);
-        let label = Label { repository: self.id, id: &key, epoch: ring.epoch(), name: "", made: self.clock.now() };
-        let bytes = slot::wrap(ring.newest(), label, &Lock::Recovery(&ring.newest().recovery(number)))?;
-        self.put_small(&key, bytes.into(), PutMode::Once).await?;
-        self.recovery.store(number, Ordering::Release);
-        Ok(SlotChange { id: key[SLOTS.len()..].to_owned(), problems: self.settle().await })
-    }
-
-    fn next_recovery(&self) -> Result<u32> {
-        // If the slot is lost its number is not known: the clock's is one that was never printed.
-        let lost = self.read().small.get(&recovery_slot(self.recovery_number())).is_none_or(|small| !small.cached);
-        let clock = if lost { u32::try_from(self.clock.now().seconds()).unwrap_or(u32::MAX / 2) } else { 0 };
-        let next = self.recovery_number().checked_add(1).map(|next| next.max(clock));
-        next.ok_or_else(|| Error::bug("the numbers of recovery keys are used up"))
-    }
-
-    /// Begins a new epoch: a new root, given to every way in that was not removed.
-    pub(crate) async fn rotate_epoch(&self, device: &[u8; 32]) -> Result<SlotChange> {
-        let _one = self.changing.lock().await;
-        self.may_change_bucket().await?;
-        let (old, root, now) = (self.ring(), RootKey::generate(), self.clock.now());
-        let next = old.with(root.clone())?;
-        let number = self.next_recovery()?;
-        let mut change = SlotChange { id: recovery_slot(number)[SLOTS.len()..].to_owned(), ..SlotChange::default() };
-        let label = |id, epoch| Label { repository: self.id, id, epoch, name: "", made: now };
-        let (link, kit) = (epoch_slot(next.epoch()), recovery_slot(number));
-        let earlier = slot::wrap(old.newest(), label(&link, old.epoch()), &Lock::Later(&root))?;
-        let recovery = slot::wrap(&root, label(&kit, next.epoch()), &Lock::Recovery(&root.recovery(number)))?;
-        let mut fresh = vec![(link, earlier), (kit, recovery)];
-        fresh.extend(self.carried_over(&old, &next, &mut change.problems).await?);
-        // Not yet in the state: nothing of the new epoch leaves the cache before the device's slot commits it.
-        for (key, bytes) in &fresh {
-            self.cache.put(key, bytes.clone().into(), PutMode::Replace).await?;
-        }
-        let device = device_slot(&next, self.id, device, now)?;
-        self.put_small(DEVICE_SLOT, device.into(), PutMode::Replace).await?;
-        self.keys.begin_epoch(&next)?;
-        *self.ring.write().expect("no holder panics") = next;
-        self.recovery.store(number, Ordering::Release);
-        {
-            let mut state = self.write();
-            for (key, bytes) in fresh {
-                state.small.insert(key, Small { size: bytes.len() as u64, cached: true, acked: false });
-            }
-        }
-        change.problems.extend(self.settle().await);
-        Ok(change)
-    }
-
-    /// Passphrase and escrow slots, sealed anew for the next epoch under new names.
-    async fn carried_over(
-        &self,
-        old: &Ring,
-        next: &Ring,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut fresh = Vec::new();
-        for class in [PASSPHRASE_SLOTS, ESCROW_SLOTS] {
-            for key in self.keys_of(class) {
-                let bytes = match self.get_small(&key).await {
-                    Ok(bytes) => bytes,
-                    // Only the bucket listed it, or listed it once: what we wrote lies in the cache too.
-                    Err(error) if error.kind() == Kind::NotFound => {
-                        problems.push(left_behind(&key, &error));
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                };
-                if slot::read(&bytes).is_ok_and(|clear| self.is_retired(&clear)) {
-                    continue;
-                }
-                let id = new_id(class);
-                match slot::rewrap(&bytes, old.newest(), next.newest(), &id, next.epoch()) {
-                    Ok(bytes) => fresh.push((id, bytes)),
-                    Err(error) => problems.push(left_behind(&key, &error)),
-                }
-            }
-        }
-        Ok(fresh)
-    }
-
-    async fn may_change_bucket(&self) -> Result<()> {
-        match self.bucket() {
-            Some(bucket) => self.not_fenced(&*bucket).await,
-            None => Ok(()),
-        }
-    }
-
     /// Brings new slots to the bucket and removes what they replace. What fails is done by the shipper and at the
     /// next attaching.
-    async fn settle(&self) -> Vec<Problem> {
+    pub(crate) async fn settle(&self) -> Vec<Problem> {
         let mut problems: Vec<Problem> = self.send_slots().await.err().into_iter().collect();
         problems.extend(self.retire_slots().await);
         problems
@@ -415,6 +342,11 @@ impl Inner {
             let Some(small) = small else { continue };
             let clear = match self.get_small(&key).await {
                 Ok(bytes) if self.is_our_slot(&key, &bytes) => slot::read(&bytes),
+                // Gone, but the disk would not say for certain: it is asked again.
+                Err(error) if error.kind() == Kind::NotFound && !small.cached && !small.acked => {
+                    problems.extend(self.forget_slot(&key).await.err().map(|error| kept_here(&key, &error)));
+                    continue;
+                }
                 _ => {
                     // What lies in the cache is ours: damaged, it may be the one that replaces another.
                     all_there &= !small.cached;
@@ -445,22 +377,23 @@ impl Inner {
             }
             match self.drop_slot(&key, &small).await {
                 Ok(()) => {}
-                Err(error) => problems.push(kept(&key, &error)),
+                Err(error) if self.read().is_acked(&key) => problems.push(kept(&key, &error)),
+                Err(error) => problems.push(kept_here(&key, &error)),
             }
         }
         problems
     }
 }
 
-fn left_behind(key: &str, error: &Error) -> Problem {
-    Problem::warning("slot.left_behind", key, format!("not given the new epoch: {}", error.chain()))
-        .advice("remove it, and add it again if somebody needs it")
-}
-
 fn kept(key: &str, error: &Error) -> Problem {
     let text =
         format!("the bucket still holds this key slot, and whoever has its key can use it there: {}", error.chain());
     Problem::warning("slot.kept", key, text).advice("let who may delete in the bucket remove this object")
+}
+
+fn kept_here(key: &str, error: &Error) -> Problem {
+    let text = format!("a key slot that was retired is still in the cache: {}", error.chain());
+    Problem::warning("slot.kept", key, text).advice("it is removed with the next check; look after the disk")
 }
 
 fn good_name(name: &str) -> Result<String> {

@@ -206,6 +206,8 @@ pub(crate) struct State {
     pub(crate) sequence: u64,
     /// The snapshot whose commit is under way: its reach list is no orphan.
     pub(crate) writing: Option<SnapshotId>,
+    /// Commits that failed and could not be taken back yet.
+    pub(crate) half_done: HashSet<String>,
     /// Problems healed or met on the way, for the next who asks.
     pub(crate) notes: Vec<Problem>,
     pub(crate) last_acknowledged: Option<Moment>,

@@ -15,7 +15,7 @@ use holdfast_chunk::{
     slot::{self, Opening},
 };
 use holdfast_model::{Error, Kind, RepositoryId, Result};
-use holdfast_storage::Store;
+use holdfast_storage::{PutMode, Store};
 use std::sync::Arc;
 
 /// Code of the error that says that the keys of earlier epochs cannot be reached.
@@ -148,4 +148,27 @@ pub(crate) async fn sweep(cache: &dyn Store, epoch: u8) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Slots of an earlier epoch in the cache say that the newest one began not long ago, perhaps on a disk that did not confirm
+/// the device's slot. A power cut could then take it back, and with it the way to all that is sealed from now on. A
+/// second fsync of the same entry proves nothing, so the slot is written once more.
+pub(crate) async fn confirm(cache: &dyn Store, epoch: u8) -> Result<()> {
+    let mut earlier = false;
+    for object in cache.list(SLOTS).await? {
+        let is_way_in = object.key != DEVICE_SLOT && !object.key.starts_with(EPOCH_SLOTS);
+        earlier |= is_way_in && slot::read(&cache.get(&object.key).await?).is_ok_and(|clear| clear.epoch < epoch);
+    }
+    if !earlier {
+        return Ok(());
+    }
+    let device = cache.get(DEVICE_SLOT).await?;
+    match cache.put(DEVICE_SLOT, device, PutMode::Replace).await {
+        // It is as it was. An appliance with a full disk must open.
+        Err(error) if error.kind() == Kind::Full => {
+            tracing::warn!(error = %error.chain(), "the device's key slot was not written once more");
+            Ok(())
+        }
+        written => written,
+    }
 }
