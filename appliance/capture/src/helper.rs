@@ -122,5 +122,6 @@ pub(crate) fn explain(error: Error, mounted: Mounted<'_>) -> Error {
         }
         Mounted::HostPath(path) => error.while_doing(format!("mount host path {path} to read it")),
         Mounted::Volume(name) => error.while_doing(format!("mount volume {name} to read it")),
+        Mounted::Memory => error,
     }
 }

@@ -160,6 +160,7 @@ impl Keeper {
             deadline: order.now.plus_seconds(i64::try_from(order.limit.as_secs()).unwrap_or(i64::MAX)),
             containers: self.pairs(),
             paused: order.way == Way::Pause,
+            after: Vec::new(),
         }
     }
 

@@ -4,9 +4,12 @@
 //! every member was seen in its former state. An entry that no hold of this process owns is left over
 //! from a crash or from a host that could not be reached, and is undone by whoever asks.
 
-use crate::hold::{Way, let_go};
+use crate::{
+    hold::{Way, let_go},
+    hooks::{self, Hook},
+};
 use holdfast_docker::Engine;
-use holdfast_model::{Error, Moment, Result};
+use holdfast_model::{Error, Kind, Moment, Result};
 use holdfast_runtime::random;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -32,6 +35,9 @@ pub struct Held {
     pub containers: Vec<(String, String)>,
     /// Paused (true) or stopped (false).
     pub paused: bool,
+    /// Commands that are owed to the app once it runs again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<Hook>,
 }
 
 /// All holds of this appliance.
@@ -67,9 +73,13 @@ impl Journal {
         Ok(Journal { folder: folder.to_owned(), entries: Mutex::new(entries) })
     }
 
-    /// Holds that nobody in this process owns: left by a crash or given up because a host was gone.
+    /// Holds that nobody in this process owns: left by a crash or given up because a host was gone. Commands that are owed
+    /// come last: nothing runs in a container that is still paused.
     pub fn left_over(&self) -> Vec<Held> {
-        self.entries().values().filter(|entry| !entry.owned).map(|entry| entry.held.clone()).collect()
+        let mut left: Vec<Held> =
+            self.entries().values().filter(|entry| !entry.owned).map(|entry| entry.held.clone()).collect();
+        left.sort_by_key(|held| !held.after.is_empty());
+        left
     }
 
     /// Lets members of a left-over hold go and removes the entry once all run as before. An error keeps the entry.
@@ -80,7 +90,19 @@ impl Journal {
         let way = if held.paused { Way::Pause } else { Way::Stop };
         let mut members = held.containers.clone();
         match let_go(engine, way, &mut members).await {
-            Ok(()) => self.close(&id).await,
+            Ok(()) => {
+                for hook in &held.after {
+                    match hooks::run(engine, hook).await {
+                        // The host is gone: it is owed still.
+                        Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                        Err(error) => {
+                            tracing::warn!(container = %hook.name, error = %error.chain(), "a post hook failed")
+                        }
+                        Ok(()) => {}
+                    }
+                }
+                self.close(&id).await
+            }
             Err(error) => {
                 // Whoever runs again is its owner's: it must not be started once more with the next try.
                 self.narrow(&id, &members).await?;

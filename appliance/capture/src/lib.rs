@@ -7,6 +7,7 @@ mod data;
 mod found;
 mod helper;
 mod hold;
+mod hooks;
 mod image;
 mod journal;
 mod layer;
@@ -31,8 +32,10 @@ use holdfast_tree::Tree;
 pub use data::{bind_label, volume_label};
 pub use found::{FoundApp, FoundContainer, discover};
 pub use helper::sweep_helpers;
+pub use hooks::Hook;
 pub use journal::{Held, Journal};
 pub use run::{Ask, Captured, capture};
+pub use talk::try_mover;
 
 /// How a stream should be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -87,6 +87,11 @@ impl Member {
         })
     }
 
+    /// A label of it.
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
+        self.value["Config"]["Labels"].get(name)?.as_str()
+    }
+
     /// What it mounts, by path in the container: engines list mounts in random order.
     pub(crate) fn mounts(&self) -> Vec<Mount> {
         let text = |mount: &Value, field: &str| mount[field].as_str().unwrap_or_default().to_owned();

@@ -7,6 +7,7 @@ use crate::{
     Journal, Sink, data,
     found::{FoundApp, group, one_offs},
     hold::{Ending, Hold, Order, Way},
+    hooks::{Afterwards, Hooks, run_all},
     image, layer,
     member::{Member, inspect_all, unique},
     network,
@@ -191,8 +192,13 @@ impl Work {
     }
 
     async fn read(&self, mut ready: Ready, stop: &Stop) -> Result<Captured> {
-        let outcome = match until_stopped(stop, self.read_ahead(&mut ready)).await {
-            Ok(()) => self.held(&mut ready, stop).await,
+        let hooks = Hooks::of(&ready.members, &mut ready.captured.problems);
+        let ahead = async {
+            ready.captured.problems.extend(run_all(&*self.engine, &hooks.dump, "dump").await);
+            self.read_ahead(&mut ready).await
+        };
+        let outcome = match until_stopped(stop, ahead).await {
+            Ok(()) => self.held(&mut ready, hooks, stop).await,
             Err(error) => Err(error),
         };
         let Ready { mut captured, mut members, volumes, binds } = ready;
@@ -235,13 +241,17 @@ impl Work {
     }
 
     /// Holds the members, reads, lets them go.
-    async fn held(&self, ready: &mut Ready, stop: &Stop) -> Result<Vec<Piece>> {
+    async fn held(&self, ready: &mut Ready, hooks: Hooks, stop: &Stop) -> Result<Vec<Piece>> {
         self.sink.phase("hold", 4, PHASES);
         // Reading images may have taken long: hold what runs now.
         self.refresh(&mut ready.members).await?;
         for (section, member) in ready.captured.containers.iter_mut().zip(&ready.members) {
             section.state = member.state;
         }
+        let (engine, journal, of) = (self.engine.clone(), self.journal.clone(), (&*self.ask.host, &*self.ask.app));
+        let afterwards = Afterwards::promise(engine, journal, of, self.now, self.ask.hold_limit, hooks.post).await?;
+        let pre = run_all(&*self.engine, &hooks.pre, "pre");
+        ready.captured.problems.extend(until_stopped(stop, async { Ok(pre.await) }).await?);
         let holds = self.hold(&ready.members, &mut ready.captured.problems).await?;
         self.sink.phase("data", 5, PHASES);
         let outcome = until_stopped(stop, self.pieces(&ready.members, &ready.volumes, &ready.binds)).await;
@@ -250,6 +260,9 @@ impl Work {
         let mut endings = Vec::new();
         for hold in holds {
             endings.push(hold.end().await);
+        }
+        if let Some(afterwards) = afterwards {
+            ready.captured.problems.extend(afterwards.run().await);
         }
         self.judge(&mut ready.captured, &endings, expired_early, &not_held);
         outcome

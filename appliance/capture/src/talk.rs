@@ -115,6 +115,19 @@ impl Talk {
     }
 }
 
+/// Whether a mover may run on a host and can be talked to: one is started beside nothing, asked once and removed.
+pub async fn try_mover(engine: Arc<dyn Engine>, owner: &str) -> Result<()> {
+    let mut talk = Talk::open(engine, owner, Mounted::Memory, [0; 32]).await?;
+    let asked = async {
+        talk.ask(&Ask::Groups).await?;
+        while !matches!(talk.next().await?, Heard::Other(Answer::Done(_))) {}
+        Ok(())
+    };
+    let outcome = asked.await;
+    talk.close().await?;
+    outcome
+}
+
 /// What is said does not fit.
 pub(crate) fn malformed() -> Error {
     Error::new(Kind::Corrupt, "mover.malformed", "what the mover says makes no sense")

@@ -3,5 +3,6 @@
 mod bench;
 mod content;
 mod holding;
+mod hooks;
 mod real;
 mod sink;

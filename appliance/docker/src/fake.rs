@@ -14,7 +14,7 @@ mod tree;
 
 pub use programs::{Mounts, Run};
 
-use crate::{Attached, ByteStream, Engine, HELPER_LABEL, archive::Entry};
+use crate::{Attached, ByteStream, Engine, HELPER_LABEL, Running, archive::Entry};
 use async_trait::async_trait;
 use containers::{State, file};
 use faults::Faults;
@@ -290,6 +290,16 @@ impl Engine for FakeDocker {
     async fn container_attach(&self, id: &str) -> Result<Attached> {
         let cut = self.enter("container_attach", id)?;
         self.attach(id, cut)
+    }
+
+    async fn exec_start(&self, id: &str, command: &[String], user: Option<&str>) -> Result<Running> {
+        self.enter("exec_start", &format!("{id} {} {}", user.unwrap_or_default(), command.join(" ")))?;
+        self.exec(id, command)
+    }
+
+    async fn exec_code(&self, exec: &str) -> Result<Option<i64>> {
+        self.enter("exec_code", exec)?;
+        self.code(exec)
     }
 
     async fn archive_get(&self, id: &str, path: &str) -> Result<ByteStream> {

@@ -40,6 +40,14 @@ pub struct Attached {
     pub output: BoxStream<'static, Result<Said>>,
 }
 
+/// A command that runs in a container.
+pub struct Running {
+    /// To ask for its end with [`Engine::exec_code`].
+    pub id: String,
+    /// What it says, until it has ended.
+    pub output: BoxStream<'static, Result<Said>>,
+}
+
 /// Label that every object we make on a host carries, so that leftovers are found and removed.
 pub const HELPER_LABEL: &str = "io.holdfast.helper";
 
@@ -74,6 +82,11 @@ pub trait Engine: Send + Sync {
     /// `POST /containers/{id}/attach`, to one that is created and not yet started, with an open standard input and no
     /// terminal.
     async fn container_attach(&self, id: &str) -> Result<Attached>;
+    /// `POST /containers/{id}/exec` and its start: runs a command in a container that runs, without input or terminal, as
+    /// `user` or as the container's own. `Conflict` if it is paused or does not run.
+    async fn exec_start(&self, id: &str, command: &[String], user: Option<&str>) -> Result<Running>;
+    /// What a command ended with; `None` while it runs.
+    async fn exec_code(&self, exec: &str) -> Result<Option<i64>>;
     /// Removes by force; `volumes` also removes its anonymous volumes. A missing one is fine.
     async fn container_remove(&self, id: &str, volumes: bool) -> Result<()>;
     /// `GET /containers/{id}/archive?path=`: a tar. The caller proves its end.

@@ -46,6 +46,8 @@ pub enum Mounted<'a> {
     Volume(&'a str),
     /// A path of the host.
     HostPath(&'a str),
+    /// An empty folder in memory: to try whether one may run.
+    Memory,
 }
 
 impl Mounted<'_> {
@@ -56,6 +58,7 @@ impl Mounted<'_> {
             Mounted::Volume(name) => json!({ "Type": "volume", "Source": name, "Target": target, "ReadOnly": true,
                 "VolumeOptions": { "NoCopy": true } }),
             Mounted::HostPath(path) => json!({ "Type": "bind", "Source": path, "Target": target, "ReadOnly": true }),
+            Mounted::Memory => json!({ "Type": "tmpfs", "Target": target, "TmpfsOptions": { "SizeBytes": 65536 } }),
         }
     }
 }
@@ -214,7 +217,10 @@ fn body(image: &str, owner: &str, mounted: Mounted<'_>) -> Value {
             "ReadonlyRootfs": true,
             "CapDrop": ["ALL"],
             "CapAdd": ["DAC_READ_SEARCH"],
-            "SecurityOpt": ["no-new-privileges"],
+            // With a label of its own it could not read what containers with theirs have written (SELinux).
+            "SecurityOpt": ["no-new-privileges", "label=disable"],
+            // Where users are remapped, what the host's root owns would be closed to it.
+            "UsernsMode": "host",
             // Else the engine would write all that is read into a log as well.
             "LogConfig": { "Type": "none" },
             "Memory": MEMORY,

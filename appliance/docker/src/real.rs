@@ -12,10 +12,10 @@ mod tests;
 mod tls;
 mod wire;
 
-use crate::{Attached, ByteStream, Engine, HELPER_LABEL, Said};
+use crate::{Attached, ByteStream, Engine, HELPER_LABEL, Running, Said};
 use async_trait::async_trait;
 use body::{UploadWatch, watched};
-use bollard::{Docker, container::LogOutput, query_parameters as query};
+use bollard::{Docker, container::LogOutput, exec::StartExecResults, query_parameters as query};
 use futures::{StreamExt, stream::BoxStream};
 use holdfast_model::{Error, Kind, Result, settings::Host, snapshot::EngineInfo};
 use http::Method;
@@ -221,15 +221,25 @@ impl Engine for RealDocker {
         let (about, host) = (container(id), self.wire.host());
         let attached = self.docker.attach_container(&segment(about)?, Some(options)).await;
         let attached = attached.map_err(|error| about.bollard(&host, error))?;
-        let place = host.clone();
-        let said = attached.output.map(move |item| match item {
-            Ok(LogOutput::StdErr { message }) => Ok(Said::Err(message)),
-            Ok(LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message }) => {
-                Ok(Said::Out(message))
-            }
-            Err(error) => Err(container("").bollard(&place, error)),
-        });
-        Ok(Attached { input: attached.input, output: watched(host, said.boxed()) })
+        Ok(Attached { input: attached.input, output: said(host, attached.output) })
+    }
+
+    async fn exec_start(&self, id: &str, command: &[String], user: Option<&str>) -> Result<Running> {
+        let (about, host) = (container(id), self.wire.host());
+        let path = format!("/containers/{}/exec", segment(about)?);
+        let body = serde_json::json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": command, "User": user });
+        let made: Value = self.wire.post(&path, &body, about).await?;
+        let id = id_of(&made, "Id", about)?;
+        match self.docker.start_exec(&id, None).await.map_err(|error| about.bollard(&host, error))? {
+            StartExecResults::Attached { output, .. } => Ok(Running { id, output: said(host, output) }),
+            StartExecResults::Detached => Err(Error::bug("a command was started out of hearing")),
+        }
+    }
+
+    async fn exec_code(&self, exec: &str) -> Result<Option<i64>> {
+        let about = About { what: "command", name: exec };
+        let state: Value = self.wire.json(&format!("/exec/{}/json", segment(about)?), about).await?;
+        Ok(state["ExitCode"].as_i64().filter(|_| state["Running"] == false))
     }
 
     async fn archive_get(&self, id: &str, path: &str) -> Result<ByteStream> {
@@ -341,6 +351,22 @@ impl Engine for RealDocker {
         let all = lines::values(self.wire.host(), response.into_body(), about);
         Ok(all.filter(|event| futures::future::ready(event.as_ref().map_or(true, is_news))).boxed())
     }
+}
+
+/// What a container or a command says, in our words.
+fn said(
+    host: Arc<str>,
+    output: impl futures::Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send + 'static,
+) -> BoxStream<'static, Result<Said>> {
+    let place = host.clone();
+    let said = output.map(move |item| match item {
+        Ok(LogOutput::StdErr { message }) => Ok(Said::Err(message)),
+        Ok(LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message }) => {
+            Ok(Said::Out(message))
+        }
+        Err(error) => Err(container("").bollard(&place, error)),
+    });
+    watched(host, said.boxed())
 }
 
 /// Leaves out what our own work and people's looking around cause.

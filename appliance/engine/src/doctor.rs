@@ -1,7 +1,7 @@
 //! `doctor`: tries everything the appliance stands on and says what it found.
 //!
-//! Invariants: every try has a deadline; tries change nothing but a file of our own that is removed
-//! again; no secret appears in a line.
+//! Invariants: every try has a deadline; tries change nothing but a file and a container of our own
+//! that are removed again; no secret appears in a line.
 
 use crate::{folder::Folder, house::House, words::size};
 use futures::future::join_all;
@@ -97,7 +97,24 @@ async fn look_at_host(house: &House, host: &Host) -> Vec<DoctorLine> {
         }
         Err(error) => return vec![bad(&test, &error)],
     };
-    vec![reach, rights(&test, engine.as_ref()).await]
+    let mover = mover(&test, engine.clone(), &house.owner()).await;
+    vec![reach, rights(&test, engine.as_ref()).await, mover]
+}
+
+/// Without a mover data can be read all the same, but less of it, and all of it each time.
+async fn mover(host: &str, engine: Arc<dyn Engine>, owner: &str) -> DoctorLine {
+    let test = format!("{host} mover");
+    match in_time(holdfast_capture::try_mover(engine, owner)).await {
+        Ok(()) => good(&test, "a helper container may run and reads only what changed, with all attributes".into()),
+        Err(error) => {
+            let why = error.chain();
+            line(
+                &test,
+                false,
+                format!("no helper container may run: data is read whole, through the archive API: {why}"),
+            )
+        }
+    }
 }
 
 /// Reads one listing of each kind: a socket proxy may allow some and forbid others.

@@ -7,7 +7,7 @@
 use crate::entry::{Entry, Kind, Time};
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, openat, statx},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, fstatfs, openat, statx},
     io::Errno,
 };
 use std::{
@@ -83,6 +83,15 @@ impl Root {
         openat(parent, name, flags, Mode::empty())
     }
 
+    /// Whether a folder in an open one belongs to a file system without data. One that cannot be opened is told when it
+    /// is listed.
+    pub(crate) fn is_of_the_system(&self, parent: impl AsFd, name: &[u8]) -> bool {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(folder) = openat(parent, name, flags, Mode::empty()) else { return false };
+        // The kernel's numbers have 32 bits; where the field is wider and signed, they come stretched.
+        fstatfs(folder).is_ok_and(|told| OF_THE_SYSTEM.contains(&(told.f_type as u32)))
+    }
+
     /// Whether something lies on the file system of the root, mounted there as the root is.
     pub(crate) fn is_same_mount(&self, stat: &Statx) -> bool {
         let told = |stat: &Statx| stat.stx_mask & StatxFlags::MNT_ID.bits() != 0;
@@ -94,6 +103,32 @@ impl Root {
             || (stat.stx_dev_major, stat.stx_dev_minor) == (self.stat.stx_dev_major, self.stat.stx_dev_minor)
     }
 }
+
+/// File systems that hold no data: windows into the kernel, and what would mount something when looked at.
+/// Numbers from `linux/magic.h`: proc, sysfs, devpts, cgroup, cgroup2, debugfs, tracefs, securityfs, bpf, pstore, mqueue,
+/// hugetlbfs, configfs, efivarfs, nsfs, fusectl, selinuxfs, binfmt_misc, rpc_pipefs, autofs.
+const OF_THE_SYSTEM: [u32; 20] = [
+    0x9fa0,
+    0x6265_6572,
+    0x1cd1,
+    0x0027_e0eb,
+    0x6367_7270,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0xcafe_4a11,
+    0x6165_676c,
+    0x1980_0202,
+    0x9584_58f6,
+    0x6265_6570,
+    0xde5e_81e4,
+    0x6e73_6673,
+    0x6573_5543,
+    0xf97c_ff8c,
+    0x4249_4e4d,
+    0x6759_6969,
+    0x0187,
+];
 
 fn flags() -> StatxFlags {
     StatxFlags::BASIC_STATS | StatxFlags::MNT_ID

@@ -106,7 +106,8 @@ fn look_at(
     if path.len() > PATH_MAX || (kind == Kind::Directory && depth(path) > DEPTH_MAX) {
         return Some(lost(Trouble::new(path, What::TooLong)));
     }
-    let is_ours = rules.cross_mounts || root.is_same_mount(&stat);
+    let is_ours = root.is_same_mount(&stat)
+        || (rules.cross_mounts && !(kind == Kind::Directory && root.is_of_the_system(folder, name)));
     if !is_ours && kind != Kind::Directory {
         return Some(lost(Trouble::new(path, What::Mount)));
     }

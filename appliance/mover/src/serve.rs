@@ -162,7 +162,8 @@ impl Served {
     }
 
     fn walk(&mut self, out: &mut Out<impl Write>) -> io::Result<()> {
-        let options = Options { unsettled_since: Some(unsettled_since()), ..Options::default() };
+        // What the app sees below its mount is the app's data, on whatever disk it lies.
+        let options = Options { unsettled_since: Some(unsettled_since()), cross_mounts: true, ..Options::default() };
         let mut groups = Groups::new(Walk::new(Arc::clone(&self.root), options), self.key);
         self.groups.clear();
         self.left.clear();

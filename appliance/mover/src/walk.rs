@@ -37,7 +37,8 @@ const JOBS_MAX: usize = 4096;
 pub struct Options {
     /// Threads that look, with the one who asks; 1 to 16.
     pub threads: usize,
-    /// Whether to go on into other file systems mounted below the root.
+    /// Whether to go on into other file systems mounted below the root. Those without data (proc, sysfs and the like)
+    /// are never entered.
     pub cross_mounts: bool,
     /// Entries that changed at or after this moment are not trusted to be the same at the next walk
     /// ([`Entry::unsettled`]). Two seconds before the walk is right for all file systems.

@@ -216,6 +216,25 @@ fn another_file_system_below_is_left_out_and_told() {
     assert!(walk.take_troubles().iter().any(|trouble| &*trouble.path == b"proc" && trouble.what == What::Mount));
 }
 
+#[test]
+fn other_file_systems_are_entered_if_wished_but_for_those_without_data() {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let is_mounted = |place: &str| mounts.lines().any(|line| line.split(' ').nth(1) == Some(place));
+    if !is_mounted("/proc") || !is_mounted("/dev") {
+        return;
+    }
+    let root = Arc::new(Root::open(Path::new("/")).unwrap());
+    let mut walk = Walk::new(root, Options { cross_mounts: true, ..options(2) });
+    let (mut devices, mut below_proc) = (0, 0);
+    for entry in walk.by_ref().take_while(|entry| *entry.path < b"root"[..]) {
+        devices += usize::from(entry.path.starts_with(b"dev/"));
+        below_proc += usize::from(entry.path.starts_with(b"proc/"));
+    }
+    assert!(devices > 0, "/dev is another file system and was not entered");
+    assert_eq!(below_proc, 0);
+    assert!(walk.take_troubles().iter().any(|trouble| &*trouble.path == b"proc" && trouble.what == What::Mount));
+}
+
 /// Somebody writes, cuts, renames, links and removes as fast as possible while the tree is read again and again.
 #[test]
 fn a_tree_in_turmoil_gives_well_formed_streams() {

@@ -1,4 +1,5 @@
-//! What lives in packs and what does not: recipes of all snapshots against the rows of packs.
+//! What lives in packs and what does not: recipes of all snapshots against the rows of packs. Which are worth moving: those
+//! that are mostly dead, and small ones as soon as there are many.
 //!
 //! Invariants: a living chunk is never taken for dead; without every recipe at hand nothing is known, and nothing
 //! moves; memory is bounded by [`COUNTED_MAX`].
@@ -30,6 +31,10 @@ pub struct Repack {
     pub dead_percent: u8,
     /// A pack is left alone while fewer bytes of it are dead.
     pub least_gain: u64,
+    /// A pack below this size is small: each is a request of its own for whoever restores from the bucket. Bytes.
+    pub small: u64,
+    /// So many small packs are joined; fewer are left alone, so that the same bytes do not move with every prune.
+    pub join: usize,
     /// Living bytes that are copied at most.
     pub bytes: u64,
     /// And of all that is stored at most this share.
@@ -38,7 +43,7 @@ pub struct Repack {
 
 impl Default for Repack {
     fn default() -> Self {
-        Repack { dead_percent: 30, least_gain: 1 << 20, bytes: 2 << 30, share_percent: 10 }
+        Repack { dead_percent: 30, least_gain: 1 << 20, small: 4 << 20, join: 24, bytes: 2 << 30, share_percent: 10 }
     }
 }
 
@@ -79,7 +84,8 @@ fn beginning(id: &ChunkId) -> u64 {
 
 impl Repack {
     /// Moves nothing.
-    pub const NONE: Repack = Repack { dead_percent: 100, least_gain: u64::MAX, bytes: 0, share_percent: 0 };
+    pub const NONE: Repack =
+        Repack { dead_percent: 100, least_gain: u64::MAX, small: 0, join: usize::MAX, bytes: 0, share_percent: 0 };
 
     fn is_worth(&self, dead: u64, size: u64) -> bool {
         dead >= self.least_gain.max(1) && u128::from(dead) * 100 >= u128::from(size) * u128::from(self.dead_percent)
@@ -123,7 +129,7 @@ impl Inner {
                 let size = info.name.size;
                 let waste = size.saturating_sub(survey.used.get(&info.name.id).copied().unwrap_or(0));
                 (held_bytes, stored) = (held_bytes + waste, stored + size);
-                if info.fate == Fate::Sound && limits.is_worth(waste, size) {
+                if info.fate == Fate::Sound && (limits.is_worth(waste, size) || size < limits.small) {
                     suspects.push((number, info.name, waste));
                 }
             }
@@ -132,15 +138,21 @@ impl Inner {
         let mut looked = stream::iter(suspects)
             .map(|(number, name, guess)| async move { (number, name, guess, self.finder.footer(number).await) })
             .buffered(FOOTERS_AT_ONCE);
-        let mut moves = Vec::new();
+        let (mut moves, mut small) = (Vec::new(), Vec::new());
         while let Some((pack, name, guess, footer)) = looked.next().await {
             let Ok((_, rows)) = footer else { continue };
             let living = survey.living_bytes(&rows);
             let dead = name.size.saturating_sub(living);
             held_bytes = held_bytes - guess + dead;
+            let one = Move { pack, id: name.id, living, dead };
             if limits.is_worth(dead, name.size) {
-                moves.push(Move { pack, id: name.id, living, dead });
+                moves.push(one);
+            } else if name.size < limits.small && living > 0 {
+                small.push(one);
             }
+        }
+        if small.len() >= limits.join {
+            moves.append(&mut small);
         }
         // What wastes most comes first; what few chunks are needed of is also what makes restores hop.
         let waste = |one: &Move, other: &Move| {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use holdfast_docker::{
-    Attached, ByteStream, Engine, Said,
+    Attached, ByteStream, Engine, Running, Said,
     archive::{self, Entry},
 };
 use holdfast_model::{Error, Kind, Result, snapshot::EngineInfo};
@@ -265,6 +265,12 @@ impl Engine for Host {
         };
         let output = pieces(said).map(|piece| piece.map(Said::Out));
         Ok(Attached { input: Box::pin(tokio::io::sink()), output: output.boxed() })
+    }
+    async fn exec_start(&self, _: &str, _: &[String], _: Option<&str>) -> Result<Running> {
+        Err(Error::new(Kind::Conflict, "container.state", "it does not run"))
+    }
+    async fn exec_code(&self, _: &str) -> Result<Option<i64>> {
+        Ok(Some(0))
     }
     async fn container_rename(&self, _: &str, _: &str) -> Result<()> {
         Ok(())

@@ -45,6 +45,7 @@ impl Bench {
         let base = tar(&[
             Entry::directory("bin"),
             Entry::file("bin/busybox", busybox).mode(0o755),
+            Entry::symlink("bin/sh", "busybox"),
             Entry::file("bin/doomed", "x"),
             Entry::directory("etc"),
         ]);
@@ -75,6 +76,10 @@ impl Bench {
         body["StopTimeout"] = 1.into();
         body["Labels"] = json!({"com.docker.compose.project": PROJECT, "com.docker.compose.service": service,
             "com.docker.compose.depends_on": depends_on});
+        if service == "db" {
+            body["Labels"]["holdfast.hook.pre"] = "echo $0 locked > /data/lock".into();
+            body["Labels"]["holdfast.hook.post"] = "/bin/busybox rm /data/lock; echo sorry >&2; exit 3".into();
+        }
         let id = self.engine.container_create(&format!("{PROJECT}-{service}-1"), &body).await.unwrap();
         self.engine.container_start(&id).await.unwrap();
     }
@@ -136,6 +141,9 @@ async fn a_project_is_captured_whole() {
     println!("freeze {} ms", first.freeze_ms);
     let data = first.volumes.iter().find(|volume| volume.name == "captureroom_data").unwrap();
     assert_eq!(sink.tar(data.stream.as_ref().unwrap())["v/d"], b"d\n");
+    assert_eq!(sink.tar(data.stream.as_ref().unwrap())["v/lock"], b"/bin/sh locked\n");
+    let failed = first.problems.iter().find(|problem| problem.code == "hook.failed").unwrap();
+    assert!(failed.message.contains("post hook") && failed.message.contains("ended with 3: sorry"), "{failed:?}");
     assert_eq!((first.fidelity, data.fidelity), (Fidelity::Full, Fidelity::Full), "{:?}", first.problems);
     let bytes = sink.bytes(data.stream.as_ref().unwrap());
     for record in [

@@ -53,6 +53,7 @@ pub(super) async fn run(bench: &Bench) -> Result<()> {
     let first = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
     ensure!(matches!(first, Ok(Some(Ok(_)))), "no event told of all this");
     attaching(bench).await?;
+    commands(bench).await?;
     ports(bench).await
 }
 
@@ -96,6 +97,38 @@ async fn attaching(bench: &Bench) -> Result<()> {
         state = bench.inspect(&id).await?;
     }
     ensure!(state["State"]["Running"] == false && state["State"]["ExitCode"] == 0, "it ended as {}", state["State"]);
+    engine.container_remove(&id, true).await
+}
+
+/// Commands run in what runs, are heard to their end, and tell what they ended with.
+async fn commands(bench: &Bench) -> Result<()> {
+    let engine = &bench.engine;
+    let id = bench.create("exec", json!({})).await?;
+    let words = |words: &[&str]| -> Vec<String> { words.iter().map(|word| (*word).to_owned()).collect() };
+    let echo = words(&["/bin/busybox", "echo", "hello", "there"]);
+    refused(
+        engine.exec_start(&id, &echo, None).await.map(drop),
+        Kind::Conflict,
+        "container.state",
+        "a command in what does not run",
+    )?;
+    engine.container_start(&id).await?;
+    for (command, code, says) in [(echo, 0, "hello there\n"), (words(&["/bin/busybox", "false"]), 1, "")] {
+        let mut running = engine.exec_start(&id, &command, None).await?;
+        let mut said = Vec::new();
+        while let Some(Said::Out(bytes) | Said::Err(bytes)) = running.output.next().await.transpose()? {
+            said.extend_from_slice(&bytes);
+        }
+        let mut ended = engine.exec_code(&running.id).await?;
+        for _ in 0..100 {
+            if ended.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            ended = engine.exec_code(&running.id).await?;
+        }
+        ensure!(said == says.as_bytes() && ended == Some(code), "{command:?} said {said:?} and ended with {ended:?}");
+    }
     engine.container_remove(&id, true).await
 }
 

@@ -3,8 +3,8 @@
 //! A program is a task with pipes and the files of its mounts. A container whose command
 //! names none starts all the same, as services do, and says nothing; but a helper's command must be there.
 
-use super::{FakeDocker, containers::Mounted};
-use crate::{Attached, HELPER_LABEL, Said, archive::Entry};
+use super::{FakeDocker, containers::Mounted, host::conflict, tree::Tree};
+use crate::{Attached, HELPER_LABEL, Running, Said, archive::Entry};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use holdfast_model::{Error, Result};
@@ -14,7 +14,7 @@ use std::{
     io,
     sync::{Arc, MutexGuard, PoisonError},
 };
-use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 /// Bytes that a pipe holds.
 const PIPE: usize = 64 << 10;
@@ -41,6 +41,8 @@ type Program = Arc<dyn Fn(Run) -> BoxFuture<'static, io::Result<()>> + Send + Sy
 pub(crate) struct Programs {
     known: BTreeMap<String, Program>,
     attached: BTreeMap<String, (DuplexStream, DuplexStream)>,
+    /// What commands ended with; `None` while they run.
+    codes: BTreeMap<String, Option<i64>>,
 }
 
 impl FakeDocker {
@@ -85,6 +87,47 @@ impl FakeDocker {
         Ok(Attached { input: Box::pin(input), output: said(output, cut.unwrap_or(usize::MAX)).boxed() })
     }
 
+    /// Runs a command in a running container: a known program, or one that a shell is asked for by its first word, or an applet of
+    /// busybox.
+    pub(crate) fn exec(&self, id: &str, command: &[String]) -> Result<Running> {
+        let of = {
+            let mut machine = self.machine();
+            let id = machine.container_id(id)?;
+            if machine.container(&id)?.state != super::containers::State::Running {
+                return Err(conflict("container.state", &format!("Container {id} is not running")));
+            }
+            id
+        };
+        let (input, _) = duplex(PIPE);
+        let (far_output, output) = duplex(PIPE);
+        let words: Vec<String> = match command {
+            [shell, flag, line] if shell == "/bin/sh" && flag == "-c" => line.split(' ').map(str::to_owned).collect(),
+            words => words.to_vec(),
+        };
+        let program = words.first().and_then(|name| self.programs().known.get(name).cloned());
+        let exec = format!("{:064x}", self.machine().next_number());
+        self.programs().codes.insert(exec.clone(), None);
+        let (engine, host, id) = (self.clone(), self.clone(), exec.clone());
+        let mounts = Box::new(move || host.mounted(&of));
+        tokio::spawn(async move {
+            let code = match program {
+                Some(program) => {
+                    let arguments = words.into_iter().skip(1).collect();
+                    i64::from(program(Run { arguments, mounts, input, output: far_output }).await.is_err())
+                }
+                None => applet(&words, far_output).await,
+            };
+            engine.programs().codes.insert(id, Some(code));
+        });
+        Ok(Running { id: exec, output: said(output, usize::MAX).boxed() })
+    }
+
+    pub(crate) fn code(&self, exec: &str) -> Result<Option<i64>> {
+        let unknown =
+            || Error::not_found("command.not_found", format!("host fake refused command {exec}: no such exec"));
+        self.programs().codes.get(exec).copied().ok_or_else(unknown)
+    }
+
     /// Begins the program of a container that was attached to.
     pub(crate) fn run(&self, id: &str) {
         let Ok(id) = self.machine().container_id(id) else { return };
@@ -110,12 +153,12 @@ impl FakeDocker {
         let mut machine = self.machine();
         let Ok(container) = machine.container(id) else { return Vec::new() };
         let mounts = container.mounts.clone();
-        let files = |mounted: &Mounted| match mounted {
-            Mounted::Volume(name) => machine.volumes.get(name).map(|volume| &volume.files),
-            Mounted::HostPath(path) => machine.host_paths.get(path),
-            Mounted::Memory => None,
+        let all = |tree: &Tree| tree.entries().cloned().collect();
+        let entries = |mounted: &Mounted| match mounted {
+            Mounted::Volume(name) => machine.volumes.get(name).map(|volume| all(&volume.files)).unwrap_or_default(),
+            Mounted::HostPath(path) => machine.host_paths.get(path).map(all).unwrap_or_default(),
+            Mounted::Memory => all(&Tree::default()),
         };
-        let entries = |mounted| files(mounted).map(|tree| tree.entries().cloned().collect()).unwrap_or_default();
         mounts.iter().map(|mount| (format!("/{}", mount.destination), entries(&mount.what))).collect()
     }
 }
@@ -128,6 +171,18 @@ fn command(base: &Value) -> Vec<String> {
 /// Gives back what it reads: `busybox cat`.
 async fn echo(mut run: Run) -> io::Result<()> {
     tokio::io::copy(&mut run.input, &mut run.output).await.map(drop)
+}
+
+/// `busybox echo`, `busybox false`; anything else is not found.
+async fn applet(words: &[String], mut output: DuplexStream) -> i64 {
+    match words.get(1).map(String::as_str) {
+        Some("echo") => {
+            let line = format!("{}\n", words[2..].join(" "));
+            i64::from(output.write_all(line.as_bytes()).await.is_err())
+        }
+        Some("false") => 1,
+        _ => 127,
+    }
 }
 
 /// What comes out of a pipe, up to a number of bytes.

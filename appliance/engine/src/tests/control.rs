@@ -238,6 +238,7 @@ async fn doctor_tells_line_by_line() {
         ("recovery kit", false),
         ("host local", true),
         ("host local rights", true),
+        ("host local mover", true),
         ("bucket", true),
         ("bucket rights", true),
         ("bucket clock", true),

@@ -332,3 +332,41 @@ async fn a_reach_list_that_one_tier_did_not_take_is_finished_by_the_next_prune()
         }
     }
 }
+
+/// Each increment leaves a small pack or two behind: many of them become few, and nothing moves again after that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_small_packs_are_joined_and_few_are_left_alone() {
+    let (repository, _) = fresh().await;
+    let clock = Clock::manual(Moment::from_millis(1_000_000_000_000));
+    let bucket: Arc<dyn Store> = Arc::new(MemStore::with_clock(clock.clone()));
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    let mut all = Vec::new();
+    let mut written: Vec<(Snapshot, Vec<u8>)> = Vec::new();
+    for number in 0..16u64 {
+        all.push((format!("v/{number:02}"), noise(number, 300_000)));
+        let named: Vec<_> = all.iter().map(|(name, content)| (name.as_str(), content.clone())).collect();
+        let stream = tar(&named);
+        written.push((back_up(&repository, "a", &stream).await.unwrap(), stream));
+        if number == 5 {
+            assert!(repository.prune_plan(Vec::new()).await.unwrap().repack.is_empty(), "they are few yet");
+        }
+    }
+    ship(&repository, &bucket).await;
+    let (before, plan) = (data_packs(&bucket).await.len(), repository.prune_plan(Vec::new()).await.unwrap());
+    assert!(before >= 16 && plan.repack.len() >= 24, "{before} {plan:?}");
+    let outcome = repository.prune(plan, &Stop::new()).await.unwrap();
+    assert!(outcome.repacked >= 24 && outcome.problems.is_empty(), "{outcome:?}");
+    ship(&repository, &bucket).await;
+    clock.advance(DAY);
+    prune(&repository, &[]).await;
+    let after = data_packs(&bucket).await.len();
+    assert!(after <= 2, "{before} packs became {after}");
+    assert!(repository.prune_plan(Vec::new()).await.unwrap().repack.is_empty());
+    for (snapshot, stream) in &written {
+        for from in [From::Cache, From::Bucket] {
+            assert!(read_all(&repository, volume(snapshot), from).await.unwrap() == *stream);
+        }
+    }
+    let view = repository.check(true, None, &Stop::new()).await.unwrap();
+    assert!(view.problems.is_empty(), "{:?}", view.problems);
+}

@@ -277,3 +277,15 @@ fn an_error_of_the_sink_is_handed_on() {
         assert_eq!(told, stop + 1);
     }
 }
+
+#[test]
+fn a_record_of_ours_tells_sockets_from_empty_files() {
+    let kind = |records: &[u8], content: &[u8]| {
+        let archive = ended(&[&special(b'x', records), &file("s", content), &file("next", b"")]);
+        members(&archive).into_iter().map(|member| member.kind).collect::<Vec<_>>()
+    };
+    let socket = b"24 HOLDFAST.kind=socket\n";
+    assert_eq!(kind(socket, b""), [MemberKind::Socket, MemberKind::File]);
+    assert_eq!(kind(socket, b"content"), [MemberKind::File, MemberKind::File], "a socket has no content");
+    assert_eq!(kind(b"22 HOLDFAST.kind=door\n", b""), [MemberKind::File, MemberKind::File]);
+}

@@ -1,0 +1,208 @@
+//! Commands of the app's own, named by labels of its containers: before its data is read, before it is held, after it is let go.
+//!
+//! | label | when |
+//! |---|---|
+//! | `holdfast.hook.dump` | before anything is read: for a dump into a volume |
+//! | `holdfast.hook.pre` | just before the app is held, against the start order |
+//! | `holdfast.hook.post` | after it was let go, in start order, whatever happened meanwhile |
+//! | `holdfast.hook.user` | as whom; without it as the container's own user |
+//! | `holdfast.hook.timeout` | seconds for each, 1 to 86400; without it 60, for a dump 3600 |
+//!
+//! # Invariants
+//! - They run by `/bin/sh -c` inside the container that carries the label, which anybody who may label it may do anyway.
+//! - Before the first `pre` runs, every `post` is in the journal: it runs after a crash too, and then perhaps twice.
+//! - A command that fails is named as an error; the snapshot is taken all the same.
+
+use crate::{Journal, journal::Held, member::Member};
+use futures::StreamExt;
+use holdfast_docker::{Engine, Said};
+use holdfast_model::{Error, Kind, Moment, Problem, Result, snapshot::RunState};
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+const DEFAULT_SECONDS: u64 = 60;
+const DUMP_SECONDS: u64 = 3600;
+const LONGEST_SECONDS: u64 = 86_400;
+/// Bytes of complaints that are told.
+const COMPLAINTS: usize = 300;
+/// Between two tries to run something in a container that is paused.
+const PAUSED_WAIT: Duration = Duration::from_secs(1);
+/// How often and how long it is asked what a command that says no more has ended with.
+const CODE_TRIES: u32 = 100;
+const CODE_WAIT: Duration = Duration::from_millis(50);
+
+/// A command and where it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// Id of the container.
+    pub container: String,
+    /// Its name.
+    pub name: String,
+    /// What the label says: a line for a shell.
+    pub command: String,
+    /// As whom; `None` for the container's own user.
+    pub user: Option<String>,
+    /// Longest time, seconds.
+    pub seconds: u64,
+}
+
+/// All commands of an app.
+#[derive(Debug, Default)]
+pub(crate) struct Hooks {
+    pub(crate) dump: Vec<Hook>,
+    pub(crate) pre: Vec<Hook>,
+    pub(crate) post: Vec<Hook>,
+}
+
+impl Hooks {
+    /// Reads the labels of members, which are in start order. Those of members that do not run are named and left.
+    pub(crate) fn of(members: &[Member], problems: &mut Vec<Problem>) -> Hooks {
+        let mut hooks = Hooks::default();
+        for member in members {
+            let label = |name: &str| member.label(&format!("holdfast.hook.{name}"));
+            let seconds = seconds(member, problems);
+            let hook = |command: &str, default: u64| Hook {
+                container: member.id.clone(),
+                name: member.name.clone(),
+                command: command.to_owned(),
+                user: label("user").filter(|user| !user.is_empty()).map(str::to_owned),
+                seconds: seconds.unwrap_or(default),
+            };
+            let (dump, pre, post) = (label("dump"), label("pre"), label("post"));
+            if member.state != RunState::Running {
+                if dump.or(pre).or(post).is_some() {
+                    let text = format!("container {} does not run, so its hooks were not run", member.name);
+                    problems.push(Problem::note("hook.skipped", &member.name, text));
+                }
+                continue;
+            }
+            hooks.dump.extend(dump.map(|command| hook(command, DUMP_SECONDS)));
+            hooks.pre.extend(pre.map(|command| hook(command, DEFAULT_SECONDS)));
+            hooks.post.extend(post.map(|command| hook(command, DEFAULT_SECONDS)));
+        }
+        hooks.pre.reverse();
+        hooks
+    }
+}
+
+fn seconds(member: &Member, problems: &mut Vec<Problem>) -> Option<u64> {
+    let text = member.label("holdfast.hook.timeout")?;
+    let seconds = text.parse().ok().filter(|seconds| (1..=LONGEST_SECONDS).contains(seconds));
+    if seconds.is_none() {
+        let text =
+            format!("the label holdfast.hook.timeout of {} is no number of seconds from 1 to 86400", member.name);
+        problems.push(Problem::warning("label.invalid", &member.name, text));
+    }
+    seconds
+}
+
+/// Runs commands one after the other; what fails is told.
+pub(crate) async fn run_all(engine: &dyn Engine, hooks: &[Hook], word: &str) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for hook in hooks {
+        if let Err(error) = run(engine, hook).await {
+            let text = format!("the {word} hook of container {} failed: {}", hook.name, error.chain());
+            problems.push(Problem::error("hook.failed", &hook.name, text).advice(
+                "Run the command of its label by hand in the container; the snapshot was taken without its help.",
+            ));
+        }
+    }
+    problems
+}
+
+/// Runs a command to its end. `Invalid` (`hook.failed`) if it ended with anything but 0, `Unavailable`
+/// (`hook.timeout`) if it did not end in time; it may still run then, for engines cannot end it.
+pub(crate) async fn run(engine: &dyn Engine, hook: &Hook) -> Result<()> {
+    let late = |_| {
+        let text = format!("it did not end within {} s and may still run", hook.seconds);
+        Error::new(Kind::Refused, "hook.timeout", text)
+    };
+    let work = async {
+        loop {
+            match to_its_end(engine, hook).await {
+                // Paused, by us or by others: it can run when that is over.
+                Err(error) if error.kind() == Kind::Conflict => tokio::time::sleep(PAUSED_WAIT).await,
+                outcome => return outcome,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(hook.seconds), work).await.map_err(late)?
+}
+
+async fn to_its_end(engine: &dyn Engine, hook: &Hook) -> Result<()> {
+    let command = ["/bin/sh", "-c", &hook.command].map(str::to_owned);
+    let mut running = engine.exec_start(&hook.container, &command, hook.user.as_deref()).await?;
+    let mut complaints = Vec::new();
+    while let Some(said) = running.output.next().await {
+        if let Said::Err(bytes) = said? {
+            complaints.extend_from_slice(&bytes);
+            let surplus = complaints.len().saturating_sub(COMPLAINTS);
+            complaints.drain(..surplus);
+        }
+    }
+    for _ in 0..CODE_TRIES {
+        match engine.exec_code(&running.id).await? {
+            Some(0) => return Ok(()),
+            Some(code) => {
+                let told = String::from_utf8_lossy(&complaints).escape_debug().to_string();
+                let told = if told.is_empty() { String::new() } else { format!(": {told}") };
+                return Err(Error::invalid("hook.failed", format!("it ended with {code}{told}")));
+            }
+            None => tokio::time::sleep(CODE_WAIT).await,
+        }
+    }
+    Err(Error::invalid("hook.failed", "it closed its output and did not end"))
+}
+
+/// The promise that commands run once an app is let go: by whoever calls [`Afterwards::run`], else when this is dropped or
+/// the limit is over, else after a crash.
+pub(crate) struct Afterwards {
+    release: oneshot::Sender<()>,
+    keeper: JoinHandle<Vec<Problem>>,
+}
+
+impl Afterwards {
+    /// Writes the promise into the journal. `None` if there is nothing to run.
+    pub(crate) async fn promise(
+        engine: Arc<dyn Engine>,
+        journal: Arc<Journal>,
+        (host, app): (&str, &str),
+        now: Moment,
+        limit: Duration,
+        hooks: Vec<Hook>,
+    ) -> Result<Option<Afterwards>> {
+        if hooks.is_empty() {
+            return Ok(None);
+        }
+        let entry = journal
+            .begin(Held {
+                host: host.to_owned(),
+                app: app.to_owned(),
+                since: now,
+                deadline: now.plus_seconds(i64::try_from(limit.as_secs()).unwrap_or(i64::MAX)),
+                containers: Vec::new(),
+                paused: true,
+                after: hooks.clone(),
+            })
+            .await?;
+        let (release, released) = oneshot::channel();
+        let keeper = tokio::spawn(async move {
+            // Whoever waits is gone, or wishes it, or has waited for too long: each is a reason to run them.
+            let _ = tokio::time::timeout(limit, released).await;
+            let problems = run_all(&*engine, &hooks, "post").await;
+            if let Err(error) = journal.close(&entry).await {
+                tracing::warn!(error = %error.chain(), "hooks that have run may run once more");
+            }
+            problems
+        });
+        Ok(Some(Afterwards { release, keeper }))
+    }
+
+    /// Runs them.
+    pub(crate) async fn run(self) -> Vec<Problem> {
+        // A keeper that was too long in waiting does not listen any more.
+        let _ = self.release.send(());
+        self.keeper.await.unwrap_or_default()
+    }
+}
