@@ -46,6 +46,8 @@ fn an_app_comes_back_in_place_and_an_unchanged_backup_is_free() {
     assert_eq!(shown[0]["consistency"], "pause");
     assert_eq!(shown[0]["state"]["local"], "present");
 
+    assert_eq!(shown[0]["fidelity"], "full", "{}", shown[0]["problems"]);
+
     // Quiet now: a second backup settles, a third must be free.
     demo.exec("db", "psql -U postgres -qc checkpoint");
     demo.docker("stop hfreal-db-1 hfreal-redis-1");
@@ -57,6 +59,9 @@ fn an_app_comes_back_in_place_and_an_unchanged_backup_is_free() {
     let (new, logical) = (last["bytes_new"].as_u64().unwrap_or(u64::MAX), last["bytes_logical"].as_u64().unwrap_or(0));
     assert!(logical > 0 && new * 1000 < logical, "an unchanged backup stored {new} of {logical} bytes");
     assert_eq!(last["stats"]["images_known"], 3, "images were read again");
+    assert_eq!(last["fidelity"], "full", "{}", last["problems"]);
+    let moved = last["stats"]["bytes_read"].as_u64().unwrap_or(u64::MAX);
+    assert!(moved < 2 << 20, "{moved} bytes of an unchanged app were read");
 
     demo.remove();
     house::sh("docker rmi holdfast-demo/db:1 holdfast-demo/web:1 holdfast-demo/redis:1 >/dev/null");

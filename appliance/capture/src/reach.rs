@@ -121,7 +121,10 @@ impl Reader {
         match self.sink.store_tree(label, tree, None).await {
             // What is wrong with files now is not yet what is wrong with the snapshot.
             Ok((stream, _)) => self.sink.settle(stream).await.map(Some),
-            Err(error) if error.code().starts_with("mover.") => Ok(None),
+            Err(error) if error.code().starts_with("mover.") => {
+                self.reduce(&error);
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

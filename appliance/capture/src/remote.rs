@@ -178,7 +178,12 @@ fn problem(label: &str, trouble: &Trouble) -> Problem {
         What::Attributes => "file.attributes",
         _ => "file.unreadable",
     };
-    Problem::warning(code, shown(&trouble.path), format!("{label}, {trouble}"))
+    let text = format!("{label}, {trouble}");
+    match trouble.what {
+        // Only what has no data is left out: windows into the kernel.
+        What::Mount => Problem::note(code, shown(&trouble.path), text),
+        _ => Problem::warning(code, shown(&trouble.path), text),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A conversation with a mover: frames in, frames out, and why it broke off.
 //!
-//! Invariants: what a mover says is hostile (L8): every frame is bounded and understood or refused; an answer that
-//! was not heard to its end leaves a conversation that nobody goes on with.
+//! Invariants: what a mover says is hostile (L8): every frame is bounded and understood or refused; what is left of an
+//! answer that nobody wanted to hear to its end is passed over before the next ask; after nonsense nothing is asked.
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -32,6 +32,8 @@ pub(crate) struct Talk {
     heard: u64,
     /// Whether the last answer was heard to its end.
     in_step: bool,
+    /// Something was said that makes no sense, or the line is dead.
+    broken: bool,
 }
 
 impl Talk {
@@ -45,7 +47,7 @@ impl Talk {
     ) -> Result<Talk> {
         let name = format!("holdfast-read-{}", hex::encode(random::<6>()));
         let (mover, line) = Mover::start(engine, &name, owner, mounted).await?;
-        let mut talk = Talk { mover, line, buffer: BytesMut::new(), heard: 0, in_step: true };
+        let mut talk = Talk { mover, line, buffer: BytesMut::new(), heard: 0, in_step: true, broken: false };
         let prefix = PLACE.trim_start_matches('/').as_bytes().to_vec();
         talk.ask(&Ask::Hello { version: wire::VERSION, key, prefix }).await?;
         match talk.next().await? {
@@ -59,9 +61,11 @@ impl Talk {
 
     /// Says something to which an answer has to be heard.
     pub(crate) async fn ask(&mut self, ask: &Ask) -> Result<()> {
-        if !std::mem::take(&mut self.in_step) {
-            return Err(Error::new(Kind::Unavailable, "mover.failed", "the mover's last answer broke off"));
+        // Whoever asked may have had enough before the closing word.
+        while !self.in_step {
+            self.next().await?;
         }
+        self.in_step = false;
         self.heard = 0;
         let mut out = Vec::new();
         ask.put(&mut out);
@@ -77,6 +81,19 @@ impl Talk {
 
     /// The next frame of the answer.
     pub(crate) async fn next(&mut self) -> Result<Heard> {
+        if self.broken {
+            return Err(Error::new(
+                Kind::Unavailable,
+                "mover.failed",
+                "the conversation with the mover broke off before",
+            ));
+        }
+        let heard = self.hear().await;
+        self.broken = heard.is_err();
+        heard
+    }
+
+    async fn hear(&mut self) -> Result<Heard> {
         loop {
             if let Some(heard) = self.at_hand()? {
                 return Ok(heard);
@@ -90,6 +107,12 @@ impl Talk {
 
     /// The next frame, if all of it has come already.
     pub(crate) fn at_hand(&mut self) -> Result<Option<Heard>> {
+        let heard = self.understood();
+        self.broken |= heard.is_err();
+        heard
+    }
+
+    fn understood(&mut self) -> Result<Option<Heard>> {
         let Some((kind, length)) = wire::head(&self.buffer).map_err(|_| malformed())? else { return Ok(None) };
         if self.buffer.len() < wire::HEAD + length {
             return Ok(None);

@@ -116,6 +116,7 @@ impl Sink for Recorder {
         let marks = tree.marks(&numbers).await?;
         let request = |(group, marks): (usize, &Vec<Mark>)| Request { group, wanted: vec![true; marks.len()] };
         let (mut tar, mut problems) = (Vec::new(), Vec::new());
+        let (mut told, entries) = (0, marks.iter().map(Vec::len).sum::<usize>());
         let mut frames = tree.read(marks.iter().enumerate().map(request).collect()).await?;
         while let Some(batch) = frames.next().await {
             for frame in batch? {
@@ -124,11 +125,19 @@ impl Sink for Recorder {
                     Frame::Content(bytes) => tar.extend_from_slice(&bytes),
                     Frame::Hole(count) => tar.resize(tar.len() + usize::try_from(count).unwrap(), 0),
                     Frame::End(problem) => {
+                        told += 1;
                         problems.extend(problem);
                         tar.resize(tar.len().next_multiple_of(512), 0);
                     }
-                    Frame::Left(problem) => problems.push(problem),
+                    Frame::Left(problem) => {
+                        told += 1;
+                        problems.push(problem);
+                    }
                 }
+            }
+            // As the repository does: what comes after the last entry is not waited for.
+            if told == entries {
+                break;
             }
         }
         drop(frames);

@@ -62,6 +62,8 @@ impl Walk {
         let job = self.appliance.backup(request).await.unwrap().remove(0);
         let job = ended(&self.appliance, &job).await;
         assert_eq!(job.state, JobState::Done, "{job:#?}");
+        let is_reduced = job.problems.iter().any(|problem| problem.code.starts_with("mover."));
+        assert!(!is_reduced, "the archive was read instead: {:?}", job.problems);
         let id = job.snapshot.unwrap().to_string();
         // Snapshots of one test must not share a moment.
         self.clock.advance(Duration::from_secs(61));
