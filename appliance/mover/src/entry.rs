@@ -35,6 +35,11 @@ pub struct Time {
     pub nanos: u32,
 }
 
+impl Time {
+    /// Before everything.
+    pub const MIN: Time = Time { seconds: i64::MIN, nanos: 0 };
+}
+
 /// An extended attribute: name and value, raw.
 pub type Xattr = (Box<[u8]>, Box<[u8]>);
 
@@ -58,8 +63,8 @@ pub struct Entry {
     pub size: u64,
     /// Whether it has to be opened to know its holes; if not, it has none.
     pub may_have_holes: bool,
-    /// Set if it changed so shortly before the walk that a further change might not show in its times: the moment
-    /// from which on the walk distrusts. It makes the identity one that no other walk gives.
+    /// Set if it changed so shortly before the walk that a further change might not show in its times: a moment that is
+    /// the walk's own. It makes the identity one that no other walk gives.
     pub unsettled: Option<Time>,
     /// Last change of the content.
     pub mtime: Time,

@@ -7,7 +7,7 @@
 use crate::entry::{Entry, Kind, Time};
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, fstatfs, openat, statx},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, fstatfs, openat, statx, syncfs},
     io::Errno,
 };
 use std::{
@@ -92,6 +92,16 @@ impl Root {
         fstatfs(folder).is_ok_and(|told| OF_THE_SYSTEM.contains(&(told.f_type as u32)))
     }
 
+    /// Writes back what programs have changed in files of this file system, and waits for it.
+    pub(crate) fn write_back(&self) -> Result<(), Errno> {
+        syncfs(&self.fd)
+    }
+
+    /// Whether files of this file system lie in memory alone.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        fstatfs(&self.fd).is_ok_and(|told| IN_MEMORY.contains(&(told.f_type as u32)))
+    }
+
     /// Whether something lies on the file system of the root, mounted there as the root is.
     pub(crate) fn is_same_mount(&self, stat: &Statx) -> bool {
         let told = |stat: &Statx| stat.stx_mask & StatxFlags::MNT_ID.bits() != 0;
@@ -129,6 +139,9 @@ const OF_THE_SYSTEM: [u32; 20] = [
     0x6759_6969,
     0x0187,
 ];
+
+/// tmpfs and ramfs.
+const IN_MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
 
 fn flags() -> StatxFlags {
     StatxFlags::BASIC_STATS | StatxFlags::MNT_ID

@@ -27,6 +27,7 @@ pub(crate) type Names = Vec<Vec<u8>>;
 pub(crate) struct Rules {
     pub(crate) cross_mounts: bool,
     pub(crate) unsettled_since: Option<Time>,
+    pub(crate) stamp: Option<Time>,
 }
 
 /// One name, looked at.
@@ -106,8 +107,11 @@ fn look_at(
     if path.len() > PATH_MAX || (kind == Kind::Directory && depth(path) > DEPTH_MAX) {
         return Some(lost(Trouble::new(path, What::TooLong)));
     }
-    let is_ours = root.is_same_mount(&stat)
-        || (rules.cross_mounts && !(kind == Kind::Directory && root.is_of_the_system(folder, name)));
+    let is_near = root.is_same_mount(&stat);
+    let is_ours = is_near || (rules.cross_mounts && !(kind == Kind::Directory && root.is_of_the_system(folder, name)));
+    // Only the root's own file system was written back before the walk.
+    let unsettled_since = rules.unsettled_since.map(|since| if is_near { since } else { Time::MIN });
+    let rules = Rules { unsettled_since, ..rules };
     if !is_ours && kind != Kind::Directory {
         return Some(lost(Trouble::new(path, What::Mount)));
     }
@@ -130,7 +134,8 @@ fn finish(
     device: (u32, u32),
     is_ours: bool,
 ) -> Found {
-    entry.unsettled = rules.unsettled_since.filter(|&since| entry.ctime >= since);
+    let since = rules.unsettled_since.filter(|&since| entry.ctime >= since);
+    entry.unsettled = since.map(|since| rules.stamp.unwrap_or(since));
     let mut trouble = None;
     match attributes {
         Ok(attributes) => {

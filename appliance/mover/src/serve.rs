@@ -4,6 +4,8 @@
 //! - Entries of the whole walk are kept packed; contents of a few groups are read ahead, each into a bounded queue, and
 //!   are given out in order.
 //! - A hard link whose first name could not be given is left out by name.
+//! - What a program writes through memory it has mapped changes a file's times only when the page was clean before. So dirty
+//!   pages are written back before the first walk, and what has changed since then is trusted by no later conversation.
 //! - An error of the input or the output ends everything: without the appliance there is nothing to do here.
 
 use crate::{
@@ -51,7 +53,8 @@ pub fn serve(folder: &Path, mut input: impl Read, output: impl Write) -> io::Res
         }
     };
     out.last(&Answer::Hello { version: wire::VERSION })?;
-    let mut served = Served { root, key, prefix, groups: Vec::new(), troubles: Vec::new(), left: HashSet::new() };
+    let mut served =
+        Served { root, key, prefix, clean_since: None, groups: Vec::new(), troubles: Vec::new(), left: HashSet::new() };
     while let Some(ask) = next(&mut input)? {
         served.answer(ask, &mut out)?;
     }
@@ -123,6 +126,8 @@ struct Served {
     root: Arc<Root>,
     key: [u8; 32],
     prefix: Vec<u8>,
+    /// When the pages that were dirty began to be written back.
+    clean_since: Option<Time>,
     groups: Vec<Box<[u8]>>,
     /// What the walk could not look at.
     troubles: Vec<Trouble>,
@@ -162,8 +167,10 @@ impl Served {
     }
 
     fn walk(&mut self, out: &mut Out<impl Write>) -> io::Result<()> {
+        let (since, stamp) = (self.clean_since(), now());
         // What the app sees below its mount is the app's data, on whatever disk it lies.
-        let options = Options { unsettled_since: Some(unsettled_since()), cross_mounts: true, ..Options::default() };
+        let options =
+            Options { unsettled_since: Some(since), stamp: Some(stamp), cross_mounts: true, ..Options::default() };
         let mut groups = Groups::new(Walk::new(Arc::clone(&self.root), options), self.key);
         self.groups.clear();
         self.left.clear();
@@ -179,6 +186,17 @@ impl Served {
         }
         self.troubles = groups.take_troubles();
         Ok(())
+    }
+
+    /// From which moment on changes may not have shown in the times of files.
+    fn clean_since(&mut self) -> Time {
+        let root = &self.root;
+        *self.clean_since.get_or_insert_with(|| {
+            let now = now();
+            let begun = Time { seconds: now.seconds - UNSETTLED, ..now };
+            // In memory no page is ever written back, and so none is clean: nothing is trusted.
+            if root.is_in_memory() || root.write_back().is_err() { Time::MIN } else { begun }
+        })
     }
 
     fn entries(&self, group: u32) -> io::Result<Vec<Entry>> {
@@ -317,7 +335,7 @@ impl Batch {
 }
 
 /// The clock that is asked is that of the machine whose file system gives the times.
-fn unsettled_since() -> Time {
+fn now() -> Time {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time { seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX) - UNSETTLED, nanos: now.subsec_nanos() }
+    Time { seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nanos: now.subsec_nanos() }
 }

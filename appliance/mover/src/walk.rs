@@ -43,12 +43,15 @@ pub struct Options {
     /// Entries that changed at or after this moment are not trusted to be the same at the next walk
     /// ([`Entry::unsettled`]). Two seconds before the walk is right for all file systems.
     pub unsettled_since: Option<Time>,
+    /// What makes the identities of such entries this walk's own; `unsettled_since` if not said. Two walks that share the
+    /// one must not share the other.
+    pub stamp: Option<Time>,
 }
 
 impl Default for Options {
     fn default() -> Options {
         let threads = thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
-        Options { threads, cross_mounts: false, unsettled_since: None }
+        Options { threads, cross_mounts: false, unsettled_since: None, stamp: None }
     }
 }
 
@@ -139,7 +142,8 @@ struct Frame {
 impl Walk {
     /// Begins a walk. Helpers start at once.
     pub fn new(root: Arc<Root>, options: Options) -> Walk {
-        let rules = Rules { cross_mounts: options.cross_mounts, unsettled_since: options.unsettled_since };
+        let Options { cross_mounts, unsettled_since, stamp, .. } = options;
+        let rules = Rules { cross_mounts, unsettled_since, stamp };
         let helpers = options.threads.clamp(1, 16) - 1;
         let scanner =
             Arc::new(Scanner { root, rules, has_helpers: helpers > 0, ahead: Mutex::default(), wake: Condvar::new() });

@@ -159,6 +159,33 @@ fn a_second_walk_sees_what_changed_and_only_what_is_wanted_comes() {
     talk.end().unwrap();
 }
 
+/// What a program writes through mapped memory may not show in the times of a file whose page was dirty already.
+#[test]
+fn what_changed_since_the_first_walk_began_is_not_trusted_later() {
+    let from = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        fs::write(from.path().join(name), name).unwrap();
+    }
+    let mut early = Talk::greeted(from.path());
+    assert_ne!(early.groups(), early.groups(), "two walks within one tick");
+    // Long enough for the times alone to be trusted.
+    std::thread::sleep(std::time::Duration::from_millis(2300));
+    let in_memory = rustix::fs::statfs(from.path()).unwrap().f_type as u32 == 0x0102_1994;
+    let mut talk = Talk::greeted(from.path());
+    let first = talk.groups();
+    assert_eq!(talk.groups() == first, !in_memory, "on a disk nothing has changed; in memory nobody knows");
+    fs::write(from.path().join("b"), "changed").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(2300));
+    let second = talk.groups();
+    assert_ne!(first, second);
+    let mut next = Talk::greeted(from.path());
+    assert_ne!(next.groups(), second, "the next conversation reads it again");
+    assert_eq!(next.groups() == next.groups(), !in_memory);
+    talk.end().unwrap();
+    next.end().unwrap();
+    early.end().unwrap();
+}
+
 #[test]
 fn what_vanished_is_named_and_so_are_its_other_names() {
     let from = tempfile::tempdir().unwrap();
