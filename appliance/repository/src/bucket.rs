@@ -252,8 +252,8 @@ impl Inner {
                     state.note(Problem::warning("bucket.size", &object.key, text));
                     continue;
                 }
+                state.set_acked(&object.key, true);
                 if !was_acked {
-                    state.set_acked(&object.key, true);
                     acks.push((object.key.clone(), object.size));
                 }
             }

@@ -161,8 +161,8 @@ impl Finder {
     }
 
     /// Whether new data may lean on a pack. Asked after it was pinned, so that prune cannot slip between.
-    pub(crate) fn counts(&self, pack: PackNo) -> bool {
-        self.state().index.pack(pack).counts()
+    pub(crate) fn carries(&self, pack: PackNo) -> bool {
+        self.state().index.pack(pack).carries()
     }
 
     /// Rows that could not be read are tried again from now on.
@@ -178,7 +178,7 @@ impl Finder {
         let Some(rows) = rows else { return Vec::new() };
         let state = self.state();
         // Asked again: reading rows takes time.
-        let Some(info) = Some(state.index.pack(pack)).filter(|info| info.counts()) else { return Vec::new() };
+        let Some(info) = Some(state.index.pack(pack)).filter(|info| info.carries()) else { return Vec::new() };
         let pack_id = info.name.id;
         let found = |Spot { offset, length, sealed, base }| {
             let placed = Placed { id: *id, length, pack: pack_id, offset, sealed, base: None };

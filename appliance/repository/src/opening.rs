@@ -126,7 +126,7 @@ impl Inner {
                 continue;
             }
             if state.enter(key, size) {
-                state.set_acked(key, true);
+                state.set_remembered(key);
             } else if let Some((_, id)) = layout::parse_pack(key) {
                 state.index.dispute(id, size);
             }

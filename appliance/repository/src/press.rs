@@ -59,7 +59,7 @@ impl dyn Tally {
     /// Pins a pack; the answer is whether it still counts. See [`crate::pins`] for the order.
     fn may_lean_on(&self, finder: &Finder, pack: PackNo) -> bool {
         self.leans_on(pack);
-        finder.counts(pack)
+        finder.carries(pack)
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct PackInfo {
     pub(crate) name: PackName,
     pub(crate) cached: bool,
     pub(crate) acked: bool,
+    /// The bucket said so in this life; what is remembered of an earlier one may have been deleted since.
+    pub(crate) proven: bool,
     /// Where an index segment has its footer.
     pub(crate) span: Option<Span>,
     pub(crate) fate: Fate,
@@ -58,9 +60,14 @@ impl PackInfo {
     pub(crate) fn present(&self) -> bool {
         self.cached || self.acked
     }
-    /// Whether new data may lean on it.
+    /// Whether it is there and will stay.
     pub(crate) fn counts(&self) -> bool {
         self.present() && self.fate == Fate::Sound
+    }
+    /// Whether new data may lean on it. Not on what only a remembered acknowledgement vouches for: a verdict that the
+    /// bucket would show may have named it, and its deletion may be under way.
+    pub(crate) fn carries(&self) -> bool {
+        self.counts() && (self.cached || self.proven)
     }
     pub(crate) fn key(&self) -> String {
         layout::pack_key(self.name.kind, &self.name.id)
@@ -119,7 +126,15 @@ impl Index {
         }
         let number = PackNo::try_from(self.packs.len()).ok().filter(|number| *number <= PACKS_MAX);
         let number = number.expect("fewer than 268 million packs, which are 8 EiB");
-        self.packs.push(PackInfo { name, cached: false, acked: false, span: None, fate: Fate::Sound, born: 0 });
+        self.packs.push(PackInfo {
+            name,
+            cached: false,
+            acked: false,
+            proven: false,
+            span: None,
+            fate: Fate::Sound,
+            born: 0,
+        });
         self.numbers.insert(name.id, number);
         number
     }
@@ -286,7 +301,8 @@ impl State {
         match layout::parse_pack(key) {
             Some((_, id)) => {
                 if let Some(number) = self.index.number(&id) {
-                    self.index.pack_mut(number).acked = acked;
+                    let info = self.index.pack_mut(number);
+                    (info.acked, info.proven) = (acked, acked);
                 }
             }
             None => {
@@ -294,6 +310,13 @@ impl State {
                     small.acked = acked;
                 }
             }
+        }
+    }
+    /// What an earlier life remembers of the bucket.
+    pub(crate) fn set_remembered(&mut self, key: &str) {
+        self.set_acked(key, true);
+        if let Some(number) = layout::parse_pack(key).and_then(|(_, id)| self.index.number(&id)) {
+            self.index.pack_mut(number).proven = false;
         }
     }
     pub(crate) fn set_cached(&mut self, key: &str, cached: bool) {

@@ -433,3 +433,49 @@ async fn a_check_believes_no_listing_alone() {
     assert_eq!(repository.check(false, None, &Stop::new()).await.unwrap().healed, 1);
     assert_eq!(inner.get(&lost[0]).await.unwrap(), cache.get(&lost[0]).await.unwrap());
 }
+
+/// A verdict stands in the bucket, the deletion did not come through, and the next start does not find the bucket: nothing
+/// new may lean on what is going to be deleted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pack_under_sentence_carries_nothing_new_while_the_bucket_is_away() {
+    let day = std::time::Duration::from_secs(25 * 3600);
+    let data = tar(&[("v/file", noise(3, 200_000))]);
+    let mut sentenced = 0;
+    for first_refused in 0..8 {
+        let (cache, catalog) = (memory(), Arc::new(Catalog::in_memory()));
+        let clock = Clock::manual(Moment::from_millis(1_795_000_000_000));
+        let parts = || Parts { cache: Arc::clone(&cache), catalog: Arc::clone(&catalog), clock: clock.clone() };
+        let bucket: Arc<dyn Store> = Arc::new(MemStore::with_clock(clock.clone()));
+        let faults = Arc::new(Faulty::new(Arc::clone(&bucket)));
+        let repository = Repository::create(parts(), DEVICE).await.unwrap();
+        repository.attach_bucket(faults.clone()).await.unwrap();
+        let first = back_up(&repository, "a", &data).await.unwrap();
+        ship(&repository, &bucket).await;
+        prune(&repository, vec![first.id]).await.unwrap();
+        clock.advance(day);
+        faults.heal();
+        (first_refused..99).for_each(|nth| faults.fail(Op::Delete, nth, Kind::Unavailable));
+        prune(&repository, Vec::new()).await.unwrap();
+        let verdict = bucket.list("g/").await.unwrap().iter().any(|object| object.key.contains('.'));
+        sentenced += u32::from(verdict && bucket.list("p/").await.unwrap().len() == 1);
+        drop(repository);
+        faults.heal();
+
+        let again = Repository::open(parts(), Unlock::Device(DEVICE)).await.unwrap();
+        let second = back_up(&again, "a", &data).await.unwrap();
+        assert!(second.stats.bytes_new > 200_000, "{first_refused}: it leans on what is going: {:?}", second.stats);
+        again.attach_bucket(faults).await.unwrap();
+        for _ in 0..2 {
+            ship(&again, &bucket).await;
+            prune(&again, Vec::new()).await.unwrap();
+            clock.advance(day);
+        }
+        for from in [From::Cache, From::Bucket] {
+            assert!(read_all(&again, volume(&second), from).await.unwrap() == data, "{first_refused}");
+        }
+        // With the bucket at hand all of it is known again.
+        let third = back_up(&again, "a", &data).await.unwrap();
+        assert!(third.stats.bytes_new < 5_000, "{first_refused}: {:?}", third.stats);
+    }
+    assert!(sentenced > 0, "no pack was left under a verdict");
+}
