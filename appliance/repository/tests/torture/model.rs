@@ -27,7 +27,7 @@ use std::{
 const OPS: u64 = 50;
 /// Lives at once; most of them wait for a bucket in a bad mood.
 const AT_ONCE: usize = 6;
-/// Random lives still find what is not understood (README, “What it does not do yet”), about one in ninety: they are lived by
+/// Random lives still find what is not understood (README, “What it does not do yet”): they are lived by
 /// hand, and a plain run lives those again whose findings were mended.
 const MENDED: [u64; 14] = [
     192_984_507_600_044,
