@@ -5,7 +5,7 @@
 
 use futures::{StreamExt, stream};
 use holdfast_docker::{
-    ByteStream, Engine, HELPER_LABEL, archive,
+    ByteStream, Engine, HELPER_LABEL, Made, archive,
     mover::{self, Mounted, PLACE},
 };
 use holdfast_model::{Error, Kind, Result};
@@ -15,12 +15,9 @@ use std::sync::Arc;
 
 /// The empty image.
 const IMAGE: &str = "holdfast/empty:1";
-/// A helper container; removed by [`Helper::close`], and in the background when dropped.
-pub(crate) struct Helper {
-    engine: Arc<dyn Engine>,
-    id: String,
-    closed: bool,
-}
+
+/// A helper container.
+pub(crate) struct Helper(Made);
 
 impl Helper {
     /// Makes a helper that mounts something read-only. A host path that is not there is `bind.missing`.
@@ -35,36 +32,17 @@ impl Helper {
             other => other,
         };
         let id = made.map_err(|error| explain(error, mounted))?;
-        Ok(Helper { engine, id, closed: false })
+        Ok(Helper(Made::new(engine, id)))
     }
 
     /// What it mounts, as a tar whose entries lie under `v`.
     pub(crate) async fn read(&self) -> Result<ByteStream> {
-        self.engine.archive_get(&self.id, PLACE).await
+        self.0.engine().archive_get(self.0.id(), PLACE).await
     }
 
     /// Removes it.
-    pub(crate) async fn close(mut self) -> Result<()> {
-        let outcome = self.engine.container_remove(&self.id, false).await;
-        self.closed = outcome.is_ok();
-        outcome
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        if self.closed {
-            return;
-        }
-        // Without a runtime the process is ending: the sweep at the next start finds the helper.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (engine, id) = (self.engine.clone(), self.id.clone());
-            runtime.spawn(async move {
-                if let Err(error) = engine.container_remove(&id, false).await {
-                    tracing::warn!(error = %error.chain(), "a helper container stays behind until the next start");
-                }
-            });
-        }
+    pub(crate) async fn close(self) -> Result<()> {
+        self.0.remove().await
     }
 }
 
@@ -77,7 +55,10 @@ pub async fn sweep_helpers(engine: &dyn Engine, owner: &str) -> Result<usize> {
         engine.container_remove(id, false).await?;
         removed += 1;
     }
-    mover::remove_old_images(engine).await?;
+    // They are in nobody's way, and a proxy may forbid to look at images.
+    if let Err(error) = mover::remove_old_images(engine).await {
+        tracing::warn!(error = %error.chain(), "images of earlier movers may remain on the host");
+    }
     Ok(removed)
 }
 

@@ -7,9 +7,11 @@
 pub mod archive;
 pub mod conformance;
 pub mod fake;
+mod made;
 pub mod mover;
 mod real;
 
+pub use made::Made;
 pub use real::connect;
 
 use async_trait::async_trait;

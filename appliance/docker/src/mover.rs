@@ -8,7 +8,7 @@
 //!   are dropped, no privileges can be gained, memory and processes are bounded, the app's share of the CPU comes first.
 //! - Each container carries [`HELPER_LABEL`] with its owner; what a crash leaves behind is found by it.
 
-use crate::{Attached, Engine, HELPER_LABEL, Said, archive};
+use crate::{Attached, Engine, HELPER_LABEL, Made, Said, archive};
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use holdfast_model::{Error, Kind, Result};
@@ -65,10 +65,8 @@ impl Mounted<'_> {
 
 /// A running mover. [`Mover::close`] removes it; dropped, it is removed in the background.
 pub struct Mover {
-    engine: Arc<dyn Engine>,
-    id: String,
+    container: Made,
     complaints: Arc<Mutex<Vec<u8>>>,
-    closed: bool,
 }
 
 /// What is said to it and what it says.
@@ -101,9 +99,9 @@ impl Mover {
             }
             other => other?,
         };
-        let mover = Mover { engine, id, complaints: Arc::default(), closed: false };
-        let Attached { input, output } = mover.engine.container_attach(&mover.id).await?;
-        mover.engine.container_start(&mover.id).await?;
+        let mover = Mover { container: Made::new(engine, id), complaints: Arc::default() };
+        let Attached { input, output } = mover.container.engine().container_attach(mover.container.id()).await?;
+        mover.container.engine().container_start(mover.container.id()).await?;
         let complaints = Arc::clone(&mover.complaints);
         let output = output.filter_map(move |said| {
             let said = match said {
@@ -139,7 +137,7 @@ impl Mover {
     async fn ended(&self) -> Value {
         let begun = tokio::time::Instant::now();
         loop {
-            let inspect = self.engine.container_inspect(&self.id).await.unwrap_or_default();
+            let inspect = self.container.engine().container_inspect(self.container.id()).await.unwrap_or_default();
             let state = serde_json::from_str::<Value>(&inspect).map(|mut all| all["State"].take()).unwrap_or_default();
             if state["Running"] != true || begun.elapsed() > ENDING {
                 return state;
@@ -149,27 +147,8 @@ impl Mover {
     }
 
     /// Removes it.
-    pub async fn close(mut self) -> Result<()> {
-        let outcome = self.engine.container_remove(&self.id, false).await;
-        self.closed = outcome.is_ok();
-        outcome
-    }
-}
-
-impl Drop for Mover {
-    fn drop(&mut self) {
-        if self.closed {
-            return;
-        }
-        // Without a runtime the process is ending: the sweep at the next start finds it.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (engine, id) = (self.engine.clone(), self.id.clone());
-            runtime.spawn(async move {
-                if let Err(error) = engine.container_remove(&id, false).await {
-                    tracing::warn!(error = %error.chain(), "a mover stays behind until the next start");
-                }
-            });
-        }
+    pub async fn close(self) -> Result<()> {
+        self.container.remove().await
     }
 }
 

@@ -3,7 +3,7 @@
 //! Its image is made in memory and has no layer; nothing of it can run. It carries
 //! [`HELPER_LABEL`], so that one that a crash left is found and removed.
 
-use holdfast_docker::{Engine, HELPER_LABEL, archive};
+use holdfast_docker::{Engine, HELPER_LABEL, Made, archive};
 use holdfast_model::{Kind, Result};
 use holdfast_runtime::random;
 use serde_json::json;
@@ -14,11 +14,8 @@ const IMAGE: &str = "holdfast/empty:1";
 /// Where the helper has the volume.
 pub(crate) const MOUNT: &str = "/v";
 
-/// A helper on a host; removed by [`Helper::remove`], or when dropped.
-pub(crate) struct Helper {
-    engine: Arc<dyn Engine>,
-    id: Option<String>,
-}
+/// A helper on a host.
+pub(crate) struct Helper(Made);
 
 impl Helper {
     /// Makes a helper that has `source` (a volume's name or a path of the host) at [`MOUNT`], writable.
@@ -33,34 +30,19 @@ impl Helper {
             "HostConfig": {"Binds": [format!("{source}:{MOUNT}")], "NetworkMode": "none", "LogConfig": {"Type": "none"}},
         });
         let id = engine.container_create(&name, &body).await?;
-        Ok(Helper { engine: Arc::clone(engine), id: Some(id) })
+        Ok(Helper(Made::new(Arc::clone(engine), id)))
     }
 
     /// Its id.
     pub(crate) fn id(&self) -> &str {
-        self.id.as_deref().unwrap_or_default()
+        self.0.id()
     }
 
-    /// Removes it; the volume stays.
-    pub(crate) async fn remove(mut self) {
-        if let Some(id) = self.id.take() {
-            discard(self.engine.as_ref(), &id).await;
+    /// Removes it; the volume stays. The restore need not fail for one that cannot be removed now.
+    pub(crate) async fn remove(self) {
+        if let Err(error) = self.0.remove().await {
+            tracing::warn!(error = error.chain(), "a helper container could not be removed yet");
         }
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) else { return };
-        let engine = Arc::clone(&self.engine);
-        runtime.spawn(async move { discard(engine.as_ref(), &id).await });
-    }
-}
-
-/// A helper that stays is found by its label at the next start; the restore need not fail for it.
-async fn discard(engine: &dyn Engine, id: &str) {
-    if let Err(error) = engine.container_remove(id, false).await {
-        tracing::warn!(helper = id, error = error.chain(), "a helper container could not be removed yet");
     }
 }
 
