@@ -187,10 +187,14 @@ impl Afterwards {
             })
             .await?;
         let (release, released) = oneshot::channel();
+        let app = app.to_owned();
         let keeper = tokio::spawn(async move {
             // Whoever waits is gone, or wishes it, or has waited for too long: each is a reason to run them.
-            let _ = tokio::time::timeout(limit, released).await;
-            let problems = run_all(&*engine, &hooks, "post").await;
+            let is_late = tokio::time::timeout(limit, released).await.is_err();
+            let mut problems = run_all(&*engine, &hooks, "post").await;
+            if is_late {
+                problems.push(expired(&app, limit));
+            }
             if let Err(error) = journal.close(&entry).await {
                 tracing::warn!(error = %error.chain(), "hooks that have run may run once more");
             }
@@ -203,6 +207,17 @@ impl Afterwards {
     pub(crate) async fn run(self) -> Vec<Problem> {
         // A keeper that was too long in waiting does not listen any more.
         let _ = self.release.send(());
-        self.keeper.await.unwrap_or_default()
+        self.keeper.await.unwrap_or_else(|error| {
+            let error = Error::bug("the post hooks were not run to their end").caused_by(error);
+            vec![Problem::from_error("hooks", &error)]
+        })
     }
+}
+
+fn expired(app: &str, limit: Duration) -> Problem {
+    let seconds = limit.as_secs();
+    let text = format!(
+        "the post hooks ran after {seconds} s, before all data was read: what the pre hooks prepared may be over"
+    );
+    Problem::warning("hook.expired", app, text).advice("Let the pre hooks do less, or back up at a quieter time.")
 }

@@ -107,6 +107,21 @@ async fn a_hook_that_does_not_end_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn post_hooks_that_run_before_the_data_was_read_are_told() {
+    let bench = Bench::new().await;
+    let labels = json!({ "holdfast.hook.pre": "long", "holdfast.hook.post": "unlock", "holdfast.hook.timeout": "90" });
+    let ran = with_labels(&bench, "one", labels).await;
+    bench.docker.program("long", |run| async move {
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        drop(run);
+        Ok(())
+    });
+    let captured = bench.capture(Consistency::Pause).await.unwrap();
+    assert_eq!(*ran.lock().unwrap(), ["unlock"]);
+    assert!(codes(&captured).contains(&"hook.expired"), "{:?}", captured.problems);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_owed_runs_when_the_capture_is_dropped_or_holds_for_too_long() {
     for limit in [10, 100_000] {
         let bench = Bench::with(Recorder { slow: Some(Duration::from_secs(3600)), ..Recorder::default() }).await;
