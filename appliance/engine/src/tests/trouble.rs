@@ -136,14 +136,14 @@ async fn a_fault_at_any_call_harms_nothing() {
     walk.end().await;
 }
 
-/// A person stops a backup while the app is being held: cancelled, nothing committed, nothing held.
+/// A person stops a backup while the app is held and read: cancelled, nothing committed, nothing held.
 #[tokio::test]
 async fn a_stopped_backup_leaves_nothing() {
     let docker = Arc::new(FakeDocker::new());
     let walk = Walk::begin(docker.clone()).await;
     until("the app is found", async || walk.appliance.app(APP).await.is_ok()).await;
     let appliance = walk.appliance.clone();
-    docker.meanwhile("container_pause", 1, move |_| {
+    docker.meanwhile("container_changes", 1, move |_| {
         let running = appliance.0.jobs.active();
         appliance.0.jobs.cancel(&running[0].id).unwrap();
     });
@@ -162,7 +162,7 @@ async fn an_ending_appliance_interrupts_and_lets_go() {
     let walk = Walk::begin(docker.clone()).await;
     until("the app is found", async || walk.appliance.app(APP).await.is_ok()).await;
     let stop = walk.stop.clone();
-    docker.meanwhile("container_pause", 1, move |_| stop.cancel());
+    docker.meanwhile("container_changes", 1, move |_| stop.cancel());
     let job = ask(&walk).await;
     walk.appliance.finished().await;
     let job = walk.appliance.job(&job.id).await.unwrap();
