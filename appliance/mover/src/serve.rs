@@ -324,9 +324,12 @@ impl Batch {
     }
 
     fn hand_over(&mut self) -> io::Result<()> {
-        let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(BATCH));
         let frames = std::mem::take(&mut self.frames);
-        if frames == 0 { Ok(()) } else { self.send(Part::Frames(bytes, frames)) }
+        if frames == 0 {
+            return Ok(());
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        self.send(Part::Frames(bytes, frames))
     }
 
     fn send(&self, part: Part) -> io::Result<()> {
