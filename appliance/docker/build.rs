@@ -25,7 +25,7 @@ const NOT_INHERITED: [&str; 8] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=HOLDFAST_MOVER_TARGETS");
-    for part in ["../mover/src", "../mover/Cargo.toml", "../../Cargo.toml", "build.rs"] {
+    for part in ["../mover/src", "../mover/Cargo.toml", "../../Cargo.toml", "../../Cargo.lock", "build.rs"] {
         println!("cargo:rerun-if-changed={part}");
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
