@@ -80,26 +80,26 @@ pub(crate) fn renamed(stored: ByteStream, name: String) -> ByteStream {
 /// The stored archive without its sockets: an engine would make empty files of them, in the way of programs that make
 /// their sockets anew.
 pub(crate) fn without_sockets(stored: ByteStream) -> ByteStream {
-    let state = (stored, Some((Splitter::new(), Sieve::default())));
-    stream::try_unfold(state, |(mut stored, sieve)| async move {
-        let Some((mut splitter, mut sieve)) = sieve else { return Ok(None) };
-        let next = match stored.next().await {
+    let state = (stored, Some(Splitter::new()), Sieve::default());
+    stream::try_unfold(state, |(mut stored, splitter, mut sieve)| async move {
+        let Some(mut splitter) = splitter else { return Ok(None) };
+        let splitter = match stored.next().await {
             Some(bytes) => {
                 splitter.push(&bytes?, &mut |piece| sieve.take(piece))?;
-                Some((splitter, sieve))
+                Some(splitter)
             }
             None => {
                 let end = splitter.finish(&mut |piece| sieve.take(piece))?;
-                sieve.ready.append(&mut sieve.headers);
                 if end.fell_back.is_some() || !end.complete {
                     return Err(Error::new(Kind::Corrupt, "stream.short", "a stored archive is not whole"));
                 }
-                return Ok(Some((Bytes::from(sieve.ready), (stored, None))));
+                // The end mark.
+                sieve.ready.append(&mut sieve.headers);
+                None
             }
         };
-        let (splitter, mut sieve) = next.ok_or_else(|| Error::bug("a sieve is gone"))?;
         let ready = Bytes::from(std::mem::take(&mut sieve.ready));
-        Ok(Some((ready, (stored, Some((splitter, sieve))))))
+        Ok(Some((ready, (stored, splitter, sieve))))
     })
     .boxed()
 }
