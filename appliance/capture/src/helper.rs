@@ -1,11 +1,11 @@
 //! Created, never started containers through which volumes and host paths are read where no mover may run.
 //!
 //! They are made from an empty image built in memory: nothing is pulled and nothing runs on the host.
-//! Each carries [`HELPER_LABEL`] with its owner, so that what a crash leaves behind is found and removed.
+//! Each carries [`labels`], so that what a crash leaves behind is found and removed.
 
 use futures::{StreamExt, stream};
 use holdfast_docker::{
-    ByteStream, Engine, HELPER_LABEL, Made, archive,
+    ByteStream, Engine, HELPER_LABEL, Made, archive, is_left_over, labels,
     mover::{self, Mounted, PLACE},
 };
 use holdfast_model::{Error, Kind, Result};
@@ -50,8 +50,7 @@ impl Helper {
 pub async fn sweep_helpers(engine: &dyn Engine, owner: &str) -> Result<usize> {
     let mut removed = 0;
     for found in engine.container_list().await? {
-        let ours = found["Labels"].get(HELPER_LABEL).and_then(Value::as_str) == Some(owner);
-        let Some(id) = found["Id"].as_str().filter(|_| ours) else { continue };
+        let Some(id) = found["Id"].as_str().filter(|_| is_left_over(&found, owner)) else { continue };
         engine.container_remove(id, false).await?;
         removed += 1;
     }
@@ -67,7 +66,7 @@ fn body(owner: &str, mounted: Mounted<'_>) -> Value {
         "Image": IMAGE,
         // Engines want a command even for what never runs.
         "Cmd": ["/never-started"],
-        "Labels": { HELPER_LABEL: owner },
+        "Labels": labels(owner),
         "NetworkDisabled": true,
         "HostConfig": {
             "Mounts": [mounted.body(PLACE)],

@@ -14,7 +14,7 @@ mod tree;
 
 pub use programs::{Mounts, Run};
 
-use crate::{Attached, ByteStream, Engine, HELPER_LABEL, Running, archive::Entry};
+use crate::{Attached, ByteStream, Engine, HELPER_LABEL, Running, archive::Entry, made::LIFE_LABEL};
 use async_trait::async_trait;
 use containers::{State, file};
 use faults::Faults;
@@ -151,6 +151,15 @@ impl FakeDocker {
     /// Removes a container at once, as somebody else would.
     pub fn container_vanish(&self, container: &str) {
         self.machine().remove_container(container, false);
+    }
+
+    /// Makes all helpers look as if a process that died had made them.
+    pub fn orphan_helpers(&self) {
+        for container in self.machine().containers.values_mut() {
+            if let Some(labels) = container.base["Config"]["Labels"].as_object_mut() {
+                labels.remove(LIFE_LABEL);
+            }
+        }
     }
 
     /// A container's main process ends by itself.

@@ -11,7 +11,7 @@ mod made;
 pub mod mover;
 mod real;
 
-pub use made::Made;
+pub use made::{Made, is_left_over, labels};
 pub use real::connect;
 
 use async_trait::async_trait;

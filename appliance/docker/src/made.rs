@@ -1,11 +1,30 @@
 //! A container that we made on a host and that has to go again, whatever happens to whoever made it.
 //!
-//! It is removed by [`Made::remove`], and in the background when dropped. What neither reaches is found by its label
-//! ([`crate::HELPER_LABEL`]) at the next start.
+//! It is removed by [`Made::remove`], and in the background when dropped. What neither reaches is found by its labels
+//! ([`labels`]) at the next start: they say whose it is and which life of the appliance made it, so that what is at work now is
+//! never taken for left over.
 
-use crate::Engine;
+use crate::{Engine, HELPER_LABEL};
 use holdfast_model::Result;
-use std::sync::Arc;
+use holdfast_runtime::random;
+use serde_json::{Value, json};
+use std::sync::{Arc, LazyLock};
+
+/// Label with the life of the process that made a container.
+pub(crate) const LIFE_LABEL: &str = "io.holdfast.life";
+
+static LIFE: LazyLock<String> = LazyLock::new(|| hex::encode(random::<8>()));
+
+/// Labels of a container that is made now for an owner, the appliance's id.
+pub fn labels(owner: &str) -> Value {
+    json!({ HELPER_LABEL: owner, LIFE_LABEL: *LIFE })
+}
+
+/// Whether a listed container is this owner's, of an earlier life.
+pub fn is_left_over(listed: &Value, owner: &str) -> bool {
+    let label = |name: &str| listed["Labels"].get(name).and_then(Value::as_str);
+    label(HELPER_LABEL) == Some(owner) && label(LIFE_LABEL) != Some(LIFE.as_str())
+}
 
 /// A container of ours.
 pub struct Made {

@@ -6,7 +6,7 @@
 //! # Invariants
 //! - What is mounted is mounted read-only; the root file system is read-only, all capabilities but reading past permissions
 //!   are dropped, no privileges can be gained, memory and processes are bounded, the app's share of the CPU comes first.
-//! - Each container carries [`HELPER_LABEL`] with its owner; what a crash leaves behind is found by it.
+//! - Each container carries [`crate::labels`]; what a crash leaves behind is found by them.
 
 use crate::{Attached, Engine, HELPER_LABEL, Made, Said, archive};
 use bytes::Bytes;
@@ -188,7 +188,7 @@ fn body(image: &str, owner: &str, mounted: Mounted<'_>) -> Value {
         "AttachStdout": true,
         "AttachStderr": true,
         "Tty": false,
-        "Labels": { HELPER_LABEL: owner },
+        "Labels": crate::labels(owner),
         "NetworkDisabled": true,
         "HostConfig": {
             "Mounts": [mounted.body(PLACE)],

@@ -1,9 +1,9 @@
 //! The helper: a container without content that is never started, and through which volumes are written.
 //!
 //! Its image is made in memory and has no layer; nothing of it can run. It carries
-//! [`HELPER_LABEL`], so that one that a crash left is found and removed.
+//! [`labels`], so that one that a crash left is found and removed.
 
-use holdfast_docker::{Engine, HELPER_LABEL, Made, archive};
+use holdfast_docker::{Engine, Made, archive, labels};
 use holdfast_model::{Kind, Result};
 use holdfast_runtime::random;
 use serde_json::json;
@@ -25,7 +25,7 @@ impl Helper {
         let body = json!({
             "Image": IMAGE,
             "Cmd": ["/never"],
-            "Labels": {HELPER_LABEL: owner},
+            "Labels": labels(owner),
             "NetworkDisabled": true,
             "HostConfig": {"Binds": [format!("{source}:{MOUNT}")], "NetworkMode": "none", "LogConfig": {"Type": "none"}},
         });
