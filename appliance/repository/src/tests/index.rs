@@ -62,7 +62,9 @@ async fn borg_9748_a_cut_off_backup_never_makes_the_index_claim_what_no_tier_hol
     let repository = Repository::create(parts(Arc::clone(&before)), DEVICE).await.unwrap();
     back_up(&repository, "a", &some_tar(50)).await.unwrap();
     drop(repository);
-    let next = some_tar(51);
+    // Where chunks end follows from a secret that is new each time: enough of them for any.
+    let next = [some_tar(51), some_tar(57)].map(|tar| tar[..tar.len() - 1024].to_vec()).concat();
+    let next = [next, vec![0; 1024]].concat();
     let mut most = 0;
     for nth in 0.. {
         let inner = copy_of(&before).await;

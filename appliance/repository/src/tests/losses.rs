@@ -205,16 +205,31 @@ async fn a_rotten_reach_list_does_not_keep_a_repository_with_evicted_packs_from_
     assert_eq!(cache.get(&reach).await.unwrap(), bucket.get(&reach).await.unwrap(), "the cache's copy is mended");
 }
 
-/// Damages the first body of each object on its way, and counts puts.
+/// A store that misleads whoever asks it once, and counts puts.
 #[derive(Debug)]
-struct Stumbling {
+struct Misleading {
     store: Arc<dyn Store>,
+    lie: Lie,
     read: std::sync::Mutex<std::collections::HashSet<String>>,
     puts: std::sync::atomic::AtomicUsize,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    /// The first body of each object is cut on its way.
+    HalfBodies,
+    /// Listings lack some objects and tell wrong sizes of others.
+    OldListings,
+}
+
+impl Misleading {
+    fn new(store: Arc<dyn Store>, lie: Lie) -> Arc<Misleading> {
+        Arc::new(Misleading { store, lie, read: Default::default(), puts: Default::default() })
+    }
+}
+
 #[async_trait::async_trait]
-impl Store for Stumbling {
+impl Store for Misleading {
     fn place(&self) -> String {
         self.store.place()
     }
@@ -225,7 +240,7 @@ impl Store for Stumbling {
     async fn get(&self, key: &str) -> Result<Bytes> {
         let bytes = self.store.get(key).await?;
         let is_first = self.read.lock().unwrap().insert(key.to_owned());
-        Ok(if is_first { bytes.slice(..bytes.len() / 2) } else { bytes })
+        Ok(if is_first && self.lie == Lie::HalfBodies { bytes.slice(..bytes.len() / 2) } else { bytes })
     }
     async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes> {
         self.store.get_range(key, range).await
@@ -234,7 +249,15 @@ impl Store for Stumbling {
         self.store.head(key).await
     }
     async fn list(&self, prefix: &str) -> Result<Vec<holdfast_storage::ObjectInfo>> {
-        self.store.list(prefix).await
+        let mut listed = self.store.list(prefix).await?;
+        if self.lie == Lie::OldListings {
+            listed.retain(|object| !object.key.starts_with("s/") && !object.key.starts_with("p/"));
+            let wrong = |object: &&mut holdfast_storage::ObjectInfo| {
+                object.key.starts_with("m/") || object.key.starts_with("r/")
+            };
+            listed.iter_mut().filter(wrong).for_each(|object| object.size /= 2);
+        }
+        Ok(listed)
     }
     async fn delete(&self, key: &str) -> Result<()> {
         self.store.delete(key).await
@@ -249,7 +272,7 @@ async fn a_check_believes_no_single_damaged_read() {
     repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
     back_up(&repository, "a", &some_tar(68)).await.unwrap();
     ship(&repository, &bucket).await;
-    let stumbling = Arc::new(Stumbling { store: bucket, read: Default::default(), puts: Default::default() });
+    let stumbling = Misleading::new(bucket, Lie::HalfBodies);
     repository.attach_bucket(stumbling.clone()).await.unwrap();
     let view = repository.check(true, None, &Stop::new()).await.unwrap();
     assert!(view.problems.is_empty() && view.healed == 0, "{view:?}");
@@ -377,50 +400,12 @@ async fn copies(cache: &Arc<dyn Store>, id: &SnapshotId) -> Vec<(String, Bytes)>
     copies
 }
 
-/// A bucket whose listings lack some objects and tell wrong sizes of others; counts puts.
-#[derive(Debug)]
-struct Forgetful {
-    store: Arc<dyn Store>,
-    puts: std::sync::atomic::AtomicUsize,
-}
-
-#[async_trait::async_trait]
-impl Store for Forgetful {
-    fn place(&self) -> String {
-        self.store.place()
-    }
-    async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
-        self.puts.fetch_add(1, Ordering::Relaxed);
-        self.store.put(key, bytes, mode).await
-    }
-    async fn get(&self, key: &str) -> Result<Bytes> {
-        self.store.get(key).await
-    }
-    async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes> {
-        self.store.get_range(key, range).await
-    }
-    async fn head(&self, key: &str) -> Result<Option<holdfast_storage::ObjectInfo>> {
-        self.store.head(key).await
-    }
-    async fn list(&self, prefix: &str) -> Result<Vec<holdfast_storage::ObjectInfo>> {
-        let mut listed = self.store.list(prefix).await?;
-        listed.retain(|object| !object.key.starts_with("s/") && !object.key.starts_with("p/"));
-        for object in listed.iter_mut().filter(|object| object.key.starts_with("m/") || object.key.starts_with("r/")) {
-            object.size /= 2;
-        }
-        Ok(listed)
-    }
-    async fn delete(&self, key: &str) -> Result<()> {
-        self.store.delete(key).await
-    }
-}
-
 /// An old listing is no reason to write over what is good where it lies: the put may break off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_believes_no_listing_alone() {
     let (repository, cache) = fresh().await;
     let inner = memory();
-    let bucket = Arc::new(Forgetful { store: Arc::clone(&inner), puts: Default::default() });
+    let bucket = Misleading::new(Arc::clone(&inner), Lie::OldListings);
     repository.attach_bucket(bucket.clone()).await.unwrap();
     back_up(&repository, "a", &some_tar(75)).await.unwrap();
     ship(&repository, &inner).await;
