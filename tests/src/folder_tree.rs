@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use holdfast_capture::problem_of;
 use holdfast_model::{Error, Problem, Result, Witness};
 use holdfast_mover::{
     Entry, Groups, Kind, Options, Outcome, Piece, Reader, Root, Trouble, Walk, What, pack, shown, unpack,
@@ -174,16 +175,9 @@ fn read_entry(reader: &mut Reader, entry: Entry, parts: &mut Batches) -> io::Res
     })
 }
 
-/// A trouble in the words of the house.
+/// A trouble with a file of the folder.
 pub fn problem(trouble: &Trouble) -> Problem {
-    let code = match trouble.what {
-        What::Changed | What::Short => "file.changed",
-        What::Vanished => "file.vanished",
-        What::Mount => "file.mount",
-        What::Attributes => "file.attributes",
-        _ => "file.unreadable",
-    };
-    Problem::warning(code, shown(&trouble.path), trouble.to_string())
+    problem_of("folder", trouble)
 }
 
 #[async_trait]

@@ -34,6 +34,7 @@ pub use found::{FoundApp, FoundContainer, discover};
 pub use helper::sweep_helpers;
 pub use hooks::Hook;
 pub use journal::{Held, Journal};
+pub use remote::problem_of;
 pub use run::{Ask, Captured, capture};
 pub use talk::try_mover;
 

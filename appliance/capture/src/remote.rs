@@ -77,7 +77,7 @@ impl Tree for RemoteTree {
         let mut problems = Vec::new();
         loop {
             match self.talk.next().await? {
-                Heard::Other(Answer::Trouble(trouble)) => problems.push(problem(&self.label, &trouble)),
+                Heard::Other(Answer::Trouble(trouble)) => problems.push(problem_of(&self.label, &trouble)),
                 Heard::Other(Answer::Done(_)) => return Ok(problems),
                 _ => return Err(malformed()),
             }
@@ -126,7 +126,7 @@ impl Answers<'_> {
     }
 
     fn frame(&self, heard: Heard) -> Result<Frame> {
-        let problem = |trouble: &Trouble| problem(&self.tree.label, trouble);
+        let problem = |trouble: &Trouble| problem_of(&self.tree.label, trouble);
         Ok(match heard {
             Heard::Begin(headers) => Frame::Begin(headers),
             Heard::Content(bytes) => Frame::Content(bytes),
@@ -169,8 +169,8 @@ pub(crate) fn bounded(label: &str, problems: Vec<Problem>) -> Vec<Problem> {
     kept
 }
 
-/// A trouble in the words of the house.
-fn problem(label: &str, trouble: &Trouble) -> Problem {
+/// A trouble with a file of what people call `label`, in the words of the house.
+pub fn problem_of(label: &str, trouble: &Trouble) -> Problem {
     let code = match trouble.what {
         What::Changed | What::Short => "file.changed",
         What::Vanished => "file.vanished",
