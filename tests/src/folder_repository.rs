@@ -145,6 +145,7 @@ impl FolderRepository {
             volumes: vec![volume],
             binds: Vec::new(),
             networks: Vec::new(),
+            databases: Vec::new(),
             problems,
             stats: Stats::default(),
         }

@@ -10,7 +10,7 @@ use std::{
 
 /// Crates by floor (design 2). An arrow may only go to a lower floor; the words (`model`) and the
 /// motions (`runtime`) are below everybody.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 21] = [
     ("holdfast-mover", 0),
     ("holdfast-model", 0),
     ("holdfast-runtime", 1),
@@ -19,6 +19,7 @@ const FLOORS: [(&str, u8); 20] = [
     ("holdfast-chunk", 2),
     ("holdfast-tar", 2),
     ("holdfast-tree", 2),
+    ("holdfast-database", 2),
     ("holdfast-docker", 2),
     ("holdfast-s3", 3),
     ("holdfast-repository", 3),

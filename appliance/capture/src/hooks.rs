@@ -14,9 +14,9 @@
 //! - A command that fails is named as an error; the snapshot is taken all the same.
 
 use crate::{Journal, journal::Held, member::Member};
-use futures::StreamExt;
-use holdfast_docker::{Engine, Said};
-use holdfast_model::{Error, Kind, Moment, Problem, Result, snapshot::RunState};
+use futures::{StreamExt, stream};
+use holdfast_docker::{ByteStream, Engine, Exec, command};
+use holdfast_model::{Error, Kind, Moment, Problem, Result, Secret, snapshot::RunState};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -24,23 +24,27 @@ use tokio::{sync::oneshot, task::JoinHandle};
 const DEFAULT_SECONDS: u64 = 60;
 const DUMP_SECONDS: u64 = 3600;
 const LONGEST_SECONDS: u64 = 86_400;
-/// Bytes of complaints that are told.
-const COMPLAINTS: usize = 300;
 /// Between two tries to run something in a container that is paused.
 const PAUSED_WAIT: Duration = Duration::from_secs(1);
-/// How often and how long it is asked what a command that says no more has ended with.
-const CODE_TRIES: u32 = 100;
-const CODE_WAIT: Duration = Duration::from_millis(50);
 
 /// A command and where it runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// Id of the container.
     pub container: String,
     /// Its name.
     pub name: String,
+    /// What it is, for people: “pre hook”.
+    #[serde(default)]
+    pub what: String,
     /// What the label says: a line for a shell.
     pub command: String,
+    /// The shell's own name and arguments, if it is to have any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
+    /// A line for its standard input. It is in no journal: what runs after a crash has to do without.
+    #[serde(skip)]
+    pub secret: Option<Secret>,
     /// As whom; `None` for the container's own user.
     pub user: Option<String>,
     /// Longest time, seconds.
@@ -62,10 +66,13 @@ impl Hooks {
         for member in members {
             let label = |name: &str| member.label(&format!("holdfast.hook.{name}"));
             let seconds = seconds(member, problems);
-            let hook = |command: &str, default: u64| Hook {
+            let hook = |what: &str, command: &str, default: u64| Hook {
                 container: member.id.clone(),
                 name: member.name.clone(),
+                what: format!("{what} hook"),
                 command: command.to_owned(),
+                arguments: Vec::new(),
+                secret: None,
                 user: label("user").filter(|user| !user.is_empty()).map(str::to_owned),
                 seconds: seconds.unwrap_or(default),
             };
@@ -77,9 +84,9 @@ impl Hooks {
                 }
                 continue;
             }
-            hooks.dump.extend(dump.map(|command| hook(command, DUMP_SECONDS)));
-            hooks.pre.extend(pre.map(|command| hook(command, DEFAULT_SECONDS)));
-            hooks.post.extend(post.map(|command| hook(command, DEFAULT_SECONDS)));
+            hooks.dump.extend(dump.map(|command| hook("dump", command, DUMP_SECONDS)));
+            hooks.pre.extend(pre.map(|command| hook("pre", command, DEFAULT_SECONDS)));
+            hooks.post.extend(post.map(|command| hook("post", command, DEFAULT_SECONDS)));
         }
         hooks.pre.reverse();
         hooks
@@ -98,11 +105,11 @@ fn seconds(member: &Member, problems: &mut Vec<Problem>) -> Option<u64> {
 }
 
 /// Runs commands one after the other; what fails is told.
-pub(crate) async fn run_all(engine: &dyn Engine, hooks: &[Hook], word: &str) -> Vec<Problem> {
+pub(crate) async fn run_all(engine: &dyn Engine, hooks: &[Hook]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for hook in hooks {
         if let Err(error) = run(engine, hook).await {
-            let text = format!("the {word} hook of container {} failed: {}", hook.name, error.chain());
+            let text = format!("the {} of container {} failed: {}", hook.what, hook.name, error.chain());
             problems.push(Problem::error("hook.failed", &hook.name, text).advice(
                 "Run the command of its label by hand in the container; the snapshot was taken without its help.",
             ));
@@ -111,9 +118,14 @@ pub(crate) async fn run_all(engine: &dyn Engine, hooks: &[Hook], word: &str) -> 
     problems
 }
 
-/// Runs a command to its end. `Invalid` (`hook.failed`) if it ended with anything but 0, `Unavailable`
+/// Runs a command to its end. `Invalid` (`command.failed`) if it ended with anything but 0, `Refused`
 /// (`hook.timeout`) if it did not end in time; it may still run then, for engines cannot end it.
 pub(crate) async fn run(engine: &dyn Engine, hook: &Hook) -> Result<()> {
+    ask(engine, hook).await.map(drop)
+}
+
+/// Runs a command to its end and gives the beginning of what it said on its standard output. Errors as [`run`].
+pub(crate) async fn ask(engine: &dyn Engine, hook: &Hook) -> Result<String> {
     let late = |_| {
         let text = format!("it did not end within {} s and may still run", hook.seconds);
         Error::new(Kind::Refused, "hook.timeout", text)
@@ -130,29 +142,23 @@ pub(crate) async fn run(engine: &dyn Engine, hook: &Hook) -> Result<()> {
     tokio::time::timeout(Duration::from_secs(hook.seconds), work).await.map_err(late)?
 }
 
-async fn to_its_end(engine: &dyn Engine, hook: &Hook) -> Result<()> {
-    let command = ["/bin/sh", "-c", &hook.command].map(str::to_owned);
-    let mut running = engine.exec_start(&hook.container, &command, hook.user.as_deref()).await?;
-    let mut complaints = Vec::new();
-    while let Some(said) = running.output.next().await {
-        if let Said::Err(bytes) = said? {
-            complaints.extend_from_slice(&bytes);
-            let surplus = complaints.len().saturating_sub(COMPLAINTS);
-            complaints.drain(..surplus);
-        }
-    }
-    for _ in 0..CODE_TRIES {
-        match engine.exec_code(&running.id).await? {
-            Some(0) => return Ok(()),
-            Some(code) => {
-                let told = String::from_utf8_lossy(&complaints).escape_debug().to_string();
-                let told = if told.is_empty() { String::new() } else { format!(": {told}") };
-                return Err(Error::invalid("hook.failed", format!("it ended with {code}{told}")));
-            }
-            None => tokio::time::sleep(CODE_WAIT).await,
-        }
-    }
-    Err(Error::invalid("hook.failed", "it closed its output and did not end"))
+/// The words of a command.
+pub(crate) fn words(hook: &Hook) -> Vec<String> {
+    let mut command = ["/bin/sh", "-c", &hook.command].map(str::to_owned).to_vec();
+    command.extend(hook.arguments.iter().cloned());
+    command
+}
+
+/// What it is to read.
+pub(crate) fn input(hook: &Hook) -> Option<ByteStream> {
+    let line = format!("{}\n", hook.secret.as_ref()?.reveal());
+    Some(stream::iter([Ok(line.into())]).boxed())
+}
+
+async fn to_its_end(engine: &dyn Engine, hook: &Hook) -> Result<String> {
+    let command = words(hook);
+    let exec = Exec { command: &command, user: hook.user.as_deref(), input: false };
+    command::run(engine, &hook.container, exec, input(hook)).await
 }
 
 /// The promise that commands run once an app is let go: by whoever calls [`Afterwards::run`], else when this is dropped or
@@ -191,7 +197,7 @@ impl Afterwards {
         let keeper = tokio::spawn(async move {
             // Whoever waits is gone, or wishes it, or has waited for too long: each is a reason to run them.
             let is_late = tokio::time::timeout(limit, released).await.is_err();
-            let mut problems = run_all(&*engine, &hooks, "post").await;
+            let mut problems = run_all(&*engine, &hooks).await;
             if is_late {
                 problems.push(expired(&app, limit));
             }

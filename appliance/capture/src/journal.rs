@@ -96,7 +96,7 @@ impl Journal {
                         // The host is gone: it is owed still.
                         Err(error) if error.kind() == Kind::Unavailable => return Err(error),
                         Err(error) => {
-                            tracing::warn!(container = %hook.name, error = %error.chain(), "a post hook failed")
+                            tracing::warn!(container = %hook.name, what = %hook.what, error = %error.chain(), "what was owed to a container failed")
                         }
                         Ok(()) => {}
                     }

@@ -4,6 +4,7 @@
 //! always let go). Never here: the repository (streams go into a [`Sink`]), or when to do it.
 
 mod data;
+mod database;
 mod found;
 mod helper;
 mod hold;
@@ -30,6 +31,7 @@ use holdfast_model::{
 use holdfast_tree::Tree;
 
 pub use data::{bind_label, volume_label};
+pub use database::dump_label;
 pub use found::{FoundApp, FoundContainer, discover};
 pub use helper::sweep_helpers;
 pub use hooks::Hook;

@@ -92,6 +92,15 @@ impl Member {
         self.value["Config"]["Labels"].get(name)?.as_str()
     }
 
+    /// The words of its command; those of a line for a shell apart and without their quotes.
+    pub(crate) fn command(&self) -> Vec<String> {
+        let config = &self.value["Config"];
+        let told = [&self.value["Args"], &config["Entrypoint"], &config["Cmd"]];
+        let words = told.into_iter().flat_map(|list| list.as_array().into_iter().flatten()).filter_map(Value::as_str);
+        let words = words.flat_map(str::split_whitespace).map(|word| word.trim_matches(['"', '\'']));
+        words.map(str::to_owned).collect()
+    }
+
     /// What it mounts, by path in the container: engines list mounts in random order.
     pub(crate) fn mounts(&self) -> Vec<Mount> {
         let text = |mount: &Value, field: &str| mount[field].as_str().unwrap_or_default().to_owned();

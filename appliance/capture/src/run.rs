@@ -5,6 +5,7 @@
 
 use crate::{
     Journal, Sink, data,
+    database::Databases,
     found::{FoundApp, group, one_offs},
     hold::{Ending, Hold, Order, Way},
     hooks::{Afterwards, Hooks, run_all},
@@ -20,9 +21,10 @@ use futures::{
 use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Kind, Moment, Problem, Result,
-    policy::Consistency,
+    policy::{self, Consistency},
     snapshot::{
-        BindSection, ContainerSection, EngineInfo, Fidelity, ImageSection, NetworkSection, RunState, VolumeSection,
+        BindSection, ContainerSection, DatabaseSection, EngineInfo, Fidelity, ImageSection, NetworkSection, RunState,
+        VolumeSection,
     },
 };
 use holdfast_runtime::{Clock, Stop};
@@ -41,6 +43,8 @@ pub struct Ask {
     pub app: String,
     /// How the app is to be held still.
     pub consistency: Consistency,
+    /// What is to be done for databases whose containers do not say it themselves (label `holdfast.database`).
+    pub databases: policy::Databases,
     /// Longest time members may be held; then they are let go and the capture goes on with them running,
     /// named by the problem `hold.expired`.
     pub hold_limit: Duration,
@@ -74,6 +78,8 @@ pub struct Captured {
     pub binds: Vec<BindSection>,
     /// Networks that the app uses.
     pub networks: Vec<NetworkSection>,
+    /// Database servers that run in it.
+    pub databases: Vec<DatabaseSection>,
     /// What was not captured or not as asked.
     pub problems: Vec<Problem>,
     /// Images of which not a byte was read.
@@ -168,6 +174,7 @@ impl Work {
             volumes: Vec::new(),
             binds: Vec::new(),
             networks,
+            databases: Vec::new(),
             problems,
             images_known,
             freeze_ms: 0,
@@ -193,12 +200,15 @@ impl Work {
 
     async fn read(&self, mut ready: Ready, stop: &Stop) -> Result<Captured> {
         let hooks = Hooks::of(&ready.members, &mut ready.captured.problems);
+        let mut databases = self.databases(&mut ready).await;
         let ahead = async {
-            ready.captured.problems.extend(run_all(&*self.engine, &hooks.dump, "dump").await);
+            ready.captured.problems.extend(run_all(&*self.engine, &hooks.dump).await);
+            ready.captured.problems.extend(databases.dump(&self.engine, &*self.sink).await?);
+            databases.settle(&*self.engine).await;
             self.read_ahead(&mut ready).await
         };
         let outcome = match until_stopped(stop, ahead).await {
-            Ok(()) => self.held(&mut ready, hooks, stop).await,
+            Ok(()) => self.held(&mut ready, hooks, &mut databases, stop).await,
             Err(error) => Err(error),
         };
         let Ready { mut captured, mut members, volumes, binds } = ready;
@@ -207,6 +217,7 @@ impl Work {
         for piece in outcome? {
             place(&mut captured, piece);
         }
+        captured.databases = databases.sections(captured.consistency);
         captured.problems.extend(self.reader.reduction(&self.ask.host));
         self.refresh(&mut members).await?;
         captured.fidelity = lowest(&captured);
@@ -221,6 +232,11 @@ impl Work {
         captured.binds.sort_by(|a, b| a.source.cmp(&b.source));
         captured.bytes_logical = logical(&captured);
         Ok(captured)
+    }
+
+    async fn databases(&self, ready: &mut Ready) -> Databases {
+        let way = (self.ask.consistency, self.ask.databases);
+        Databases::find(&*self.engine, &ready.members, way, &mut ready.captured.problems).await
     }
 
     /// Stores trees while the app still runs: then the hold lasts as long as a walk and what changed since, not as long
@@ -241,7 +257,13 @@ impl Work {
     }
 
     /// Holds the members, reads, lets them go.
-    async fn held(&self, ready: &mut Ready, hooks: Hooks, stop: &Stop) -> Result<Vec<Piece>> {
+    async fn held(
+        &self,
+        ready: &mut Ready,
+        hooks: Hooks,
+        databases: &mut Databases,
+        stop: &Stop,
+    ) -> Result<Vec<Piece>> {
         self.sink.phase("hold", 4, PHASES);
         // Reading images may have taken long: hold what runs now.
         self.refresh(&mut ready.members).await?;
@@ -249,9 +271,16 @@ impl Work {
             section.state = member.state;
         }
         let (engine, journal, of) = (self.engine.clone(), self.journal.clone(), (&*self.ask.host, &*self.ask.app));
-        let afterwards = Afterwards::promise(engine, journal, of, self.now, self.ask.hold_limit, hooks.post).await?;
-        let pre = run_all(&*self.engine, &hooks.pre, "pre");
-        ready.captured.problems.extend(until_stopped(stop, async { Ok(pre.await) }).await?);
+        // A database is let go before the app's own commands find out that it is over.
+        let owed = databases.releases().into_iter().chain(hooks.post).collect();
+        let afterwards = Afterwards::promise(engine, journal, of, self.now, self.ask.hold_limit, owed).await?;
+        let before = async {
+            let mut problems = run_all(&*self.engine, &hooks.pre).await;
+            // Last of all: whoever waits for a lock of the database waits as short as can be.
+            problems.extend(databases.prepare(&*self.engine).await);
+            Ok(problems)
+        };
+        ready.captured.problems.extend(until_stopped(stop, before).await?);
         let holds = self.hold(&ready.members, &mut ready.captured.problems).await?;
         self.sink.phase("data", 5, PHASES);
         let outcome = until_stopped(stop, self.pieces(&ready.members, &ready.volumes, &ready.binds)).await;
@@ -427,5 +456,6 @@ fn logical(captured: &Captured) -> u64 {
     let volumes = captured.volumes.iter().filter_map(|volume| Some(volume.stream.as_ref()?.length));
     let binds = captured.binds.iter().filter_map(|bind| Some(bind.stream.as_ref()?.length));
     let images = captured.images.iter().map(|image| image.bytes);
-    layers.chain(volumes).chain(binds).chain(images).sum()
+    let dumps = captured.databases.iter().filter_map(|database| Some(database.dump.as_ref()?.length));
+    layers.chain(volumes).chain(binds).chain(images).chain(dumps).sum()
 }

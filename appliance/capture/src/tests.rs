@@ -2,6 +2,7 @@
 
 mod bench;
 mod content;
+mod database;
 mod holding;
 mod hooks;
 mod real;

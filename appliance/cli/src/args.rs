@@ -149,6 +149,17 @@ pub enum Hold {
     None,
 }
 
+/// What is done for databases in an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Care {
+    /// Ask each to make its files whole; dump those that are read live.
+    Auto,
+    /// Dump each as well.
+    Dump,
+    /// Ask none for anything.
+    Off,
+}
+
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub struct BackupArgs {
@@ -158,6 +169,9 @@ pub struct BackupArgs {
     /// How to hold the app still, instead of what its policy says.
     #[arg(long, value_enum, value_name = "HOW")]
     pub consistency: Option<Hold>,
+    /// What to do for databases in it, instead of what its policy says.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub databases: Option<Care>,
     /// Wait until the snapshots are on this appliance's disk.
     #[arg(long)]
     pub wait: bool,
@@ -286,6 +300,9 @@ pub struct PolicyArgs {
     /// How to hold apps still.
     #[arg(long, value_enum, value_name = "HOW")]
     pub consistency: Option<Hold>,
+    /// What to do for databases in them.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub databases: Option<Care>,
     /// Keep the newest N.
     #[arg(long, value_name = "N")]
     pub keep_last: Option<u32>,

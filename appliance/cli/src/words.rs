@@ -140,11 +140,12 @@ pub fn policies(views: &[PolicyView]) -> String {
             view.policy.name.clone(),
             duration(view.policy.every_seconds),
             name_of(&view.policy.consistency),
+            name_of(&view.policy.databases),
             if rules.is_empty() { "everything".into() } else { rules.join(", ") },
             view.apps.join(", "),
         ]
     };
-    table(&["POLICY", "EVERY", "HELD", "KEEPS", "APPS"], &views.iter().map(row).collect::<Vec<_>>())
+    table(&["POLICY", "EVERY", "HELD", "DATABASES", "KEEPS", "APPS"], &views.iter().map(row).collect::<Vec<_>>())
 }
 
 /// The bucket in lines.

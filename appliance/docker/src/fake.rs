@@ -14,7 +14,7 @@ mod tree;
 
 pub use programs::{Mounts, Run};
 
-use crate::{Attached, ByteStream, Engine, HELPER_LABEL, Running, archive::Entry, made::LIFE_LABEL};
+use crate::{Attached, ByteStream, Engine, Exec, HELPER_LABEL, Running, archive::Entry, made::LIFE_LABEL};
 use async_trait::async_trait;
 use containers::{State, file};
 use faults::Faults;
@@ -301,9 +301,14 @@ impl Engine for FakeDocker {
         self.attach(id, cut)
     }
 
-    async fn exec_start(&self, id: &str, command: &[String], user: Option<&str>) -> Result<Running> {
-        self.enter("exec_start", &format!("{id} {} {}", user.unwrap_or_default(), command.join(" ")))?;
-        self.exec(id, command)
+    async fn container_top(&self, id: &str) -> Result<Vec<String>> {
+        self.enter("container_top", id)?;
+        self.top(id)
+    }
+
+    async fn exec_start(&self, id: &str, exec: Exec<'_>) -> Result<Running> {
+        self.enter("exec_start", &format!("{id} {} {}", exec.user.unwrap_or_default(), exec.command.join(" ")))?;
+        self.exec(id, &exec)
     }
 
     async fn exec_code(&self, exec: &str) -> Result<Option<i64>> {

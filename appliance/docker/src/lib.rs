@@ -5,6 +5,7 @@
 //! what to do with it.
 
 pub mod archive;
+pub mod command;
 pub mod conformance;
 pub mod fake;
 mod made;
@@ -42,10 +43,30 @@ pub struct Attached {
     pub output: BoxStream<'static, Result<Said>>,
 }
 
+/// A command to run in a container.
+#[derive(Clone, Copy, Debug)]
+pub struct Exec<'a> {
+    /// Program and arguments. Engines tell them to whoever listens to events: nothing secret may be among them.
+    pub command: &'a [String],
+    /// As whom; `None` for the container's own user.
+    pub user: Option<&'a str>,
+    /// Whether it has a standard input; without one it reads its end at once.
+    pub input: bool,
+}
+
+impl<'a> Exec<'a> {
+    /// A command without input, as the container's own user.
+    pub fn new(command: &'a [String]) -> Exec<'a> {
+        Exec { command, user: None, input: false }
+    }
+}
+
 /// A command that runs in a container.
 pub struct Running {
     /// To ask for its end with [`Engine::exec_code`].
     pub id: String,
+    /// Its standard input, if it was asked for; shutting it down is the end that it reads.
+    pub input: Option<Pin<Box<dyn AsyncWrite + Send>>>,
     /// What it says, until it has ended.
     pub output: BoxStream<'static, Result<Said>>,
 }
@@ -84,9 +105,11 @@ pub trait Engine: Send + Sync {
     /// `POST /containers/{id}/attach`, to one that is created and not yet started, with an open standard input and no
     /// terminal.
     async fn container_attach(&self, id: &str) -> Result<Attached>;
-    /// `POST /containers/{id}/exec` and its start: runs a command in a container that runs, without input or terminal, as
-    /// `user` or as the container's own. `Conflict` if it is paused or does not run.
-    async fn exec_start(&self, id: &str, command: &[String], user: Option<&str>) -> Result<Running>;
+    /// `GET /containers/{id}/top`: the command line of every process in a container that runs, as the host's `ps` tells it.
+    async fn container_top(&self, id: &str) -> Result<Vec<String>>;
+    /// `POST /containers/{id}/exec` and its start: runs a command in a container that runs, without a terminal. `Conflict`
+    /// if it is paused or does not run.
+    async fn exec_start(&self, id: &str, exec: Exec<'_>) -> Result<Running>;
     /// What a command ended with; `None` while it runs.
     async fn exec_code(&self, exec: &str) -> Result<Option<i64>>;
     /// Removes by force; `volumes` also removes its anonymous volumes. A missing one is fine.

@@ -12,7 +12,7 @@ mod tests;
 mod tls;
 mod wire;
 
-use crate::{Attached, ByteStream, Engine, HELPER_LABEL, Running, Said};
+use crate::{Attached, ByteStream, Engine, Exec, HELPER_LABEL, Running, Said};
 use async_trait::async_trait;
 use body::{UploadWatch, watched};
 use bollard::{Docker, container::LogOutput, exec::StartExecResults, query_parameters as query};
@@ -224,14 +224,28 @@ impl Engine for RealDocker {
         Ok(Attached { input: attached.input, output: said(host, attached.output) })
     }
 
-    async fn exec_start(&self, id: &str, command: &[String], user: Option<&str>) -> Result<Running> {
+    async fn container_top(&self, id: &str) -> Result<Vec<String>> {
+        let about = container(id);
+        let told: Value = self.wire.json(&format!("/containers/{}/top", segment(about)?), about).await?;
+        let titles = || told["Titles"].as_array().into_iter().flatten();
+        let column = titles().position(|title| title == "CMD" || title == "COMMAND").ok_or_else(|| {
+            Error::invalid("host.answer_malformed", format!("the engine does not say what runs in container {id}"))
+        })?;
+        let rows = told["Processes"].as_array().into_iter().flatten();
+        Ok(rows.filter_map(|row| row[column].as_str().map(str::to_owned)).collect())
+    }
+
+    async fn exec_start(&self, id: &str, exec: Exec<'_>) -> Result<Running> {
         let (about, host) = (container(id), self.wire.host());
         let path = format!("/containers/{}/exec", segment(about)?);
-        let body = serde_json::json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": command, "User": user });
+        let body = serde_json::json!({ "AttachStdin": exec.input, "AttachStdout": true, "AttachStderr": true,
+            "Cmd": exec.command, "User": exec.user });
         let made: Value = self.wire.post(&path, &body, about).await?;
         let id = id_of(&made, "Id", about)?;
         match self.docker.start_exec(&id, None).await.map_err(|error| about.bollard(&host, error))? {
-            StartExecResults::Attached { output, .. } => Ok(Running { id, output: said(host, output) }),
+            StartExecResults::Attached { output, input } => {
+                Ok(Running { id, input: exec.input.then_some(input), output: said(host, output) })
+            }
             StartExecResults::Detached => Err(Error::bug("a command was started out of hearing")),
         }
     }

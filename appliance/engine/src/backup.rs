@@ -11,12 +11,12 @@ use crate::{
     words::{count, lock, size, span},
 };
 use async_trait::async_trait;
-use holdfast_capture::{Ask, Captured, Sink, StreamKind, bind_label, capture, volume_label};
+use holdfast_capture::{Ask, Captured, Sink, StreamKind, bind_label, capture, dump_label, volume_label};
 use holdfast_docker::ByteStream;
 use holdfast_model::{
     Error, Kind, Moment, Problem, Result, Severity, SnapshotId,
     job::{JobKind, JobView},
-    policy::Consistency,
+    policy::{Consistency, Databases},
     snapshot::{FORMAT, ImageSection, Snapshot, Stats, StreamRef, Trigger},
     view::BackupRequest,
 };
@@ -40,6 +40,8 @@ pub struct Wish {
     pub app: String,
     /// How it is held still.
     pub consistency: Consistency,
+    /// What is done for databases in it.
+    pub databases: Databases,
     /// Policy that asked.
     pub policy: Option<String>,
     /// Why.
@@ -67,7 +69,8 @@ pub async fn request(house: &Arc<House>, request: BackupRequest) -> Result<Vec<J
         if let Some(refusal) = house.jobs.is_active(&claim).then(|| claim.refusal(&claim)).flatten() {
             return Err(refusal);
         }
-        wishes.push(wish(&facts, app, request.consistency, Trigger::Manual));
+        let asked = (request.consistency, request.databases);
+        wishes.push(wish(&facts, app, asked, Trigger::Manual));
     }
     wishes.into_iter().map(|wish| enqueue(house, wish).map(|desk| desk.view())).collect()
 }
@@ -85,10 +88,16 @@ pub async fn find(house: &House, asked: &str) -> Result<(Facts, String)> {
 }
 
 /// What a backup of this app should be by request and policy.
-pub fn wish(facts: &Facts, app: String, asked: Option<Consistency>, trigger: Trigger) -> Wish {
+pub fn wish(
+    facts: &Facts,
+    app: String,
+    (consistency, databases): (Option<Consistency>, Option<Databases>),
+    trigger: Trigger,
+) -> Wish {
     let policy = if let Cover::Policy(policy) = facts.cover(&app) { Some(policy) } else { None };
-    let consistency = asked.or(policy.as_ref().map(|policy| policy.consistency)).unwrap_or_default();
-    Wish { app, consistency, policy: policy.map(|policy| policy.name), trigger }
+    let consistency = consistency.or(policy.as_ref().map(|policy| policy.consistency)).unwrap_or_default();
+    let databases = databases.or(policy.as_ref().map(|policy| policy.databases)).unwrap_or_default();
+    Wish { app, consistency, databases, policy: policy.map(|policy| policy.name), trigger }
 }
 
 /// Puts a backup into the queue.
@@ -153,6 +162,7 @@ async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapsho
         host: host.to_owned(),
         app: app.to_owned(),
         consistency: wish.consistency,
+        databases: wish.databases,
         hold_limit: HOLD_LIMIT,
         owner: house.owner(),
         key: repository_key,
@@ -211,6 +221,7 @@ fn manifest(
         volumes: captured.volumes,
         binds: captured.binds,
         networks: captured.networks,
+        databases: captured.databases,
         problems: captured.problems,
         stats: Stats {
             bytes_logical: captured.bytes_logical,
@@ -251,7 +262,9 @@ fn summary(snapshot: &Snapshot) -> String {
 fn stream_before<'a>(parent: &'a Snapshot, label: &str) -> Option<&'a StreamRef> {
     let volume = parent.volumes.iter().find(|volume| volume_label(&volume.name) == label);
     let bind = parent.binds.iter().find(|bind| bind_label(&bind.source) == label);
-    volume.and_then(|volume| volume.stream.as_ref()).or_else(|| bind?.stream.as_ref())
+    let dump = parent.databases.iter().find(|database| dump_label(database) == label);
+    let dump = dump.and_then(|database| database.dump.as_ref());
+    volume.and_then(|volume| volume.stream.as_ref()).or_else(|| bind?.stream.as_ref()).or(dump)
 }
 
 /// The repository's session as capture's sink.

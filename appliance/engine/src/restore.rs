@@ -169,7 +169,7 @@ async fn safety(house: &House, desk: &Arc<Desk>, request: &RestoreRequest, case:
         return Ok(false);
     }
     let app = app_id(&case.host, name);
-    let settled = backup::wish(&Facts::gather(house), app, None, Trigger::Safety);
+    let settled = backup::wish(&Facts::gather(house), app, (None, None), Trigger::Safety);
     let wish = Wish { policy: None, ..settled };
     desk.log("safety backup of what is there now");
     let taken = backup::take(house, desk, &wish).await;

@@ -46,7 +46,7 @@ pub fn turn(house: &Arc<House>) {
         if house.jobs.is_active(&Claim::Backup(app.clone())) {
             continue;
         }
-        let wish = backup::wish(&facts, app, None, Trigger::Schedule);
+        let wish = backup::wish(&facts, app, (None, None), Trigger::Schedule);
         match backup::enqueue(house, wish) {
             Ok(_) => queued = true,
             Err(error) => tracing::warn!(error = ?error, "a due backup could not be queued"),

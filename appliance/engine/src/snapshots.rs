@@ -9,8 +9,8 @@ use crate::{
 };
 use holdfast_model::{
     Error, Result,
-    snapshot::{RunState, Snapshot},
-    view::{ContentView, SnapshotDetail, SnapshotView},
+    snapshot::{DatabaseSection, Readiness, RunState, Snapshot},
+    view::{ContentView, DatabaseView, SnapshotDetail, SnapshotView},
 };
 use holdfast_repository::Entry;
 
@@ -56,6 +56,7 @@ pub fn view(entry: &Entry) -> SnapshotView {
         time: snapshot.time,
         consistency: snapshot.consistency,
         fidelity: snapshot.fidelity,
+        databases: snapshot.databases.iter().map(database).collect(),
         trigger: snapshot.trigger,
         policy: snapshot.policy.clone(),
         bytes_logical: snapshot.stats.bytes_logical,
@@ -63,6 +64,16 @@ pub fn view(entry: &Entry) -> SnapshotView {
         state: entry.state,
         problems: snapshot.problems.clone(),
         stats: snapshot.stats.clone(),
+    }
+}
+
+fn database(section: &DatabaseSection) -> DatabaseView {
+    DatabaseView {
+        container: section.container.clone(),
+        kind: section.kind,
+        version: section.version.clone(),
+        readiness: section.readiness,
+        dump_bytes: section.dump.as_ref().map(|dump| dump.length),
     }
 }
 
@@ -116,10 +127,30 @@ fn contents(snapshot: &Snapshot) -> Vec<ContentView> {
         let bytes = bind.stream.as_ref().map(|stream| stream.length);
         contents.push(content("bind", &bind.source, kind.into(), bytes, bind.stream.is_some()));
     }
+    for database in &snapshot.databases {
+        let version = database.version.as_deref().unwrap_or("version unknown");
+        let detail = format!("{} {version}: {}", database.kind.title(), readiness(database));
+        let bytes = database.dump.as_ref().map(|dump| dump.length);
+        let trusted = database.readiness != Readiness::Live || database.dump.is_some();
+        contents.push(content("database", &database.container, detail, bytes, trusted));
+    }
     for network in &snapshot.networks {
         contents.push(content("network", &network.name, "settings and addresses".into(), None, true));
     }
     contents
+}
+
+fn readiness(database: &DatabaseSection) -> &'static str {
+    match (database.readiness, &database.dump) {
+        (Readiness::Prepared, None) => "its files are whole",
+        (Readiness::Prepared, Some(_)) => "its files are whole; with a dump",
+        (Readiness::Crash, None) => "its files are as after a power cut",
+        (Readiness::Crash, Some(_)) => "its files are as after a power cut; with a dump",
+        (Readiness::Stopped, None) => "its files are those of a clean end",
+        (Readiness::Stopped, Some(_)) => "its files are those of a clean end; with a dump",
+        (Readiness::Live, None) => "its files were read while it wrote",
+        (Readiness::Live, Some(_)) => "its files were read while it wrote; its dump is replayed over them",
+    }
 }
 
 fn content(kind: &str, name: &str, detail: String, bytes: Option<u64>, captured: bool) -> ContentView {

@@ -32,6 +32,34 @@ impl Consistency {
     }
 }
 
+/// What is done for databases that run in an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Databases {
+    /// Each is asked to make its files whole; one whose files are read live is dumped as well.
+    #[default]
+    Auto,
+    /// Each is dumped as well.
+    Dump,
+    /// None is asked for anything.
+    Off,
+}
+
+impl Databases {
+    /// Parses the name used in labels, CLI and API.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Databases::Auto),
+            "dump" => Ok(Databases::Dump),
+            "off" => Ok(Databases::Off),
+            other => Err(Error::invalid(
+                "databases.unknown",
+                format!("“{other}” is no way to care for databases; it is auto, dump or off"),
+            )),
+        }
+    }
+}
+
 /// How many snapshots to keep. A snapshot stays if any rule keeps it. All zero keeps everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -66,6 +94,9 @@ pub struct Policy {
     /// How the app is held still.
     #[serde(default)]
     pub consistency: Consistency,
+    /// What is done for databases in it.
+    #[serde(default)]
+    pub databases: Databases,
     /// What is kept.
     #[serde(default)]
     pub keep: Retention,
@@ -92,6 +123,7 @@ impl Policy {
             name: name.into(),
             every_seconds: hours * 3600,
             consistency: Consistency::Pause,
+            databases: Databases::Auto,
             keep,
         };
         vec![

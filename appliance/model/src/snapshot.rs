@@ -269,6 +269,75 @@ pub struct NetworkSection {
     pub inspect: RawJson,
 }
 
+/// A kind of database server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DatabaseKind {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL or MariaDB.
+    Mysql,
+    /// Redis, Valkey or KeyDB.
+    Redis,
+    /// MongoDB.
+    Mongodb,
+    /// A kind that this release does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl DatabaseKind {
+    /// As people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            DatabaseKind::Postgres => "PostgreSQL",
+            DatabaseKind::Mysql => "MySQL/MariaDB",
+            DatabaseKind::Redis => "Redis/Valkey",
+            DatabaseKind::Mongodb => "MongoDB",
+            DatabaseKind::Unknown => "a database",
+        }
+    }
+}
+
+/// What a database's files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// Of one instant, at which the server had been asked to make them whole, and did.
+    Prepared,
+    /// Of one instant, as after a power cut: the server was not asked, or could not.
+    Crash,
+    /// Of a server that ended cleanly first.
+    Stopped,
+    /// Read while the server wrote: a dump is needed to trust them.
+    Live,
+}
+
+/// A database server that ran in a member, and what was done for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseSection {
+    /// Name of its container.
+    pub container: String,
+    /// What it is.
+    pub kind: DatabaseKind,
+    /// Its version, as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What its files are.
+    pub readiness: Readiness,
+    /// All it holds, in its own words (SQL, or an RDB file).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<StreamRef>,
+}
+
+impl DatabaseSection {
+    /// Whether a restore has to replay the dump over the files: only if they were read live, for else they are newer.
+    pub fn replays(&self) -> bool {
+        let by_words = matches!(self.kind, DatabaseKind::Postgres | DatabaseKind::Mysql);
+        self.readiness == Readiness::Live && self.dump.is_some() && by_words
+    }
+}
+
 /// What a backup cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
@@ -334,6 +403,9 @@ pub struct Snapshot {
     pub binds: Vec<BindSection>,
     /// Networks that the app owns or uses.
     pub networks: Vec<NetworkSection>,
+    /// Database servers that ran in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<DatabaseSection>,
     /// What was not captured or not as asked.
     pub problems: Vec<Problem>,
     /// What it cost.
@@ -362,6 +434,7 @@ impl Snapshot {
         let images = self.images.iter().flat_map(|i| i.parts.iter().map(|part| &part.stream));
         let volumes = self.volumes.iter().filter_map(|v| v.stream.as_ref());
         let binds = self.binds.iter().filter_map(|b| b.stream.as_ref());
-        layers.chain(images).chain(volumes).chain(binds)
+        let dumps = self.databases.iter().filter_map(|database| database.dump.as_ref());
+        layers.chain(images).chain(volumes).chain(binds).chain(dumps)
     }
 }

@@ -4,8 +4,8 @@
 use crate::{
     Moment, Problem, SnapshotId,
     job::JobView,
-    policy::Consistency,
-    snapshot::{EngineInfo, Fidelity, Stats, Trigger},
+    policy::{Consistency, Databases},
+    snapshot::{DatabaseKind, EngineInfo, Fidelity, Readiness, Stats, Trigger},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -137,6 +137,21 @@ pub enum CloudState {
     Damaged,
 }
 
+/// A database server that ran in an app when it was captured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DatabaseView {
+    /// Name of its container.
+    pub container: String,
+    /// What it is.
+    pub kind: DatabaseKind,
+    /// Its version, as it says.
+    pub version: Option<String>,
+    /// What its files are.
+    pub readiness: Readiness,
+    /// Bytes of its dump, if one was taken.
+    pub dump_bytes: Option<u64>,
+}
+
 /// One snapshot in lists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SnapshotView {
@@ -154,6 +169,8 @@ pub struct SnapshotView {
     pub consistency: Consistency,
     /// Lowest fidelity of its parts.
     pub fidelity: Fidelity,
+    /// Database servers that ran in it.
+    pub databases: Vec<DatabaseView>,
     /// Why it was taken.
     pub trigger: Trigger,
     /// Policy that asked for it.
@@ -184,7 +201,7 @@ pub struct SnapshotDetail {
 /// One part of a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ContentView {
-    /// `container`, `image`, `volume`, `bind` or `network`.
+    /// `container`, `image`, `volume`, `bind`, `database` or `network`.
     pub kind: String,
     /// Its name, tag or path.
     pub name: String,
@@ -390,6 +407,8 @@ pub struct BackupRequest {
     pub apps: Vec<String>,
     /// Instead of the policy's.
     pub consistency: Option<Consistency>,
+    /// Instead of the policy's.
+    pub databases: Option<Databases>,
 }
 
 /// Where chunks may come from.

@@ -136,6 +136,7 @@ fn snapshot(stream: StreamRef) -> Snapshot {
         volumes: vec![volume],
         binds: Vec::new(),
         networks: Vec::new(),
+        databases: Vec::new(),
         problems: Vec::new(),
         stats: Stats::default(),
     }

@@ -153,6 +153,7 @@ pub(crate) fn snapshot(app: &str, streams: Vec<StreamRef>) -> Snapshot {
         volumes,
         binds: Vec::new(),
         networks: Vec::new(),
+        databases: Vec::new(),
         problems: Vec::new(),
         stats: Stats::default(),
     }

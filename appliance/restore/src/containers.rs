@@ -3,14 +3,14 @@
 use crate::{
     body::{self, Context},
     carry::Hand,
-    deed::{Await, ContainerDeed, OldDeed, Way},
+    deed::{Await, ContainerDeed, OldDeed, Replay, Way},
     files,
     json::{label, size, text},
     networks::Fate,
     normalise::{differences, normalise},
     order::order,
     plan::Draft,
-    ports,
+    ports, replay,
     survey::{ASIDE, Survey},
     undo::Undo,
     verify::{self, Tolerance},
@@ -84,6 +84,7 @@ pub(crate) fn plan(
         container.layer.iter().for_each(|part| draft.reads(Some(&part.stream)));
         let and = if layer > 0 { format!(" and write {} of changed files", size(layer)) } else { String::new() };
         draft.steps.push(format!("Create container {}{and}", names[section]));
+        let replays = replays(draft, snapshot, container);
         draft.deed.containers.push(ContainerDeed {
             section,
             name: names[section].clone(),
@@ -92,11 +93,18 @@ pub(crate) fn plan(
             connects: made.connects,
             files: made.files,
             start: container.state != RunState::Stopped,
+            replays,
             after: waits[section].clone(),
         });
     }
     starts(draft, snapshot);
     Ok(())
+}
+
+fn replays(draft: &mut Draft, snapshot: &Snapshot, container: &ContainerSection) -> Vec<Replay> {
+    let replays = replay::of(snapshot, container);
+    replays.iter().for_each(|replay| draft.reads(Some(&replay.dump)));
+    replays
 }
 
 fn starts(draft: &mut Draft, snapshot: &Snapshot) {
@@ -114,6 +122,13 @@ fn starts(draft: &mut Draft, snapshot: &Snapshot) {
                 draft.notes.push(Problem::note("container.was_paused", &deed.name, message));
             }
             RunState::Stopped => {}
+        }
+        for replay in &deed.replays {
+            let (kind, bytes) = (replay.kind.title(), size(replay.dump.length));
+            draft.steps.push(format!(
+                "Replay the dump of {kind} ({bytes}) in {}, whose files were read while it wrote",
+                deed.name
+            ));
         }
     }
 }

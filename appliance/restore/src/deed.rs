@@ -3,7 +3,10 @@
 //! Never here: words for people (they are in [`crate::Plan`]), calls to the engine.
 
 use crate::note::Trace;
-use holdfast_model::{SnapshotId, snapshot::StreamRef};
+use holdfast_model::{
+    SnapshotId,
+    snapshot::{DatabaseKind, StreamRef},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -118,8 +121,17 @@ pub(crate) struct ContainerDeed {
     pub(crate) connects: Vec<(String, Value)>,
     pub(crate) files: Vec<FileDeed>,
     pub(crate) start: bool,
+    /// Dumps to replay once it is started.
+    pub(crate) replays: Vec<Replay>,
     /// Containers of the deed (indexes) to wait for, and what to wait for.
     pub(crate) after: Vec<(usize, Await)>,
+}
+
+/// A dump to replay into a database.
+#[derive(Clone, Debug)]
+pub(crate) struct Replay {
+    pub(crate) kind: DatabaseKind,
+    pub(crate) dump: StreamRef,
 }
 
 /// What a dependent waits for.

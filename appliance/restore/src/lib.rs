@@ -25,6 +25,7 @@ mod note;
 mod order;
 mod plan;
 mod ports;
+mod replay;
 mod start;
 mod streams;
 mod subnet;

@@ -13,7 +13,7 @@ use crate::{
 use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Problem, Result,
-    snapshot::{Snapshot, StreamRef},
+    snapshot::{Readiness, Snapshot, StreamRef},
     view::Target,
 };
 use std::collections::HashSet;
@@ -95,7 +95,9 @@ impl Draft {
         }
         let volumes = self.deed.volumes.iter().filter_map(|volume| volume.stream.clone());
         let paths = self.deed.paths.iter().map(|path| path.stream.clone());
-        self.deed.prove = volumes.chain(paths).collect();
+        let replays = self.deed.containers.iter().flat_map(|container| &container.replays);
+        let dumps = replays.map(|replay| replay.dump.clone());
+        self.deed.prove = volumes.chain(paths).chain(dumps).collect();
         let bytes: u64 = self.deed.prove.iter().map(|stream| stream.length).sum();
         let changes_nothing = |step: &&String| step.contains(" image ") || step.contains("safety snapshot");
         let at = self.steps.iter().take_while(changes_nothing).count();
@@ -237,6 +239,15 @@ fn one_volume(snapshot: &Snapshot, ask: &Ask, way: Way, volume: &str, survey: &S
         draft.steps.push(format!("Start {} again", held.name));
     }
     debug_assert!(draft.bytes == stream.length);
+    for database in snapshot.databases.iter().filter(|database| database.readiness == Readiness::Live) {
+        let message = format!(
+            "{} in {} wrote while its files were read; if they are in this volume, they cannot be trusted",
+            database.kind.title(),
+            database.container
+        );
+        let note = Problem::warning("database.read_live", &database.container, message);
+        draft.notes.push(note.advice("Restore the whole app: its dump is replayed then."));
+    }
     Ok(draft.finish(name, survey))
 }
 

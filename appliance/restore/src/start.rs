@@ -4,6 +4,7 @@ use crate::{
     carry::Hand,
     deed::{Await, ContainerDeed},
     json::{text, truth},
+    replay,
     streams::{go_on, stopped},
 };
 use holdfast_model::{Error, Kind, Problem, Result};
@@ -32,6 +33,9 @@ pub(crate) async fn start(hand: &Hand, deeds: &[ContainerDeed], ids: &[String]) 
         hand.source.item(&deed.name);
         hand.engine.container_start(id).await.map_err(|error| refused(error, &deed.name))?;
         is_started = true;
+        for each in &deed.replays {
+            problems.extend(replay::replay(hand, &deed.name, id, each).await?);
+        }
     }
     if is_started {
         tokio::time::sleep(SETTLE).await;

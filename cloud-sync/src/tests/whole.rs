@@ -114,6 +114,7 @@ async fn back_up(repository: &Repository, number: u8) -> Snapshot {
         volumes,
         binds: Vec::new(),
         networks: Vec::new(),
+        databases: Vec::new(),
         problems: Vec::new(),
         stats: Stats::default(),
     };

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use holdfast_docker::{
-    Attached, ByteStream, Engine, Running, Said,
+    Attached, ByteStream, Engine, Exec, Running, Said,
     archive::{self, Entry},
 };
 use holdfast_model::{Error, Kind, Result, snapshot::EngineInfo};
@@ -266,7 +266,10 @@ impl Engine for Host {
         let output = pieces(said).map(|piece| piece.map(Said::Out));
         Ok(Attached { input: Box::pin(tokio::io::sink()), output: output.boxed() })
     }
-    async fn exec_start(&self, _: &str, _: &[String], _: Option<&str>) -> Result<Running> {
+    async fn container_top(&self, _: &str) -> Result<Vec<String>> {
+        Ok(vec![String::from_utf8_lossy(&self.archive).into_owned()])
+    }
+    async fn exec_start(&self, _: &str, _: Exec<'_>) -> Result<Running> {
         Err(Error::new(Kind::Conflict, "container.state", "it does not run"))
     }
     async fn exec_code(&self, _: &str) -> Result<Option<i64>> {

@@ -124,6 +124,7 @@ fn snapshot(number: u64, stored: StreamRef) -> Snapshot {
         volumes: vec![volume],
         binds: Vec::new(),
         networks: Vec::new(),
+        databases: Vec::new(),
         problems: Vec::new(),
         stats: Stats::default(),
     }

@@ -8,7 +8,10 @@ use holdfast_docker::{
     archive::{Entry, image, tar},
     fake::FakeDocker,
 };
-use holdfast_model::{Result, policy::Consistency};
+use holdfast_model::{
+    Result,
+    policy::{Consistency, Databases},
+};
 use holdfast_runtime::{Clock, Stop};
 use serde_json::{Value, json};
 use std::{path::Path, sync::Arc, time::Duration};
@@ -81,6 +84,7 @@ impl Bench {
             host: "local".into(),
             app: "shop".into(),
             consistency,
+            databases: Databases::Auto,
             hold_limit: Duration::from_secs(60),
             owner: "bench".into(),
             key: [7; 32],

@@ -101,6 +101,7 @@ impl Bench {
             host: "local".into(),
             app: PROJECT.into(),
             consistency,
+            databases: Default::default(),
             hold_limit: Duration::from_secs(60),
             owner: "captureroom".into(),
             key: [7; 32],

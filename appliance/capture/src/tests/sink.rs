@@ -31,6 +31,8 @@ pub(super) struct Recorder {
     /// Waits this long within each store, once the app is held (or would be).
     pub(super) slow: Option<Duration>,
     pub(super) stored: AtomicU64,
+    /// Whether nothing but tars and images can be stored any more.
+    pub(super) full: bool,
 }
 
 impl Recorder {
@@ -81,6 +83,9 @@ impl Sink for Recorder {
     }
     async fn store(&self, label: &str, kind: StreamKind, mut bytes: ByteStream) -> Result<StreamRef> {
         self.labels.lock().unwrap().push((label.to_owned(), kind));
+        if self.full && kind == StreamKind::Bytes && label.starts_with("dump") {
+            return Err(Error::new(Kind::Full, "cache.full", "the disk is full"));
+        }
         let mut all = Vec::new();
         while let Some(piece) = bytes.next().await {
             all.extend_from_slice(&piece?);

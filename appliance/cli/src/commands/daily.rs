@@ -2,7 +2,7 @@
 
 use super::{Desk, waiting};
 use crate::{
-    args::{BackupArgs, Hold},
+    args::{BackupArgs, Care, Hold},
     client::part,
     outcome::{self, DONE, Outcome, PROBLEMS},
     watch::{Reach, until_ended},
@@ -10,7 +10,7 @@ use crate::{
 };
 use holdfast_model::{
     job::JobView,
-    policy::{Consistency, parse_duration},
+    policy::{Consistency, Databases, parse_duration},
     view::{AppView, BackupRequest, DoctorLine, SnapshotView, StatusView},
 };
 use serde_json::{Value, json};
@@ -41,7 +41,8 @@ pub async fn snapshots(desk: &Desk, app: Option<&str>) -> Outcome {
 /// `backup APP…`.
 pub async fn backup(desk: &Desk, args: BackupArgs) -> Outcome {
     let timeout = args.timeout.as_deref().map(parse_duration).transpose()?.map(Duration::from_secs);
-    let request = BackupRequest { apps: args.apps, consistency: args.consistency.map(consistency) };
+    let (consistency, databases) = (args.consistency.map(consistency), args.databases.map(databases));
+    let request = BackupRequest { apps: args.apps, consistency, databases };
     let mut jobs: Vec<JobView> = desk.client.post("/backups", &request).await?;
     if args.wait || args.wait_cloud {
         jobs = until_ended(&Reach::Socket(&desk.client), desk.output, jobs).await?;
@@ -93,6 +94,15 @@ pub async fn healthcheck(desk: &Desk) -> Outcome {
     let _: Value = desk.client.get("/setup").await?;
     desk.output.show(&json!({ "healthy": true }), |_| "healthy".into());
     Ok(DONE)
+}
+
+/// The model's word for a flag's.
+pub fn databases(care: Care) -> Databases {
+    match care {
+        Care::Auto => Databases::Auto,
+        Care::Dump => Databases::Dump,
+        Care::Off => Databases::Off,
+    }
 }
 
 /// The model's word for a flag's.

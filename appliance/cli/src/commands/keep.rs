@@ -1,6 +1,9 @@
 //! What people decide: hosts and policies.
 
-use super::{Desk, daily::consistency};
+use super::{
+    Desk,
+    daily::{consistency, databases},
+};
 use crate::{
     args::PolicyArgs,
     client::part,
@@ -10,7 +13,7 @@ use crate::{
 };
 use holdfast_model::{
     Error, Kind,
-    policy::{Consistency, Policy, Retention, parse_duration},
+    policy::{Consistency, Databases, Policy, Retention, parse_duration},
     view::{AppView, AssignRequest, HostRequest, HostView, PolicyView},
 };
 use serde_json::json;
@@ -107,6 +110,7 @@ fn merged(known: Option<Policy>, args: &PolicyArgs) -> Result<Policy, Error> {
             name: args.name.clone(),
             every_seconds,
             consistency: Consistency::default(),
+            databases: Databases::default(),
             keep: Retention::default(),
         },
         (None, None) => {
@@ -116,6 +120,9 @@ fn merged(known: Option<Policy>, args: &PolicyArgs) -> Result<Policy, Error> {
     };
     if let Some(hold) = args.consistency {
         policy.consistency = consistency(hold);
+    }
+    if let Some(care) = args.databases {
+        policy.databases = databases(care);
     }
     let keep = &mut policy.keep;
     for (place, given) in [

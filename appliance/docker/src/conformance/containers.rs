@@ -1,7 +1,7 @@
 //! Life and states of containers, names, ports, events.
 
 use super::{Bench, ensure, refused};
-use crate::{Attached, Said};
+use crate::{Attached, Exec, Said};
 use futures::StreamExt;
 use holdfast_model::{Error, Kind, Result};
 use serde_json::json;
@@ -107,14 +107,27 @@ async fn commands(bench: &Bench) -> Result<()> {
     let words = |words: &[&str]| -> Vec<String> { words.iter().map(|word| (*word).to_owned()).collect() };
     let echo = words(&["/bin/busybox", "echo", "hello", "there"]);
     refused(
-        engine.exec_start(&id, &echo, None).await.map(drop),
+        engine.exec_start(&id, Exec::new(&echo)).await.map(drop),
         Kind::Conflict,
         "container.state",
         "a command in what does not run",
     )?;
     engine.container_start(&id).await?;
-    for (command, code, says) in [(echo, 0, "hello there\n"), (words(&["/bin/busybox", "false"]), 1, "")] {
-        let mut running = engine.exec_start(&id, &command, None).await?;
+    let top = engine.container_top(&id).await?;
+    ensure!(top.iter().any(|line| !line.is_empty()), "what runs is not told: {top:?}");
+    let repeat = words(&["/bin/busybox", "cat"]);
+    for (command, input, code, says) in [
+        (echo, None, 0, "hello there\n"),
+        (words(&["/bin/busybox", "false"]), None, 1, ""),
+        (repeat, Some("to and fro"), 0, "to and fro"),
+    ] {
+        let exec = Exec { command: &command, user: None, input: input.is_some() };
+        let mut running = engine.exec_start(&id, exec).await?;
+        if let (Some(mut pipe), Some(text)) = (running.input.take(), input) {
+            let broken = |error| Error::io("write to a command", error);
+            pipe.write_all(text.as_bytes()).await.map_err(broken)?;
+            pipe.shutdown().await.map_err(broken)?;
+        }
         let mut said = Vec::new();
         while let Some(Said::Out(bytes) | Said::Err(bytes)) = running.output.next().await.transpose()? {
             said.extend_from_slice(&bytes);

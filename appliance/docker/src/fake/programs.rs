@@ -4,7 +4,7 @@
 //! names none starts all the same, as services do, and says nothing; but a helper's command must be there.
 
 use super::{FakeDocker, containers::Mounted, host::conflict, tree::Tree};
-use crate::{Attached, HELPER_LABEL, Running, Said, archive::Entry};
+use crate::{Attached, Exec, HELPER_LABEL, Running, Said, archive::Entry};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use holdfast_model::{Error, Result};
@@ -12,9 +12,10 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     io,
+    pin::Pin,
     sync::{Arc, MutexGuard, PoisonError},
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 
 /// Bytes that a pipe holds.
 const PIPE: usize = 64 << 10;
@@ -43,6 +44,8 @@ pub(crate) struct Programs {
     attached: BTreeMap<String, (DuplexStream, DuplexStream)>,
     /// What commands ended with; `None` while they run.
     codes: BTreeMap<String, Option<i64>>,
+    /// What runs in containers, by their names.
+    processes: BTreeMap<String, Vec<String>>,
 }
 
 impl FakeDocker {
@@ -89,7 +92,8 @@ impl FakeDocker {
 
     /// Runs a command in a running container: a known program, or one that a shell is asked for by its first word, or an applet of
     /// busybox.
-    pub(crate) fn exec(&self, id: &str, command: &[String]) -> Result<Running> {
+    /// A script for a shell that has a name (`sh -c SCRIPT NAME ARGUMENT…`) is the program of that name.
+    pub(crate) fn exec(&self, id: &str, exec: &Exec<'_>) -> Result<Running> {
         let of = {
             let mut machine = self.machine();
             let id = machine.container_id(id)?;
@@ -98,28 +102,52 @@ impl FakeDocker {
             }
             id
         };
-        let (input, _) = duplex(PIPE);
+        let (input, far_input) = duplex(PIPE);
         let (far_output, output) = duplex(PIPE);
-        let words: Vec<String> = match command {
-            [shell, flag, line] if shell == "/bin/sh" && flag == "-c" => line.split(' ').map(str::to_owned).collect(),
+        let is_shell = |shell: &String, flag: &String| shell == "/bin/sh" && flag == "-c";
+        let words: Vec<String> = match exec.command {
+            [shell, flag, line] if is_shell(shell, flag) => line.split(' ').map(str::to_owned).collect(),
+            [shell, flag, _, named @ ..] if is_shell(shell, flag) => named.to_vec(),
             words => words.to_vec(),
         };
         let program = words.first().and_then(|name| self.programs().known.get(name).cloned());
-        let exec = format!("{:064x}", self.machine().next_number());
-        self.programs().codes.insert(exec.clone(), None);
-        let (engine, host, id) = (self.clone(), self.clone(), exec.clone());
+        let number = format!("{:064x}", self.machine().next_number());
+        self.programs().codes.insert(number.clone(), None);
+        let (engine, host, id) = (self.clone(), self.clone(), number.clone());
         let mounts = Box::new(move || host.mounted(&of));
         tokio::spawn(async move {
             let code = match program {
                 Some(program) => {
                     let arguments = words.into_iter().skip(1).collect();
-                    i64::from(program(Run { arguments, mounts, input, output: far_output }).await.is_err())
+                    i64::from(program(Run { arguments, mounts, input: far_input, output: far_output }).await.is_err())
                 }
-                None => applet(&words, far_output).await,
+                None => applet(&words, far_input, far_output).await,
             };
             engine.programs().codes.insert(id, Some(code));
         });
-        Ok(Running { id: exec, output: said(output, usize::MAX).boxed() })
+        let input: Option<Pin<Box<dyn AsyncWrite + Send>>> = if exec.input { Some(Box::pin(input)) } else { None };
+        Ok(Running { id: number, input, output: said(output, usize::MAX).boxed() })
+    }
+
+    /// Lets a container say that these processes run in it, whenever it runs.
+    pub fn processes(&self, container: &str, lines: &[&str]) {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        self.programs().processes.insert(container.to_owned(), lines);
+    }
+
+    pub(crate) fn top(&self, id: &str) -> Result<Vec<String>> {
+        let (name, is_running, command) = {
+            let mut machine = self.machine();
+            let id = machine.container_id(id)?;
+            let container = machine.container(&id)?;
+            let is_running = container.state == super::containers::State::Running;
+            let name = container.base["Name"].as_str().unwrap_or_default().trim_start_matches('/').to_owned();
+            (name, is_running, command(&container.base))
+        };
+        if !is_running {
+            return Err(conflict("container.state", &format!("Container {id} is not running")));
+        }
+        Ok(self.programs().processes.get(&name).cloned().unwrap_or_else(|| vec![command.join(" ")]))
     }
 
     pub(crate) fn code(&self, exec: &str) -> Result<Option<i64>> {
@@ -173,9 +201,10 @@ async fn echo(mut run: Run) -> io::Result<()> {
     tokio::io::copy(&mut run.input, &mut run.output).await.map(drop)
 }
 
-/// `busybox echo`, `busybox false`; anything else is not found.
-async fn applet(words: &[String], mut output: DuplexStream) -> i64 {
+/// `busybox echo`, `busybox cat`, `busybox false`; anything else is not found.
+async fn applet(words: &[String], mut input: DuplexStream, mut output: DuplexStream) -> i64 {
     match words.get(1).map(String::as_str) {
+        Some("cat") => i64::from(tokio::io::copy(&mut input, &mut output).await.is_err()),
         Some("echo") => {
             let line = format!("{}\n", words[2..].join(" "));
             i64::from(output.write_all(line.as_bytes()).await.is_err())

@@ -40,6 +40,7 @@ fn entry(age: i64, cloud: CloudState, problems: Vec<Problem>) -> Entry {
         volumes: vec![],
         binds: vec![],
         networks: vec![],
+        databases: Vec::new(),
         problems,
         stats: Stats { bytes_logical: 7, ..Stats::default() },
     };

@@ -72,6 +72,7 @@ async fn settings_are_written_only_when_they_change() {
         name: "fast".into(),
         every_seconds: 60,
         consistency: Default::default(),
+        databases: Default::default(),
         keep: Retention { last: 3, ..Default::default() },
     };
     let view = appliance.policy_put(fast.clone()).await.unwrap();
@@ -183,8 +184,13 @@ async fn an_appliance_comes_back_from_bucket_and_kit() {
     let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
     let first = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
     first.user_create_first("ada", &Secret::new("correct horse battery")).await.unwrap();
-    let fast =
-        Policy { name: "fast".into(), every_seconds: 60, consistency: Default::default(), keep: Retention::default() };
+    let fast = Policy {
+        name: "fast".into(),
+        every_seconds: 60,
+        consistency: Default::default(),
+        databases: Default::default(),
+        keep: Retention::default(),
+    };
     first.policy_put(fast).await.unwrap();
     let kit = first.kit().await.unwrap();
     assert!(kit.text.contains(BUCKET));

@@ -66,7 +66,7 @@ pub async fn host_and_bucket_go_away(engine: Arc<dyn Engine>) {
     appliance.0.hosts.lost("local", holdfast_model::Error::new(Kind::Unavailable, "host.unreachable", "cut"));
     let view = appliance.app(APP).await.unwrap();
     assert_eq!((view.state, view.containers), (AppState::Unreachable, 1));
-    let request = BackupRequest { apps: vec![APP.into()], consistency: None };
+    let request = BackupRequest { apps: vec![APP.into()], ..BackupRequest::default() };
     let job = appliance.backup(request).await.unwrap().remove(0);
     let job = ended(appliance, &job).await;
     assert_eq!((job.state, job.error_kind.as_deref()), (JobState::Failed, Some("unavailable")));
@@ -80,7 +80,8 @@ pub async fn host_and_bucket_go_away(engine: Arc<dyn Engine>) {
     walk.world.down("file:///bucket", true);
     let again = walk.world.start(&data, None, walk.clock.clone(), &stop).await.unwrap();
     until("the app is found", async || again.app(APP).await.is_ok_and(|app| app.running == 1)).await;
-    let job = again.backup(BackupRequest { apps: vec![APP.into()], consistency: None }).await.unwrap().remove(0);
+    let job =
+        again.backup(BackupRequest { apps: vec![APP.into()], ..BackupRequest::default() }).await.unwrap().remove(0);
     assert_eq!(ended(&again, &job).await.state, JobState::Done);
     assert_eq!(again.app(APP).await.unwrap().state, AppState::NotProtected, "a success heals the failure");
     walk.world.down("file:///bucket", false);
@@ -104,7 +105,7 @@ async fn host_and_bucket_go_away_on_the_fake() {
 }
 
 async fn ask(walk: &Walk) -> JobView {
-    let request = BackupRequest { apps: vec![APP.into()], consistency: None };
+    let request = BackupRequest { apps: vec![APP.into()], ..BackupRequest::default() };
     walk.appliance.backup(request).await.unwrap().remove(0)
 }
 

@@ -58,7 +58,7 @@ impl Walk {
     }
 
     pub async fn backup(&self) -> SnapshotView {
-        let request = BackupRequest { apps: vec![APP.into()], consistency: None };
+        let request = BackupRequest { apps: vec![APP.into()], ..BackupRequest::default() };
         let job = self.appliance.backup(request).await.unwrap().remove(0);
         let job = ended(&self.appliance, &job).await;
         assert_eq!(job.state, JobState::Done, "{job:#?}");
@@ -122,8 +122,10 @@ fn restore(snapshot: &str, target: Target, confirmed: bool) -> RestoreRequest {
 async fn backups_and_restores(engine: Arc<dyn Engine>) {
     let walk = Walk::begin(engine).await;
     let appliance = &walk.appliance;
-    let error =
-        appliance.backup(BackupRequest { apps: vec!["engineroon".into()], consistency: None }).await.unwrap_err();
+    let error = appliance
+        .backup(BackupRequest { apps: vec!["engineroon".into()], ..BackupRequest::default() })
+        .await
+        .unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::NotFound, "app.unknown"));
     assert!(error.advice_text().unwrap().contains("local/engineroom"));
 
@@ -162,7 +164,13 @@ async fn upkeep(engine: Arc<dyn Engine>) {
     let appliance = &walk.appliance;
     until("the app is found", async || appliance.app(APP).await.is_ok()).await;
     let keep = Retention { last: 2, ..Retention::default() };
-    let policy = Policy { name: "often".into(), every_seconds: 3600, consistency: Consistency::Stop, keep };
+    let policy = Policy {
+        name: "often".into(),
+        every_seconds: 3600,
+        consistency: Consistency::Stop,
+        databases: Default::default(),
+        keep,
+    };
     appliance.policy_put(policy).await.unwrap();
     let view = appliance.app_assign(APP, Some("often")).await.unwrap();
     assert_eq!(view.policy.as_deref(), Some("often"));

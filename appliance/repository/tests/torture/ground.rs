@@ -214,6 +214,7 @@ pub(crate) fn draft(app: &str) -> Snapshot {
         volumes: Vec::new(),
         binds: Vec::new(),
         networks: Vec::new(),
+        databases: Vec::new(),
         problems: Vec::new(),
         stats: Stats::default(),
     }

@@ -310,6 +310,7 @@ impl App {
             volumes: vec![],
             binds: vec![],
             networks: vec![],
+            databases: Vec::new(),
             problems: vec![],
             stats: Stats::default(),
         };

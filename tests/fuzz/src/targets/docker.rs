@@ -120,6 +120,7 @@ fn capture_all(host: &Host) {
                 host: "local".into(),
                 app: app.name,
                 consistency: Consistency::None,
+                databases: Default::default(),
                 hold_limit: Duration::from_secs(10),
                 owner: "fuzz".into(),
                 key: [7; 32],
@@ -326,6 +327,7 @@ pub(super) fn snapshot_seed() -> Snapshot {
             fidelity: Fidelity::Api,
         }],
         networks: vec![NetworkSection { name: "app_default".into(), inspect: text(&host.network) }],
+        databases: Vec::new(),
         problems: Vec::new(),
         stats: Stats::default(),
     }

@@ -30,9 +30,9 @@ const iso = (time) => new Date(time).toISOString();
 const problem = (severity, code, subject, message, advice = null) => ({ severity, code, subject, message, advice });
 
 const POLICIES = {
-  gold: { name: 'gold', every_seconds: 3600, consistency: 'pause', keep: { last: 4, hourly: 24, daily: 14, weekly: 8, monthly: 12 } },
-  silver: { name: 'silver', every_seconds: 21600, consistency: 'pause', keep: { last: 4, hourly: 0, daily: 14, weekly: 8, monthly: 6 } },
-  bronze: { name: 'bronze', every_seconds: 86400, consistency: 'stop', keep: { last: 3, hourly: 0, daily: 7, weekly: 4, monthly: 3 } },
+  gold: { name: 'gold', every_seconds: 3600, consistency: 'pause', databases: 'auto', keep: { last: 4, hourly: 24, daily: 14, weekly: 8, monthly: 12 } },
+  silver: { name: 'silver', every_seconds: 21600, consistency: 'pause', databases: 'auto', keep: { last: 4, hourly: 0, daily: 14, weekly: 8, monthly: 6 } },
+  bronze: { name: 'bronze', every_seconds: 86400, consistency: 'stop', databases: 'dump', keep: { last: 3, hourly: 0, daily: 7, weekly: 4, monthly: 3 } },
 };
 
 const APPS = [
@@ -59,6 +59,7 @@ function snapshotsOf(app, now, random) {
       time: iso(time),
       consistency: POLICIES[app.policy].consistency,
       fidelity: 'api',
+      databases: app.name === 'registry' ? [] : [{ container: `${app.name}-db-1`, kind: 'postgres', version: '15.2', readiness: 'prepared', dump_bytes: null }],
       trigger: random() < 0.05 ? 'manual' : 'schedule',
       policy: app.policy,
       bytes_logical: Math.round(app.bytes),

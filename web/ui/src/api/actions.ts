@@ -16,7 +16,7 @@ function useAct<Input, Output>(act: (input: Input) => Promise<Output>, ...topics
 async function backUp(apps: string[]): Promise<void> {
   for (const app of apps) {
     try {
-      await need(http.POST('/api/v1/backups', { body: { apps: [app], consistency: null } }));
+      await need(http.POST('/api/v1/backups', { body: { apps: [app], consistency: null, databases: null } }));
     } catch (error) {
       if (apps.length === 1 || asProblem(error).code !== 'backup.running') throw error;
     }

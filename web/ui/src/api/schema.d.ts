@@ -763,6 +763,8 @@ export interface components {
             apps: string[];
             /** @default null */
             consistency: components["schemas"]["Consistency"] | null;
+            /** @default null */
+            databases: components["schemas"]["Databases"] | null;
         };
         /**
          * @description How the bucket does.
@@ -1002,11 +1004,37 @@ export interface components {
             captured: boolean;
             /** @description One line of detail. */
             detail: string;
-            /** @description `container`, `image`, `volume`, `bind` or `network`. */
+            /** @description `container`, `image`, `volume`, `bind`, `database` or `network`. */
             kind: string;
             /** @description Its name, tag or path. */
             name: string;
         };
+        /**
+         * @description A kind of database server.
+         * @enum {string}
+         */
+        DatabaseKind: "postgres" | "mysql" | "redis" | "mongodb" | "unknown";
+        /** @description A database server that ran in an app when it was captured. */
+        DatabaseView: {
+            /** @description Name of its container. */
+            container: string;
+            /**
+             * Format: int64
+             * @description Bytes of its dump, if one was taken.
+             */
+            dump_bytes?: number | null;
+            /** @description What it is. */
+            kind: components["schemas"]["DatabaseKind"];
+            /** @description What its files are. */
+            readiness: components["schemas"]["Readiness"];
+            /** @description Its version, as it says. */
+            version?: string | null;
+        };
+        /**
+         * @description What is done for databases that run in an app.
+         * @enum {string}
+         */
+        Databases: "auto" | "dump" | "off";
         /** @description One line of `doctor`. */
         DoctorLine: {
             /** @description What was found, in words. */
@@ -1335,6 +1363,8 @@ export interface components {
         Policy: {
             /** @description How the app is held still. */
             consistency?: components["schemas"]["Consistency"];
+            /** @description What is done for databases in it. */
+            databases?: components["schemas"]["Databases"];
             /**
              * Format: int64
              * @description Seconds between backups; at least 60.
@@ -1506,6 +1536,11 @@ export interface components {
              */
             repack_frees: number;
         };
+        /**
+         * @description What a database's files are.
+         * @enum {string}
+         */
+        Readiness: "prepared" | "crash" | "stopped" | "live";
         /** @description An appliance to rebuild, opened by exactly one key. */
         RecoverRequest: {
             /** @description The bucket. */
@@ -1716,6 +1751,8 @@ export interface components {
             bytes_new: number;
             /** @description Consistency reached. */
             consistency: components["schemas"]["Consistency"];
+            /** @description Database servers that ran in it. */
+            databases: components["schemas"]["DatabaseView"][];
             /** @description Lowest fidelity of its parts. */
             fidelity: components["schemas"]["Fidelity"];
             /** @description Host name. */

@@ -1,4 +1,4 @@
-import { IconBox, IconDatabase, IconFolder, IconNetwork, IconStack } from '@tabler/icons-react';
+import { IconBox, IconDatabase, IconFolder, IconFolders, IconNetwork, IconStack } from '@tabler/icons-react';
 import { useSnapshot, useSnapshots } from '~/api/queries';
 import type { AppView, ContentView, SnapshotDetail } from '~/api/types';
 import { useWords } from '~/i18n';
@@ -9,8 +9,15 @@ import { Panel } from '~/parts/Panel';
 import { Pill } from '~/parts/Pill';
 import { ProblemList } from '~/parts/Problems';
 
-const KINDS = ['container', 'image', 'volume', 'bind', 'network'] as const;
-const ICONS = { container: IconBox, image: IconStack, volume: IconDatabase, bind: IconFolder, network: IconNetwork };
+const KINDS = ['container', 'image', 'volume', 'bind', 'database', 'network'] as const;
+const ICONS = {
+  container: IconBox,
+  image: IconStack,
+  volume: IconFolders,
+  bind: IconFolder,
+  database: IconDatabase,
+  network: IconNetwork,
+};
 
 /** What is in a restore point, and as plainly what is not. */
 export function ContentsTab({ app, point }: { app: AppView; point?: string }) {

@@ -16,6 +16,7 @@ const NEW: Policy = {
   name: '',
   every_seconds: 6 * 3600,
   consistency: 'pause',
+  databases: 'auto',
   keep: { last: 4, hourly: 0, daily: 14, weekly: 8, monthly: 6 },
 };
 

@@ -23,6 +23,8 @@ export function PolicyCard({ view: { policy, apps }, onEdit, onRemove }: Props) 
       <dl className={css.facts}>
         <dt>{t.admin.hold}</dt>
         <dd>{t.common.consistency[policy.consistency]}</dd>
+        <dt>{t.admin.databases}</dt>
+        <dd>{t.common.databases[policy.databases]}</dd>
         <dt>{t.admin.keep}</dt>
         <dd>{keepLine(policy.keep)}</dd>
         <dt>{t.admin.covers}</dt>

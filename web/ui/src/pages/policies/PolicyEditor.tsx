@@ -1,7 +1,7 @@
 import { Button, Modal, NumberInput, Select, TextInput } from '@mantine/core';
 import { useState, type FormEvent } from 'react';
 import { useSavePolicy } from '~/api/actions';
-import type { Consistency, Policy } from '~/api/types';
+import type { Consistency, Databases, Policy } from '~/api/types';
 import { useWords } from '~/i18n';
 import { every } from '~/lib/format';
 import { ChangeButton } from '~/parts/ChangeButton';
@@ -14,6 +14,7 @@ import css from './Policies.module.css';
 const UNIT_SECONDS = { minute: 60, hour: 3600, day: 86_400, week: 604_800 } as const;
 type Unit = keyof typeof UNIT_SECONDS;
 const HOLDS: Consistency[] = ['pause', 'stop', 'none'];
+const CARES: Databases[] = ['auto', 'dump', 'off'];
 /** The appliance's own rule for names. */
 const NAME = /^[a-z0-9][a-z0-9-]{0,39}$/;
 
@@ -79,6 +80,16 @@ function Form({ first, fresh, onClose }: { first: Policy; fresh: boolean; onClos
           value: hold,
           label: t.common.consistency[hold],
           hint: t.common.consistencyHint[hold],
+        }))}
+      />
+      <Choice
+        label={t.admin.databases}
+        value={policy.databases}
+        onChange={(databases) => change({ databases })}
+        options={CARES.map((care) => ({
+          value: care,
+          label: t.common.databases[care],
+          hint: t.common.databasesHint[care],
         }))}
       />
       <Keep keep={policy.keep} onChange={(keep) => change({ keep })} />

@@ -61,6 +61,11 @@ function Chosen({ app, snapshot, inside }: { app: AppView; snapshot: SnapshotVie
         </dd>
       </dl>
       <Pill tone={held ? 'good' : 'calm'}>{t.common.reached[snapshot.consistency]}</Pill>
+      {snapshot.databases.map((each) => (
+        <Pill key={`${each.container}/${each.kind}`} tone={each.readiness === 'live' ? 'warn' : 'good'}>
+          {t.common.databaseKind[each.kind]}: {t.common.readiness[each.readiness]}
+        </Pill>
+      ))}
       {snapshot.problems.length > 0 && <Pill tone="warn">{t.apps.legend.problems}</Pill>}
       <div className={`row ${css.push}`}>
         {!inside && (

@@ -1,0 +1,297 @@
+//! Databases that run in an app: found by what runs, asked through commands in their own containers to make their files whole.
+//!
+//! That all members are held at one instant is enough for whatever recovers from a power cut. What is done here is what an
+//! instant lacks: Redis keeps its newest data in memory alone, MyISAM tables are whole only when flushed, and files that are
+//! read while a server writes need a dump beside them.
+//!
+//! # Invariants
+//! - Nothing secret leaves the container: the scripts find passwords where the container has them, and use them there.
+//! - What locks a database is released by a promise in the journal, and by itself after a time.
+//! - What fails is named as an error, and the snapshot is taken all the same, as after a power cut.
+
+mod dump;
+
+use crate::{
+    Sink,
+    hooks::{self, Hook},
+    member::Member,
+};
+use futures::{
+    StreamExt,
+    future::{BoxFuture, join_all},
+    stream,
+};
+use holdfast_database::Adapter;
+use holdfast_docker::Engine;
+use holdfast_model::{
+    Error, Kind, Problem, Result, Secret,
+    policy::{self, Consistency},
+    snapshot::{DatabaseSection, Readiness, RunState},
+};
+use std::sync::Arc;
+
+/// What a container says of itself: `auto`, `dump` or `off`.
+const LABEL: &str = "holdfast.database";
+/// Containers asked at once what runs in them.
+const AT_ONCE: usize = 4;
+/// Longest time, seconds, for a question, for getting ready, for a dump.
+const ASK_SECONDS: u64 = 30;
+const PREPARE_SECONDS: u64 = 120;
+const DUMP_SECONDS: u64 = 6 * 3600;
+/// Characters of a version that are kept.
+const VERSION: usize = 60;
+
+/// What the sink is told of a dump's stream: the same in every snapshot.
+pub fn dump_label(section: &DatabaseSection) -> String {
+    format!("dump of {} in {}", section.kind.title(), section.container)
+}
+
+/// A server at work.
+struct Database {
+    adapter: &'static Adapter,
+    container: String,
+    /// As whom it is asked.
+    user: Option<String>,
+    wish: policy::Databases,
+    /// A password and a configuration file that its container's command tells.
+    password: Option<Secret>,
+    config: String,
+    /// It answers.
+    answers: bool,
+    /// How its container will be held.
+    held: Consistency,
+    section: DatabaseSection,
+}
+
+/// All servers of an app.
+pub(crate) struct Databases(Vec<Database>);
+
+impl Databases {
+    /// Looks among the members that run. What cannot be found out or asked is named.
+    pub(crate) async fn find(
+        engine: &dyn Engine,
+        members: &[Member],
+        (held, wish): (Consistency, policy::Databases),
+        problems: &mut Vec<Problem>,
+    ) -> Databases {
+        let running = members.iter().filter(|member| member.state == RunState::Running);
+        let look = |member| Box::pin(look(engine, member)) as BoxFuture<'_, _>;
+        let looks: Vec<BoxFuture<'_, Look<'_>>> = running.map(look).collect();
+        let told: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+        let mut found = Vec::new();
+        for (member, lines) in told {
+            let wish = wish_of(member, wish, problems);
+            match lines {
+                Ok(lines) => found.extend(
+                    Adapter::among(&lines).into_iter().map(|adapter| Database::new(adapter, member, held, wish)),
+                ),
+                Err(error) if wish != policy::Databases::Off => problems.push(unknown(member, &error)),
+                Err(_) => {}
+            }
+        }
+        for one in found.iter_mut().filter(|one| one.wish != policy::Databases::Off) {
+            problems.extend(one.look(engine).await);
+        }
+        Databases(found)
+    }
+
+    /// Asks each to write down what it can, before its files are read ahead: the copy taken later starts faster.
+    pub(crate) async fn settle(&self, engine: &dyn Engine) {
+        for one in self.0.iter().filter(|one| one.answers && one.held == Consistency::Pause) {
+            if let Err(error) = hooks::run(engine, &one.hook("settle", PREPARE_SECONDS)).await {
+                tracing::debug!(container = %one.section.container, error = %error.chain(), "a database did not settle");
+            }
+        }
+    }
+
+    /// Takes the dumps that are wished or needed. Fails only if they cannot be stored.
+    pub(crate) async fn dump(&mut self, engine: &Arc<dyn Engine>, sink: &dyn Sink) -> Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        for one in self.0.iter_mut().filter(|one| one.wants_dump()) {
+            problems.extend(one.dump(engine, sink).await?);
+        }
+        Ok(problems)
+    }
+
+    /// Makes them ready for the hold that follows at once.
+    pub(crate) async fn prepare(&mut self, engine: &dyn Engine) -> Vec<Problem> {
+        let ready: Vec<BoxFuture<'_, Option<Problem>>> = (self.0.iter_mut().filter(|one| one.prepares()))
+            .map(|one| Box::pin(one.prepare(engine)) as BoxFuture<'_, _>)
+            .collect();
+        join_all(ready).await.into_iter().flatten().collect()
+    }
+
+    /// What has to be run once the app was let go.
+    pub(crate) fn releases(&self) -> Vec<Hook> {
+        self.0.iter().filter(|one| one.prepares()).map(|one| one.hook("release", ASK_SECONDS)).collect()
+    }
+
+    /// What became of them, given how the app was held in the end.
+    pub(crate) fn sections(self, reached: Consistency) -> Vec<DatabaseSection> {
+        self.0.into_iter().map(|one| one.section(reached)).collect()
+    }
+}
+
+/// A member, and the command lines of what runs in it.
+type Look<'a> = (&'a Member, Result<Vec<String>>);
+
+async fn look<'a>(engine: &dyn Engine, member: &'a Member) -> Look<'a> {
+    (member, engine.container_top(&member.id).await)
+}
+
+fn wish_of(member: &Member, wish: policy::Databases, problems: &mut Vec<Problem>) -> policy::Databases {
+    let Some(text) = member.label(LABEL) else { return wish };
+    policy::Databases::parse(text).unwrap_or_else(|error| {
+        let text = format!("the label {LABEL} of {}: {error}", member.name);
+        problems.push(Problem::warning("label.invalid", &member.name, text));
+        wish
+    })
+}
+
+fn unknown(member: &Member, error: &Error) -> Problem {
+    let text = format!(
+        "the engine does not tell what runs in container {}, so no database in it was asked to get ready: {}",
+        member.name,
+        error.chain()
+    );
+    Problem::note("database.unknown", &member.name, text)
+}
+
+impl Database {
+    fn new(adapter: &'static Adapter, member: &Member, held: Consistency, wish: policy::Databases) -> Database {
+        // One that is removed when it stops is paused instead.
+        let held = if held == Consistency::Stop && member.removes_itself { Consistency::Pause } else { held };
+        let (password, config) = holdfast_database::told(&member.command());
+        Database {
+            adapter,
+            container: member.id.clone(),
+            user: None,
+            wish,
+            password: password.map(Secret::new),
+            config: config.unwrap_or_default(),
+            answers: false,
+            held,
+            section: DatabaseSection {
+                container: member.name.clone(),
+                kind: adapter.kind,
+                version: None,
+                readiness: Readiness::Crash,
+                dump: None,
+            },
+        }
+    }
+
+    fn hook(&self, wanted: &str, seconds: u64) -> Hook {
+        let is_held = self.held != Consistency::None;
+        Hook {
+            container: self.container.clone(),
+            name: self.section.container.clone(),
+            what: format!("{wanted} of {}", self.section.kind.title()),
+            command: self.adapter.script().to_owned(),
+            arguments: self.adapter.words(wanted, seconds, is_held, &self.config, self.password.is_some()),
+            secret: self.password.clone(),
+            user: self.user.clone(),
+            seconds,
+        }
+    }
+
+    /// Asks for its version, as the container's own user or as the one that such servers run as.
+    async fn look(&mut self, engine: &dyn Engine) -> Option<Problem> {
+        if !self.adapter.answers() {
+            return None;
+        }
+        let mut outcome = hooks::ask(engine, &self.hook("facts", ASK_SECONDS)).await;
+        if outcome.is_err() {
+            self.user = Some(self.adapter.user.to_owned());
+            let again = hooks::ask(engine, &self.hook("facts", ASK_SECONDS)).await;
+            outcome = again.or(outcome);
+        }
+        match outcome {
+            Ok(told) => {
+                let line = told.lines().next().unwrap_or_default().trim();
+                self.section.version = Some(line.escape_debug().take(VERSION).collect());
+                self.answers = true;
+                None
+            }
+            Err(error) => Some(self.problem("database.no_answer", "could not be asked", &error)),
+        }
+    }
+
+    fn wants_dump(&self) -> bool {
+        let needs = self.held == Consistency::None && !self.adapter.good_live;
+        match self.wish {
+            policy::Databases::Dump => true,
+            policy::Databases::Auto => needs,
+            policy::Databases::Off => false,
+        }
+    }
+
+    fn prepares(&self) -> bool {
+        let in_time = match self.held {
+            Consistency::Pause => true,
+            Consistency::None => self.adapter.good_live,
+            Consistency::Stop => false,
+        };
+        in_time && self.answers && self.adapter.prepares
+    }
+
+    async fn prepare(&mut self, engine: &dyn Engine) -> Option<Problem> {
+        match hooks::run(engine, &self.hook("prepare", PREPARE_SECONDS)).await {
+            Ok(()) => {
+                self.section.readiness = Readiness::Prepared;
+                None
+            }
+            Err(error) => Some(self.problem("database.not_prepared", "did not make its files whole", &error)),
+        }
+    }
+
+    async fn dump(&mut self, engine: &Arc<dyn Engine>, sink: &dyn Sink) -> Result<Option<Problem>> {
+        let outcome = if self.answers {
+            let label = dump_label(&self.section);
+            sink.item(&label);
+            dump::take(engine, sink, &label, &self.hook("dump", DUMP_SECONDS)).await?
+        } else {
+            let why = if self.adapter.answers() { "it does not answer" } else { "this release cannot dump it" };
+            Err(Error::new(Kind::Refused, "database.no_answer", why))
+        };
+        match outcome {
+            Ok(stream) => {
+                self.section.dump = Some(stream);
+                Ok(None)
+            }
+            Err(error) => Ok(Some(self.problem("database.not_dumped", "was not dumped", &error))),
+        }
+    }
+
+    fn problem(&self, code: &str, what: &str, error: &Error) -> Problem {
+        let (title, name) = (self.section.kind.title(), &self.section.container);
+        let files = match self.held {
+            Consistency::Pause => "its files are captured as after a power cut",
+            Consistency::None => "its files are read while it writes and cannot be trusted",
+            Consistency::Stop => "its files are captured after it has ended",
+        };
+        let text = format!("{title} in container {name} {what}, so {files}: {}", error.chain());
+        let problem = match (code, self.held) {
+            ("database.no_answer", Consistency::Pause | Consistency::Stop) => Problem::warning(code, name, text),
+            _ => Problem::error(code, name, text),
+        };
+        problem.advice(format!(
+            "See that the container's own variables let its administrator in, or label it {LABEL}=off."
+        ))
+    }
+
+    fn section(self, reached: Consistency) -> DatabaseSection {
+        let mut section = self.section;
+        section.readiness = match (reached, self.held) {
+            (Consistency::None, _) if self.adapter.good_live && section.readiness == Readiness::Prepared => {
+                Readiness::Prepared
+            }
+            (Consistency::None, _) => Readiness::Live,
+            (_, Consistency::Stop) => Readiness::Stopped,
+            // What needs no more than an instant was ready from the start.
+            _ if self.answers && !self.adapter.prepares => Readiness::Prepared,
+            _ => section.readiness,
+        };
+        section
+    }
+}

@@ -1,0 +1,151 @@
+//! How databases in containers are recognised and asked: by what runs, and by scripts for the shell of their own container.
+//!
+//! A script takes words: what is wanted, for how many seconds at most, how the app is held (`hold` or `live`), the server's
+//! configuration file or nothing, and `secret` if the first line of its standard input is a password.
+//!
+//! | wanted | what it does |
+//! |---|---|
+//! | `facts` | says the version; succeeds when the server answers and lets us in |
+//! | `settle` | writes down what is in memory, long before the hold |
+//! | `prepare` | makes the files whole, just before the hold; what it locks is unlocked after a time whatever happens |
+//! | `release` | undoes `prepare` |
+//! | `dump` | says all that the server holds |
+//! | `replay` | reads such a dump and makes the server hold it again |
+//!
+//! Invariant: nothing secret is in a script or its words. Passwords are found where the container has them.
+//! Never here: running them (`docker`), when (`capture`, `restore`).
+
+use holdfast_model::snapshot::DatabaseKind;
+
+/// How one kind of database is found and asked.
+#[derive(Debug)]
+pub struct Adapter {
+    /// What it is.
+    pub kind: DatabaseKind,
+    /// Names of its server's program; the first also names the script.
+    programs: &'static [&'static str],
+    script: Option<&'static str>,
+    /// As whom to try besides the container's own user.
+    pub user: &'static str,
+    /// It has to be prepared before it is held, for its newest data is in memory alone.
+    pub prepares: bool,
+    /// Its files are good when read while it writes, if it was prepared.
+    pub good_live: bool,
+    /// Its dump can be replayed.
+    pub replays: bool,
+}
+
+const ADAPTERS: [Adapter; 4] = [
+    Adapter {
+        kind: DatabaseKind::Postgres,
+        programs: &["postgres", "postmaster"],
+        script: Some(include_str!("scripts/postgres.sh")),
+        user: "postgres",
+        prepares: false,
+        good_live: false,
+        replays: true,
+    },
+    Adapter {
+        kind: DatabaseKind::Mysql,
+        programs: &["mysqld", "mariadbd"],
+        script: Some(include_str!("scripts/mysql.sh")),
+        user: "root",
+        prepares: true,
+        good_live: false,
+        replays: true,
+    },
+    Adapter {
+        kind: DatabaseKind::Redis,
+        programs: &["redis-server", "valkey-server", "keydb-server"],
+        script: Some(include_str!("scripts/redis.sh")),
+        user: "root",
+        prepares: true,
+        good_live: true,
+        replays: false,
+    },
+    Adapter {
+        kind: DatabaseKind::Mongodb,
+        programs: &["mongod"],
+        script: None,
+        user: "root",
+        prepares: false,
+        good_live: false,
+        replays: false,
+    },
+];
+
+impl Adapter {
+    /// That of a kind.
+    pub fn of(kind: DatabaseKind) -> Option<&'static Adapter> {
+        ADAPTERS.iter().find(|adapter| adapter.kind == kind)
+    }
+
+    /// Those whose servers are among the processes of a container, given as command lines.
+    pub fn among(processes: &[String]) -> Vec<&'static Adapter> {
+        let programs: Vec<&str> = processes.iter().filter_map(|line| program(line)).collect();
+        ADAPTERS.iter().filter(|adapter| adapter.programs.iter().any(|name| programs.contains(name))).collect()
+    }
+
+    /// Whether it can be asked for anything at all.
+    pub fn answers(&self) -> bool {
+        self.script.is_some()
+    }
+
+    /// What a shell in the container is given (`sh -c`).
+    pub fn script(&self) -> &'static str {
+        self.script.unwrap_or("exit 64")
+    }
+
+    /// Name and words for the script.
+    pub fn words(&self, wanted: &str, seconds: u64, is_held: bool, config: &str, has_secret: bool) -> Vec<String> {
+        let (way, secret) = (if is_held { "hold" } else { "live" }, if has_secret { "secret" } else { "" });
+        [self.programs[0], wanted, &seconds.to_string(), way, config, secret].map(str::to_owned).to_vec()
+    }
+}
+
+/// The program of a command line, without its folder. Servers title themselves, so that a colon may follow.
+fn program(line: &str) -> Option<&str> {
+    line.split_whitespace().next()?.trim_end_matches(':').rsplit('/').next()
+}
+
+/// What the command of a container says of how its server can be reached: servers retitle themselves, so that nobody
+/// inside can read it any more.
+pub fn told(words: &[String]) -> (Option<String>, Option<String>) {
+    let value_of = |flag: &str| {
+        let at = words.iter().position(|word| word == flag)?;
+        // A variable that a shell would fill in is in the container's environment, where the scripts look.
+        words.get(at + 1).filter(|word| !word.starts_with('$')).cloned()
+    };
+    let config = words.iter().find(|word| word.starts_with('/') && word.ends_with(".conf")).cloned();
+    (value_of("--requirepass"), config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    #[test]
+    fn servers_are_told_by_their_programs_and_not_by_their_names() {
+        let kinds = |all: &[&str]| Adapter::among(&lines(all)).iter().map(|one| one.kind).collect::<Vec<_>>();
+        assert_eq!(kinds(&["/usr/bin/tini -- x", "postgres: walwriter"]), [DatabaseKind::Postgres]);
+        assert_eq!(kinds(&["/usr/sbin/mariadbd --user=mysql"]), [DatabaseKind::Mysql]);
+        assert_eq!(
+            kinds(&["redis-server *:6379", "mongod --bind_ip_all"]),
+            [DatabaseKind::Redis, DatabaseKind::Mongodb]
+        );
+        let others = ["postgres_exporter", "redis-cli monitor", "sh -c mysqld", "", "vi /etc/mysqld"];
+        assert!(kinds(&others).is_empty());
+    }
+
+    #[test]
+    fn a_command_tells_its_password_unless_a_shell_fills_it_in() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(told(&words("--requirepass x /etc/redis.conf")), (Some("x".into()), Some("/etc/redis.conf".into())));
+        assert_eq!(told(&words("redis-server --requirepass $REDIS_PASSWORD")), (None, None));
+        assert_eq!(told(&words("redis-server --requirepass")), (None, None));
+    }
+}

@@ -1,0 +1,181 @@
+//! Real databases in containers: what they acknowledged before a backup is there after a restore, however it was taken.
+
+use holdfast_tests::house::{self, Setup, run, sh, wait_for};
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+/// A single container with a database in it and a volume for its files; dropped, it and its copies are removed.
+struct Server {
+    name: String,
+}
+
+impl Server {
+    fn start(name: &str, image: &str, options: &str, command: &str) -> Server {
+        let server = Server { name: name.to_owned() };
+        server.remove();
+        sh(&format!("docker run -d --name {name} -v {name}-data:{options} {image} {command}"));
+        server
+    }
+    fn wait(&self, of: &str, ask: &str) {
+        let line = format!("docker exec {of} {ask} >/dev/null 2>&1");
+        wait_for("the database answers", 90, || run(Command::new("bash").args(["-c", &line])).code == 0);
+    }
+    fn ask(of: &str, line: &str) -> String {
+        let said = run(Command::new("docker").args(["exec", of, "bash", "-c", line]));
+        assert_eq!(said.code, 0, "{of}: {line}\n{}{}", said.out, said.err);
+        said.out.trim().to_owned()
+    }
+    /// Writes number after number, each acknowledged before the next, into a file on this side.
+    fn writer(&self, log: &PathBuf, each: &str) -> Child {
+        let line = format!(
+            "for n in $(seq 1 100000); do {each} >/dev/null 2>/tmp/complaint && echo $n || exit 1; sleep 0.01; done"
+        );
+        let out = std::fs::File::create(log).expect("a file");
+        let mut command = Command::new("docker");
+        command.args(["exec", &self.name, "bash", "-c", &line]).stdout(Stdio::from(out)).stderr(Stdio::null());
+        command.spawn().expect("docker exec starts")
+    }
+    fn remove(&self) {
+        for name in [self.name.clone(), format!("{}-restore", self.name)] {
+            sh(&format!(
+                "docker rm -fv {name} >/dev/null 2>&1 || true; docker volume ls -q | grep '^{name}' | xargs -r docker volume rm >/dev/null 2>&1 || true"
+            ));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn acknowledged(log: &PathBuf) -> u64 {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).max().unwrap_or(0)
+}
+
+/// One kind of database: how it is started, written to and asked.
+struct Case {
+    kind: &'static str,
+    image: &'static str,
+    /// Mount point, and options after it.
+    mount: &'static str,
+    command: &'static str,
+    ready: &'static str,
+    begin: &'static str,
+    /// Writes number `$n`.
+    write: &'static str,
+    /// How many there are, and which is the highest.
+    count: &'static str,
+    /// The engine's own checker.
+    check: &'static str,
+}
+
+const POSTGRES: Case = Case {
+    kind: "postgres",
+    image: "holdfast-demo/db:1",
+    mount: "/var/lib/postgresql/data",
+    command: "",
+    ready: "psql -U postgres -c 'select 1'",
+    begin: "psql -U postgres -qc 'create table n (n int primary key)'",
+    write: "psql -U postgres -qc \"insert into n values ($n)\"",
+    count: "psql -U postgres -Atc \"select count(*) || ' ' || coalesce(max(n), 0) from n\"",
+    check: "psql -U postgres -qc 'create extension if not exists amcheck'; pg_amcheck -U postgres --heapallindexed postgres",
+};
+
+/// With a table that is no crash-safe kind, so that only a lock makes it whole.
+const MYSQL: Case = Case {
+    kind: "mysql",
+    image: "holdfast-demo/mysql:1",
+    mount: "/var/lib/mysql -e MARIADB_ROOT_PASSWORD=not-to-be-logged",
+    command: "",
+    ready: "mariadb -uroot -pnot-to-be-logged -e 'select 1'",
+    begin: "mariadb -uroot -pnot-to-be-logged -e 'create database d; create table d.n (n int primary key) engine=innodb; \
+            create table d.m (n int primary key, t text) engine=myisam'",
+    write: "mariadb -uroot -pnot-to-be-logged -e \"insert into d.m values ($n, repeat('x', 2000)); insert into d.n values ($n)\"",
+    count: "mariadb -uroot -pnot-to-be-logged -NBe \"select concat(count(*), ' ', coalesce(max(n), 0)) from d.n\"",
+    check: "mariadb -uroot -pnot-to-be-logged -NBe 'check table d.m, d.n extended' | awk '$NF != \"OK\" {print; bad = 1} END {exit bad}'; \
+            test $(mariadb -uroot -pnot-to-be-logged -NBe 'select count(*) from d.n where n not in (select n from d.m)') = 0",
+};
+
+/// Without a log of writes: only what was saved is on disk.
+const REDIS: Case = Case {
+    kind: "redis",
+    image: "--entrypoint /usr/bin/redis-server holdfast-demo/redis:1",
+    mount: "/var/lib/redis",
+    command: "--requirepass not-to-be-logged --dir /var/lib/redis --save 3600 1",
+    ready: "redis-cli -a not-to-be-logged ping",
+    begin: "redis-cli -a not-to-be-logged flushall",
+    write: "redis-cli -a not-to-be-logged sadd n $n | grep -x 1",
+    count: "echo $(redis-cli -a not-to-be-logged scard n 2>/dev/null) $(redis-cli -a not-to-be-logged smembers n 2>/dev/null | sort -n | tail -n 1)",
+    check: "redis-check-rdb /var/lib/redis/dump.rdb | grep -q 'RDB looks OK'",
+};
+
+/// Backs up while numbers are written, restores beside, and compares: nothing acknowledged before the backup is missing,
+/// nothing is there without what came before it.
+fn round(case: &Case, arguments: &[&str], readiness: &str) {
+    let Some(binary) = house::real_parts("real_databases") else { return };
+    if case.kind == "mysql" {
+        sh(&format!("{} /var/run/docker.sock mysql", house::deploy("lib/demo-image").display()));
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let name = format!("hf{}{}", case.kind, arguments.last().unwrap_or(&"").trim_start_matches('-'));
+    let server = Server::start(&name, case.image, case.mount, case.command);
+    server.wait(&name, case.ready);
+    Server::ask(&name, case.begin);
+    let appliance = Setup::new(&binary, &home.path().join("data")).start();
+    let log = home.path().join("acknowledged");
+    let mut writer = server.writer(&log, case.write);
+    wait_for("some numbers are written", 60, || acknowledged(&log) > 20);
+
+    let before = acknowledged(&log);
+    let mut backup = vec!["backup", &name, "--wait"];
+    backup.extend(arguments);
+    appliance.cli(&backup).expect(0);
+    let after = acknowledged(&log);
+    wait_for("writing goes on after the backup", 60, || acknowledged(&log) > after + 5);
+    writer.kill().ok();
+    writer.wait().ok();
+
+    let shown = appliance.cli(&["snapshots", &name]).expect(0).json();
+    let database = &shown[0]["databases"][0];
+    assert_eq!((database["kind"].as_str(), database["readiness"].as_str()), (Some(case.kind), Some(readiness)), "{shown}");
+    assert!(database["version"].as_str().is_some_and(|version| version.starts_with(char::is_numeric)), "{database}");
+    appliance.cli(&["restore", &format!("latest:{name}"), "--wait"]).expect(0);
+    let copy = format!("{name}-restore");
+    server.wait(&copy, case.ready);
+    let counted = Server::ask(&copy, case.count);
+    let numbers: Vec<u64> = counted.split(' ').map(|number| number.parse().expect("a number")).collect();
+    assert!(numbers[0] == numbers[1], "{}: one without those before it: {counted}", case.kind);
+    assert!((before..=after).contains(&numbers[0]), "{}: {before} to {after} were acknowledged, {counted}", case.kind);
+    Server::ask(&copy, case.check);
+    assert!(!appliance.log_text().contains("not-to-be-logged"));
+}
+
+#[test]
+fn postgresql_comes_back_whole_from_one_instant() {
+    round(&POSTGRES, &[], "prepared");
+}
+
+#[test]
+fn postgresql_that_was_not_held_comes_back_from_its_dump() {
+    round(&POSTGRES, &["--consistency", "none"], "live");
+}
+
+#[test]
+fn mariadb_comes_back_whole_from_one_instant() {
+    round(&MYSQL, &[], "prepared");
+}
+
+#[test]
+fn mariadb_that_was_not_held_comes_back_from_its_dump() {
+    round(&MYSQL, &["--consistency", "none", "--databases", "auto"], "live");
+}
+
+#[test]
+fn redis_saves_what_is_in_memory_before_it_is_held() {
+    round(&REDIS, &[], "prepared");
+}
