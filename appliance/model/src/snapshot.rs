@@ -437,4 +437,22 @@ impl Snapshot {
         let dumps = self.databases.iter().filter_map(|database| database.dump.as_ref());
         layers.chain(images).chain(volumes).chain(binds).chain(dumps)
     }
+
+    /// All streams the snapshot needs, to be changed: the same ones in the same order.
+    pub fn streams_mut(&mut self) -> impl Iterator<Item = &mut StreamRef> {
+        // Every field is named, so that a new one with streams cannot be forgotten here: its data would be stored and
+        // never found again.
+        #[rustfmt::skip]
+        let Snapshot {
+            containers, images, volumes, binds, databases,
+            format: _, id: _, repository: _, sequence: _, parent: _, app: _, project: _, host: _, engine: _, time: _,
+            policy: _, trigger: _, consistency: _, fidelity: _, networks: _, problems: _, stats: _,
+        } = self;
+        let layers = containers.iter_mut().flat_map(|c| c.layer.iter_mut().map(|part| &mut part.stream));
+        let images = images.iter_mut().flat_map(|i| i.parts.iter_mut().map(|part| &mut part.stream));
+        let volumes = volumes.iter_mut().filter_map(|v| v.stream.as_mut());
+        let binds = binds.iter_mut().filter_map(|b| b.stream.as_mut());
+        let dumps = databases.iter_mut().filter_map(|database| database.dump.as_mut());
+        layers.chain(images).chain(volumes).chain(binds).chain(dumps)
+    }
 }

@@ -211,7 +211,7 @@ impl Session {
         let mut foreign = Vec::new();
         {
             let done = self.desk.done.lock().expect("no holder panics");
-            for segment in streams_mut(snapshot).flat_map(|stream| &mut stream.segments) {
+            for segment in snapshot.streams_mut().flat_map(|stream| &mut stream.segments) {
                 let Some(recipe) = done.get(&segment.chunk.id) else {
                     foreign.push(*segment);
                     continue;
@@ -248,7 +248,7 @@ impl Session {
     async fn shorten(&self, snapshot: &mut Snapshot) -> Result<BTreeSet<PackNo>> {
         let mut packs = BTreeSet::new();
         loop {
-            let lists = streams_mut(snapshot).map(|stream| &mut stream.segments);
+            let lists = snapshot.streams_mut().map(|stream| &mut stream.segments);
             let mut long: Vec<_> = lists.filter(|list| list.len() > branch::LISTED_MAX).collect();
             if long.is_empty() {
                 return Ok(packs);
@@ -412,12 +412,4 @@ impl Desk {
 
 fn manifest(snapshot: &Snapshot) -> Result<Vec<u8>> {
     serde_json::to_vec(snapshot).map_err(|error| Error::bug("a snapshot could not be written").caused_by(error))
-}
-
-fn streams_mut(snapshot: &mut Snapshot) -> impl Iterator<Item = &mut StreamRef> {
-    let layers = snapshot.containers.iter_mut().flat_map(|c| c.layer.iter_mut().map(|part| &mut part.stream));
-    let images = snapshot.images.iter_mut().flat_map(|i| i.parts.iter_mut().map(|part| &mut part.stream));
-    let volumes = snapshot.volumes.iter_mut().filter_map(|v| v.stream.as_mut());
-    let binds = snapshot.binds.iter_mut().filter_map(|b| b.stream.as_mut());
-    layers.chain(images).chain(volumes).chain(binds)
 }

@@ -16,6 +16,7 @@ mod repack;
 mod round;
 mod scale;
 mod schedules;
+mod sections;
 mod segments;
 mod speed;
 mod tiers;
