@@ -18,8 +18,11 @@ impl Server {
         sh(&format!("docker run -d --name {name} -v {name}-data:{options} {image} {command}"));
         server
     }
-    fn wait(&self, of: &str, ask: &str) {
-        let line = format!("docker exec {of} {ask} >/dev/null 2>&1");
+    /// Nobody is to run anything in it before its server is `up`: PostgreSQL would take a number from a lock file of its former
+    /// life for that of a living server.
+    fn wait(&self, of: &str, case: &Case) {
+        let line =
+            format!("docker top {of} | grep -q '{}' && docker exec {of} {} >/dev/null 2>&1", case.up, case.ready);
         wait_for("the database answers", 90, || run(Command::new("bash").args(["-c", &line])).code == 0);
     }
     fn ask(of: &str, line: &str) -> String {
@@ -68,6 +71,8 @@ struct Case {
     /// Mount point, and options after it.
     mount: &'static str,
     command: &'static str,
+    /// What `docker top` shows once it may be asked.
+    up: &'static str,
     ready: &'static str,
     begin: &'static str,
     /// Writes number `$n`.
@@ -83,6 +88,7 @@ const POSTGRES: Case = Case {
     image: "holdfast-demo/db:1",
     mount: "/var/lib/postgresql/data",
     command: "",
+    up: "postgres: ",
     ready: "psql -U postgres -c 'select 1'",
     begin: "psql -U postgres -qc 'drop table if exists n; create table n (n int primary key)'",
     write: "psql -U postgres -qc \"insert into n values ($n)\"",
@@ -96,6 +102,7 @@ const MYSQL: Case = Case {
     image: "holdfast-demo/mysql:1",
     mount: "/var/lib/mysql -e MARIADB_ROOT_PASSWORD=not-to-be-logged",
     command: "",
+    up: "mariadbd",
     ready: "mariadb -uroot -pnot-to-be-logged -e 'select 1'",
     begin: "mariadb -uroot -pnot-to-be-logged -e 'create or replace database d; create table d.n (n int primary key) engine=innodb; \
             create table d.m (n int primary key, t text) engine=myisam'",
@@ -111,6 +118,7 @@ const REDIS: Case = Case {
     image: "--entrypoint /usr/bin/redis-server holdfast-demo/redis:1",
     mount: "/var/lib/redis",
     command: "--requirepass not-to-be-logged --dir /var/lib/redis --save 3600 1",
+    up: "redis-server",
     ready: "redis-cli -a not-to-be-logged ping",
     begin: "redis-cli -a not-to-be-logged flushall",
     write: "redis-cli -a not-to-be-logged sadd n $n | grep -x 1",
@@ -131,7 +139,7 @@ fn rounds_of(case: &Case, arguments: &[&str], readiness: &str) {
     let home = tempfile::tempdir().expect("a folder");
     let name = format!("hf{}{}", case.kind, arguments.last().unwrap_or(&"").trim_start_matches('-'));
     let server = Server::start(&name, case.image, case.mount, case.command);
-    server.wait(&name, case.ready);
+    server.wait(&name, case);
     let appliance = Setup::new(&binary, &home.path().join("data")).start();
     for number in 0..rounds() {
         Server::ask(&name, case.begin);
@@ -165,7 +173,7 @@ fn round(case: &Case, arguments: &[&str], readiness: &str, server: &Server, appl
     assert!(database["version"].as_str().is_some_and(|version| version.starts_with(char::is_numeric)), "{database}");
     appliance.cli(&["restore", &format!("latest:{name}"), "--wait"]).expect(0);
     let copy = format!("{name}-restore");
-    server.wait(&copy, case.ready);
+    server.wait(&copy, case);
     let counted = Server::ask(&copy, case.count);
     let numbers: Vec<u64> = counted.split(' ').map(|number| number.parse().expect("a number")).collect();
     assert!(numbers[0] == numbers[1], "{}: one without those before it: {counted}", case.kind);

@@ -86,6 +86,16 @@ impl Adapter {
         ADAPTERS.iter().filter(|adapter| adapter.programs.iter().any(|name| programs.contains(name))).collect()
     }
 
+    /// Whether its server has come so far that it may be asked. PostgreSQL takes a lock file of a former life for that of a
+    /// living server if any process has the number in it, be it one that asks whether it answers; once it has children,
+    /// it is past that.
+    pub fn is_up(&self, processes: &[String]) -> bool {
+        match self.kind {
+            DatabaseKind::Postgres => processes.iter().any(|line| line.starts_with("postgres: ")),
+            kind => Adapter::among(processes).iter().any(|adapter| adapter.kind == kind),
+        }
+    }
+
     /// Whether it can be asked for anything at all.
     pub fn answers(&self) -> bool {
         self.script.is_some()
@@ -139,6 +149,14 @@ mod tests {
         );
         let others = ["postgres_exporter", "redis-cli monitor", "sh -c mysqld", "", "vi /etc/mysqld"];
         assert!(kinds(&others).is_empty());
+    }
+
+    #[test]
+    fn nobody_is_asked_before_it_is_up() {
+        let up = |kind, all: &[&str]| Adapter::of(kind).unwrap().is_up(&lines(all));
+        assert!(!up(DatabaseKind::Postgres, &["/usr/bin/tini -- start", "postgres -D /data"]));
+        assert!(up(DatabaseKind::Postgres, &["postgres -D /data", "postgres: startup recovering"]));
+        assert!(!up(DatabaseKind::Mysql, &["mariadb-install-db"]) && up(DatabaseKind::Mysql, &["mariadbd"]));
     }
 
     #[test]

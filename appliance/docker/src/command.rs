@@ -52,11 +52,11 @@ pub async fn run(engine: &dyn Engine, container: &str, exec: Exec<'_>, input: Op
 
 /// Feeds while it hears. That a command does not read on is no error: its own end tells what it thought of it. An input
 /// that breaks is one, at once: the command must not take its end for the whole.
-async fn fed(
+pub(crate) async fn fed<T>(
     mut pipe: Pin<Box<dyn AsyncWrite + Send>>,
     mut input: ByteStream,
-    hear: impl Future<Output = Result<String>>,
-) -> Result<String> {
+    hear: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let feed = async {
         while let Some(piece) = input.next().await {
             if pipe.write_all(&piece?).await.is_err() {

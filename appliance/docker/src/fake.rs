@@ -53,7 +53,7 @@ impl FakeDocker {
             news: broadcast::channel(256).0,
             name: Arc::from("fake"),
         };
-        fake.program(crate::mover::PROGRAM, mover::serve);
+        fake.program(crate::mover::PROGRAM, mover::work);
         fake
     }
 

@@ -4,11 +4,11 @@
 //! said to it (the conversation belongs to whoever reads a tree).
 //!
 //! # Invariants
-//! - What is mounted is mounted read-only; the root file system is read-only, all capabilities but reading past permissions
-//!   are dropped, no privileges can be gained, memory and processes are bounded, the app's share of the CPU comes first.
+//! - What is read is mounted read-only, what is written (a restore) is not; the root file system is read-only, all capabilities
+//!   but reading past permissions, or those that writing needs, are dropped, no privileges can be gained, memory and processes are bounded, the app's share of the CPU comes first.
 //! - Each container carries [`crate::labels`]; what a crash leaves behind is found by them.
 
-use crate::{Attached, Engine, HELPER_LABEL, Made, Said, archive};
+use crate::{Attached, ByteStream, Engine, HELPER_LABEL, Made, Said, archive, command};
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use holdfast_model::{Error, Kind, Result};
@@ -50,14 +50,50 @@ pub enum Mounted<'a> {
     Memory,
 }
 
+/// What a mover does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// Answers asks.
+    Serve,
+    /// Says all of it as a tar.
+    Tar,
+    /// Writes a tar.
+    Untar,
+}
+
+impl Work {
+    fn command(self) -> Vec<&'static str> {
+        let name = PLACE.trim_start_matches('/');
+        match self {
+            Work::Serve => vec![PROGRAM, "serve", PLACE],
+            Work::Tar => vec![PROGRAM, "tar", PLACE, name],
+            Work::Untar => vec![PROGRAM, "untar", PLACE, name],
+        }
+    }
+
+    /// Whoever writes has to give away what it made, with all its attributes.
+    fn capabilities(self) -> &'static [&'static str] {
+        match self {
+            Work::Serve | Work::Tar => &["DAC_READ_SEARCH"],
+            Work::Untar => &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"],
+        }
+    }
+}
+
 impl Mounted<'_> {
     /// The mount in a container's body, read-only. A `Mounts` entry: unlike a bind, it refuses a host path that is not
     /// there instead of making it.
     pub fn body(&self, target: &str) -> Value {
+        self.mount(target, true)
+    }
+
+    fn mount(&self, target: &str, read_only: bool) -> Value {
         match self {
-            Mounted::Volume(name) => json!({ "Type": "volume", "Source": name, "Target": target, "ReadOnly": true,
+            Mounted::Volume(name) => json!({ "Type": "volume", "Source": name, "Target": target, "ReadOnly": read_only,
                 "VolumeOptions": { "NoCopy": true } }),
-            Mounted::HostPath(path) => json!({ "Type": "bind", "Source": path, "Target": target, "ReadOnly": true }),
+            Mounted::HostPath(path) => {
+                json!({ "Type": "bind", "Source": path, "Target": target, "ReadOnly": read_only })
+            }
             Mounted::Memory => json!({ "Type": "tmpfs", "Target": target, "TmpfsOptions": { "SizeBytes": 65536 } }),
         }
     }
@@ -86,7 +122,39 @@ impl Mover {
         owner: &str,
         mounted: Mounted<'_>,
     ) -> Result<(Mover, Line)> {
-        let body = |image: &str| body(image, owner, mounted);
+        Mover::begin(engine, name, owner, mounted, Work::Serve).await
+    }
+
+    /// Starts one that says all that is mounted as one tar, names below `v/`; its end marks prove that it is whole.
+    pub async fn reader(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+    ) -> Result<(Mover, ByteStream)> {
+        let (mover, Line { input, output }) = Mover::begin(engine, name, owner, mounted, Work::Tar).await?;
+        drop(input);
+        Ok((mover, output))
+    }
+
+    /// Starts one that writes a tar (names below `v/`) into what is mounted, with all that it tells of files.
+    pub async fn writer(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+    ) -> Result<(Mover, Line)> {
+        Mover::begin(engine, name, owner, mounted, Work::Untar).await
+    }
+
+    async fn begin(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+        work: Work,
+    ) -> Result<(Mover, Line)> {
+        let body = |image: &str| body(image, owner, mounted, work);
         let made = match PROGRAMS {
             // The usual case costs no question: the image is there already.
             [(_, only)] => engine.container_create(name, &body(&image_name(only))).await,
@@ -117,10 +185,32 @@ impl Mover {
         Ok((mover, Line { input, output: output.boxed() }))
     }
 
+    /// Gives a writer the tar and waits until all of it is on the disk. The answer is what it complained of, if single
+    /// things could not be written as the tar tells. Errors: the stream's own; `mover.failed` if it gave up.
+    pub async fn fill(&self, line: Line, tar: ByteStream) -> Result<Option<String>> {
+        let Line { input, mut output } = line;
+        let hear = async {
+            while let Some(said) = output.next().await {
+                said?;
+            }
+            Ok(())
+        };
+        command::fed(input, tar, hear).await?;
+        let state = self.ended().await;
+        match state["ExitCode"].as_i64().filter(|_| state["Running"] != true) {
+            Some(0) => Ok(None),
+            Some(3) => Ok(Some(self.told())),
+            _ => Err(self.post_mortem().await),
+        }
+    }
+
+    fn told(&self) -> String {
+        String::from_utf8_lossy(&self.complaints.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
     /// Why it said no more: what the engine and it itself tell of its end.
     pub async fn post_mortem(&self) -> Error {
-        let told =
-            String::from_utf8_lossy(&self.complaints.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+        let told = self.told();
         let state = self.ended().await;
         let code = state["ExitCode"].as_i64().unwrap_or_default();
         let (code, why) = if state["OOMKilled"] == true || code == 137 {
@@ -177,10 +267,10 @@ fn image_name(program: &[u8]) -> String {
     format!("{IMAGE}:{}", &archive::sha256(program)[..12])
 }
 
-fn body(image: &str, owner: &str, mounted: Mounted<'_>) -> Value {
+fn body(image: &str, owner: &str, mounted: Mounted<'_>, work: Work) -> Value {
     json!({
         "Image": image,
-        "Cmd": [PROGRAM, "serve", PLACE],
+        "Cmd": work.command(),
         "User": "0:0",
         "OpenStdin": true,
         "StdinOnce": true,
@@ -191,11 +281,11 @@ fn body(image: &str, owner: &str, mounted: Mounted<'_>) -> Value {
         "Labels": crate::labels(owner),
         "NetworkDisabled": true,
         "HostConfig": {
-            "Mounts": [mounted.body(PLACE)],
+            "Mounts": [mounted.mount(PLACE, work != Work::Untar)],
             "NetworkMode": "none",
             "ReadonlyRootfs": true,
             "CapDrop": ["ALL"],
-            "CapAdd": ["DAC_READ_SEARCH"],
+            "CapAdd": work.capabilities(),
             // With a label of its own it could not read what containers with theirs have written (SELinux).
             "SecurityOpt": ["no-new-privileges", "label=disable"],
             // Where users are remapped, what the host's root owns would be closed to it.

@@ -4,11 +4,15 @@
 //! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems.
 
 use holdfast_mover::{Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, serve, shown, write_archive};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::{
+    fs::syncfs,
+    process::{Resource, getrlimit, setrlimit},
+};
 use std::{
     env,
     ffi::OsString,
     io::{self, Write},
+    os::unix::ffi::OsStrExt,
     path::Path,
     process::ExitCode,
     sync::{
@@ -17,21 +21,25 @@ use std::{
     },
 };
 
-const USAGE: &str = "usage: holdfast-mover serve|tar|untar|list DIR
-  serve DIR  answers the appliance's asks about the folder, on standard input and output
-  tar DIR    writes the folder as a PAX tar to standard output
-  untar DIR  writes the tar on standard input into the folder
-  list DIR   prints the groups of the folder: witness, entries, bytes, first path";
+const USAGE: &str = "usage: holdfast-mover serve|tar|untar|list DIR [NAME]
+  serve DIR         answers the appliance's asks about the folder, on standard input and output
+  tar DIR [NAME]    writes the folder as a PAX tar to standard output; names begin with NAME
+  untar DIR [NAME]  writes the tar on standard input into the folder, and has it on the disk when it ends
+  list DIR          prints the groups of the folder: witness, entries, bytes, first path";
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
-    let [verb, folder] = arguments.as_slice() else { return usage() };
+    let (verb, folder, name) = match arguments.as_slice() {
+        [verb, folder] => (verb, folder, &[][..]),
+        [verb, folder, name] => (verb, folder, name.as_bytes()),
+        _ => return usage(),
+    };
     open_many_files();
     let folder = Path::new(folder);
     let result = match verb.to_str() {
         Some("serve") => serve(folder, io::stdin().lock(), io::stdout()).map(|()| 0).map_err(Into::into),
-        Some("tar") => tar(folder),
-        Some("untar") => untar(folder),
+        Some("tar") => tar(folder, name),
+        Some("untar") => untar(folder, name),
         Some("list") => list(folder),
         _ => return usage(),
     };
@@ -65,22 +73,24 @@ fn tell(trouble: &Trouble) {
     eprintln!("holdfast-mover: {trouble}");
 }
 
-fn tar(folder: &Path) -> Outcome {
+fn tar(folder: &Path, name: &[u8]) -> Outcome {
     let root = Arc::new(Root::open(folder)?);
-    let report = write_archive(&root, Options::default(), b"", &mut io::stdout().lock())?;
+    let report = write_archive(&root, Options::default(), name, &mut io::stdout().lock())?;
     report.troubles.iter().for_each(tell);
     Ok(report.troubles.len() as u64)
 }
 
-fn untar(folder: &Path) -> Outcome {
+fn untar(folder: &Path, name: &[u8]) -> Outcome {
     let troubles = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&troubles);
     let tell = move |trouble: Trouble| {
         count.fetch_add(1, Ordering::Relaxed);
         tell(&trouble);
     };
-    let writer = Writer::open(folder, Rights::default(), Arc::new(tell))?;
+    let rights = Rights { strip: name.into(), ..Rights::default() };
+    let writer = Writer::open(folder, rights, Arc::new(tell))?;
     writer.write(&mut Archive::new(io::stdin().lock()))?;
+    syncfs(std::fs::File::open(folder)?)?;
     Ok(troubles.load(Ordering::Relaxed))
 }
 

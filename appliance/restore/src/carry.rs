@@ -3,7 +3,9 @@
 use crate::{
     Plan, Restored, Source, containers,
     deed::{Deed, OldDeed, VolumeAction, VolumeDeed, Way},
-    files, images,
+    files,
+    fill::Reduced,
+    images,
     json::text,
     note::Note,
     start,
@@ -28,6 +30,8 @@ pub(crate) struct Hand {
     pub(crate) owner: String,
     /// The host's engine is like the one that was captured: it gives the same bytes for the same files.
     pub(crate) same_engine: bool,
+    /// Whether volumes had to do without a mover.
+    pub(crate) reduced: Reduced,
 }
 
 /// Carries a plan out. `Conflict` if the plan has conflicts. On failure removes what it made (beside,
@@ -49,10 +53,20 @@ pub async fn carry_out(
     }
     let info = engine.info().await?;
     let same_engine = info.product == snapshot.engine.product && info.version == snapshot.engine.version;
-    let hand = Hand { engine, source, stop: stop.clone(), owner: plan.deed.owner.clone(), same_engine };
+    let hand = Hand {
+        engine,
+        source,
+        stop: stop.clone(),
+        owner: plan.deed.owner.clone(),
+        same_engine,
+        reduced: Reduced::default(),
+    };
     let mut work = Work { hand, snapshot, deed: &plan.deed, undo: Undo::default(), problems: Vec::new() };
     match work.all().await {
-        Ok(()) => Ok(work.restored(plan)),
+        Ok(()) => {
+            work.problems.extend(work.hand.reduced.problem(&info.name));
+            Ok(work.restored(plan))
+        }
         Err(error) => Err(work.take_back(plan, error).await),
     }
 }
@@ -191,7 +205,7 @@ impl Work<'_> {
                 VolumeAction::Refill => self.take_out(deed).await?,
                 VolumeAction::Keep => continue,
             }
-            volumes::fill(&self.hand, deed).await?;
+            self.problems.extend(volumes::fill(&self.hand, deed).await?);
         }
         for path in &self.deed.paths {
             go_on(&self.hand.stop)?;

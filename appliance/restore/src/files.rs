@@ -53,7 +53,7 @@ pub(crate) async fn restore_path(hand: &Hand, path: &PathDeed) -> Result<Option<
             Some(file) => {
                 let renamed = Some((MOUNT.trim_start_matches('/').to_owned(), file.to_owned()));
                 let at = format!("{MOUNT}/{file}");
-                (at.clone(), Some(at.trim_start_matches('/').to_owned()), Tolerance { renamed, extra: false })
+                (at.clone(), Some(at.trim_start_matches('/').to_owned()), Tolerance { renamed, ..Tolerance::default() })
             }
         };
         write(hand, helper.id(), "/", &path.stream, name).await?;
@@ -78,7 +78,7 @@ pub(crate) async fn restore_file(hand: &Hand, id: &str, file: &FileDeed) -> Resu
         write(hand, id, "/", &file.stream, Some(name)).await?;
         let (_, base) = split(&file.path);
         let renamed = base.map(|base| (MOUNT.trim_start_matches('/').to_owned(), base.to_owned()));
-        verify(hand, id, &file.path, &file.stream, &Tolerance { renamed, extra: false }).await
+        verify(hand, id, &file.path, &file.stream, &Tolerance { renamed, ..Tolerance::default() }).await
     };
     done.await.map(drop).map_err(|error| error.while_doing(format!("the file {} could not be restored", file.path)))
 }

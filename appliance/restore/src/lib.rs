@@ -15,6 +15,7 @@ mod carry;
 mod containers;
 mod deed;
 mod files;
+mod fill;
 mod helper;
 mod images;
 mod json;

@@ -7,6 +7,8 @@
 use crate::{
     carry::Hand,
     deed::Replay,
+    json::truth,
+    start::inspect,
     streams::{Cause, go_on, open, stopped},
 };
 use holdfast_database::Adapter;
@@ -78,21 +80,24 @@ fn shell(adapter: &Adapter, wanted: &str) -> Vec<String> {
 async fn answering(hand: &Hand, id: &str, adapter: &Adapter) -> Result<Result<Option<&'static str>>> {
     let deadline = tokio::time::Instant::now() + WAIT_LIMIT;
     let words = shell(adapter, "facts");
+    let mut last = Error::new(Kind::Refused, "database.no_answer", "its server did not start");
     loop {
-        let mut last = Error::new(Kind::Refused, "database.no_answer", "it did not answer");
-        for user in [None, Some(adapter.user)] {
-            go_on(&hand.stop)?;
-            let exec = Exec { command: &words, user, input: false };
-            let asked = command::run(hand.engine.as_ref(), id, exec, None);
-            match tokio::time::timeout(Duration::from_secs(ASK_SECONDS), asked).await {
-                Ok(Ok(_)) => return Ok(Ok(user)),
-                Ok(Err(error)) if error.kind() == Kind::Unavailable => return Err(error),
-                Ok(Err(error)) => last = error,
-                Err(_) => {}
-            }
+        go_on(&hand.stop)?;
+        match hand.engine.container_top(id).await {
+            Ok(processes) if adapter.is_up(&processes) => match ask(hand, id, adapter, &words).await? {
+                Ok(user) => return Ok(Ok(user)),
+                Err(error) => last = error,
+            },
+            Ok(_) => {}
+            Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+            Err(error) => last = error,
         }
-        if tokio::time::Instant::now() >= deadline {
-            let words = format!("it did not answer within {} s", WAIT_LIMIT.as_secs());
+        let has_ended = !stands(hand, id).await?;
+        if has_ended || tokio::time::Instant::now() >= deadline {
+            let words = match has_ended {
+                true => "its container has ended".to_owned(),
+                false => format!("it did not answer within {} s", WAIT_LIMIT.as_secs()),
+            };
             return Ok(Err(last.while_doing(words)));
         }
         tokio::select! {
@@ -100,4 +105,25 @@ async fn answering(hand: &Hand, id: &str, adapter: &Adapter) -> Result<Result<Op
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+async fn ask(hand: &Hand, id: &str, adapter: &Adapter, words: &[String]) -> Result<Result<Option<&'static str>>> {
+    let mut last = Error::new(Kind::Refused, "database.no_answer", "it did not answer");
+    for user in [None, Some(adapter.user)] {
+        let exec = Exec { command: words, user, input: false };
+        let asked = command::run(hand.engine.as_ref(), id, exec, None);
+        match tokio::time::timeout(Duration::from_secs(ASK_SECONDS), asked).await {
+            Ok(Ok(_)) => return Ok(Ok(user)),
+            Ok(Err(error)) if error.kind() == Kind::Unavailable => return Err(error),
+            Ok(Err(error)) => last = error,
+            Err(_) => {}
+        }
+    }
+    Ok(Err(last))
+}
+
+/// Whether a container runs, or will again by itself.
+async fn stands(hand: &Hand, id: &str) -> Result<bool> {
+    let state = inspect(hand, id).await?;
+    Ok(truth(&state, "/State/Running") || truth(&state, "/State/Restarting"))
 }

@@ -56,7 +56,7 @@ fn refused(error: Error, name: &str) -> Error {
     error.while_doing(words)
 }
 
-async fn inspect(hand: &Hand, id: &str) -> Result<Value> {
+pub(crate) async fn inspect(hand: &Hand, id: &str) -> Result<Value> {
     serde_json::from_str(&hand.engine.container_inspect(id).await?).map_err(|error| {
         Error::new(Kind::Corrupt, "inspect.malformed", "the host described a container in no JSON").caused_by(error)
     })

@@ -4,6 +4,8 @@
 //! archives are compared member by member: name, kind, size, content, permissions, owner, whole-second
 //! time, link target. Members flow; only those that came at different places are remembered.
 
+mod full;
+
 use crate::streams::stopped;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -29,6 +31,8 @@ pub(crate) struct Tolerance {
     pub(crate) renamed: Option<(String, String)>,
     /// The host may have more than was stored.
     pub(crate) extra: bool,
+    /// Both were told by a mover, so everything is compared: nanoseconds, attributes, devices, sockets.
+    pub(crate) full: bool,
 }
 
 /// What a comparison found besides equality.
@@ -65,8 +69,8 @@ pub(crate) async fn compare(
     tolerance: &Tolerance,
     stop: &Stop,
 ) -> Result<Compared> {
-    let mut stored = Prints::of(stored, tolerance.renamed.clone(), stop);
-    let mut present = Prints::of(present, None, stop);
+    let mut stored = Prints::of(stored, tolerance.renamed.clone(), tolerance.full, stop);
+    let mut present = Prints::of(present, None, tolerance.full, stop);
     let mut apart = Apart::default();
     loop {
         let (left, right) = tokio::join!(stored.next(), present.next());
@@ -179,10 +183,13 @@ impl Drop for Prints {
 }
 
 impl Prints {
-    fn of(mut stream: ByteStream, renamed: Option<(String, String)>, stop: &Stop) -> Prints {
+    fn of(mut stream: ByteStream, renamed: Option<(String, String)>, full: bool, stop: &Stop) -> Prints {
         let (give, take) = mpsc::channel::<Bytes>(CHUNKS);
         let (told, prints) = mpsc::channel::<Print>(MEMBERS);
-        let work = tokio::task::spawn_blocking(move || digest_members(take, &told, renamed.as_ref()));
+        let work = tokio::task::spawn_blocking(move || {
+            let digest = if full { full::digest_entries } else { digest_members };
+            digest(take, &told, renamed.as_ref())
+        });
         let stop = stop.clone();
         let pump = tokio::spawn(async move {
             while let Some(bytes) = next(&mut stream, &stop).await? {

@@ -7,7 +7,7 @@ use crate::{
     body::BindFate,
     carry::Hand,
     deed::{PathDeed, VolumeAction, VolumeDeed, Way},
-    files,
+    files, fill,
     helper::{Helper, MOUNT},
     json::{is_blank, is_long_id, list, object, size, text},
     plan::Draft,
@@ -230,9 +230,16 @@ fn paths(draft: &mut Draft, snapshot: &Snapshot) {
     }
 }
 
-/// Writes a volume's content through a helper and reads it back.
-pub(crate) async fn fill(hand: &Hand, volume: &VolumeDeed) -> Result<()> {
-    let Some(stream) = &volume.stream else { return Ok(()) };
+/// Writes a volume's content and reads it back. The answer is what could not be put back as it was.
+pub(crate) async fn fill(hand: &Hand, volume: &VolumeDeed) -> Result<Vec<Problem>> {
+    let Some(stream) = &volume.stream else { return Ok(Vec::new()) };
+    let doing = |error: Error| error.while_doing(format!("volume {} could not be restored", called(&volume.name)));
+    // What an engine's archive told, an engine's archive takes.
+    if stream.tree
+        && let Some(problems) = fill::fill(hand, &volume.name, stream).await.map_err(doing)?
+    {
+        return Ok(problems);
+    }
     let helper = Helper::make(&hand.engine, &hand.owner, &volume.name).await?;
     let done = async {
         files::write(hand, helper.id(), "/", stream, None).await?;
@@ -240,7 +247,7 @@ pub(crate) async fn fill(hand: &Hand, volume: &VolumeDeed) -> Result<()> {
     };
     let done = done.await;
     helper.remove().await;
-    done.map(drop).map_err(|error| error.while_doing(format!("volume {} could not be restored", called(&volume.name))))
+    done.map(|_| Vec::new()).map_err(doing)
 }
 
 /// Takes everything out of a volume that is there, and proves that it is empty.

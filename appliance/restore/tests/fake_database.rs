@@ -39,6 +39,7 @@ impl World {
         let dump = Some(memory.keep(DUMP.to_vec(), 0));
         let kind = DatabaseKind::Postgres;
         snapshot.databases = vec![DatabaseSection { container, kind, version: None, readiness: Readiness::Live, dump }];
+        fake.processes(&format!("{}-restore-db-1", app.name), &["postgres: walwriter"]);
         let (asked, taken) = (Arc::new(AtomicU32::new(0)), Arc::new(Mutex::new(Vec::new())));
         let log = taken.clone();
         fake.program("postgres", move |mut run| {

@@ -15,8 +15,36 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// Bytes of content in one frame.
 const PIECE: usize = 256 << 10;
 
+/// Does what its first argument says.
+pub(crate) async fn work(run: Run) -> io::Result<()> {
+    match run.arguments.first().map(String::as_str) {
+        Some("tar") => give(run).await,
+        Some("untar") => take(run).await,
+        _ => serve(run).await,
+    }
+}
+
+async fn give(mut run: Run) -> io::Result<()> {
+    let files = (run.mounts)().pop().map(|(_, files)| files).unwrap_or_default();
+    let mut out = Vec::new();
+    for entry in grouped(&files, &[0; 32]).iter().flat_map(|group| &group.entries) {
+        out.extend(header(b"v", entry));
+        let file = files.iter().find(|file| file.path.as_bytes() == &*entry.path);
+        out.extend(file.map(content_of).unwrap_or_default());
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.resize(out.len() + 1024, 0);
+    run.output.write_all(&out).await
+}
+
+async fn take(mut run: Run) -> io::Result<()> {
+    let mut tar = Vec::new();
+    run.input.read_to_end(&mut tar).await?;
+    (run.unpack)(&tar).map_err(io::Error::other)
+}
+
 /// Talks until the input ends.
-pub(crate) async fn serve(mut run: Run) -> io::Result<()> {
+async fn serve(mut run: Run) -> io::Result<()> {
     let now = || (run.mounts)().pop().map(|(_, files)| files).unwrap_or_default();
     let mut files = now();
     let Some(Ask::Hello { key, prefix, .. }) = next(&mut run.input).await? else { return Ok(()) };

@@ -23,12 +23,17 @@ const PIPE: usize = 64 << 10;
 /// Mounts of a container: path, and the files there with paths below it, the root (an empty path) first.
 pub type Mounts = Box<dyn Fn() -> Vec<(String, Vec<Entry>)> + Send + Sync>;
 
+/// Unpacks a tar below the root of a container.
+pub type Unpack = Box<dyn Fn(&[u8]) -> Result<()> + Send + Sync>;
+
 /// A program at work.
 pub struct Run {
     /// Its arguments, without the program's name.
     pub arguments: Vec<String>,
     /// What is mounted into its container, as it is when asked.
     pub mounts: Mounts,
+    /// Writes a tar into its container.
+    pub unpack: Unpack,
     /// Its standard input.
     pub input: DuplexStream,
     /// Its standard output.
@@ -114,12 +119,15 @@ impl FakeDocker {
         let number = format!("{:064x}", self.machine().next_number());
         self.programs().codes.insert(number.clone(), None);
         let (engine, host, id) = (self.clone(), self.clone(), number.clone());
+        let unpack = self.unpacking(&of);
         let mounts = Box::new(move || host.mounted(&of));
         tokio::spawn(async move {
             let code = match program {
                 Some(program) => {
                     let arguments = words.into_iter().skip(1).collect();
-                    i64::from(program(Run { arguments, mounts, input: far_input, output: far_output }).await.is_err())
+                    i64::from(
+                        program(Run { arguments, mounts, unpack, input: far_input, output: far_output }).await.is_err(),
+                    )
                 }
                 None => applet(&words, far_input, far_output).await,
             };
@@ -166,8 +174,9 @@ impl FakeDocker {
         let program = known.or_else(|| is_echo.then(|| Arc::new(|run| echo(run).boxed()) as Program));
         let Some(program) = program else { return };
         let (engine, host, of) = (self.clone(), self.clone(), id.clone());
+        let unpack = self.unpacking(&of);
         let mounts = Box::new(move || host.mounted(&of));
-        let work = program(Run { arguments: command.into_iter().skip(1).collect(), mounts, input, output });
+        let work = program(Run { arguments: command.into_iter().skip(1).collect(), mounts, unpack, input, output });
         tokio::spawn(async move {
             let code = i64::from(work.await.is_err());
             if let Ok(container) = engine.machine().container(&id) {
@@ -175,6 +184,11 @@ impl FakeDocker {
                 container.exit_code = code;
             }
         });
+    }
+
+    fn unpacking(&self, id: &str) -> Unpack {
+        let (host, id) = (self.clone(), id.to_owned());
+        Box::new(move |bytes| host.machine().unpack(&id, "/", super::tree::read(bytes)?))
     }
 
     fn mounted(&self, id: &str) -> Vec<(String, Vec<Entry>)> {
