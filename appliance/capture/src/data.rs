@@ -157,6 +157,17 @@ fn identity(inspect: &Value) -> Value {
 }
 
 impl Volume {
+    /// What to tell of it before anybody has tried to read it.
+    pub(crate) fn doubt(&self) -> Option<Problem> {
+        self.external.then(|| {
+            let text = format!(
+                "the content of volume {} lies outside the host: a backup reads it through the engine, if that can",
+                self.name
+            );
+            Problem::note("volume.external", &self.name, text)
+        })
+    }
+
     fn mounted(&self) -> Mounted<'_> {
         Mounted::Volume(&self.name)
     }

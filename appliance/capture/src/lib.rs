@@ -6,6 +6,7 @@
 mod data;
 mod database;
 mod found;
+mod gaps;
 mod helper;
 mod hold;
 mod hooks;
@@ -33,6 +34,7 @@ use holdfast_tree::Tree;
 pub use data::{bind_label, volume_label};
 pub use database::dump_label;
 pub use found::{FoundApp, FoundContainer, discover};
+pub use gaps::{Gaps, gaps};
 pub use helper::sweep_helpers;
 pub use hooks::Hook;
 pub use journal::{Held, Journal};

@@ -1,6 +1,6 @@
 //! The capture against the fake engine, and against a real one when HOLDFAST_REAL_DOCKER is set.
 
-mod bench;
+pub(crate) mod bench;
 mod content;
 mod database;
 mod holding;

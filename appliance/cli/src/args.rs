@@ -102,6 +102,8 @@ pub enum Command {
         /// The bundle file.
         bundle: PathBuf,
     },
+    /// Everything on every host that is not protected, and why.
+    Coverage,
     /// Try everything that backups need, and say what works.
     Doctor,
     /// Print the link that makes the first admin.

@@ -5,8 +5,8 @@ use holdfast_model::{
     Problem,
     job::JobView,
     view::{
-        AppView, BucketView, CheckView, DoctorLine, HostView, KeysView, PlanView, PolicyView, PruneView, SnapshotView,
-        StatusView,
+        AppCoverage, AppView, BucketView, CheckView, CoverageView, DoctorLine, HostView, KeysView, PlanView,
+        PolicyView, PruneView, SnapshotView, StatusView,
     },
 };
 use holdfast_provider::TenantView;
@@ -254,6 +254,21 @@ pub fn check(view: &CheckView) -> String {
     };
     let lines = [first, verified, scattered].into_iter().filter(|line| !line.is_empty());
     lines.chain(problems(&view.problems)).collect::<Vec<_>>().join("\n")
+}
+
+/// What is protected and what is not: a table of apps, and each gap.
+pub fn coverage(view: &CoverageView) -> String {
+    let apps = view.hosts.iter().flat_map(|host| &host.apps);
+    let row = |app: &AppCoverage| {
+        let policy = app.policy.clone().unwrap_or("-".into());
+        vec![app.id.clone(), name_of(&app.state), policy, app.gaps.len().to_string()]
+    };
+    let mut lines = vec![table(&["APP", "COVER", "POLICY", ">LEFT OUT"], &apps.clone().map(row).collect::<Vec<_>>())];
+    for host in &view.hosts {
+        lines.extend(host.error.iter().map(|error| format!("error: host {} could not be asked: {error}", host.host)));
+        lines.extend(host.apps.iter().flat_map(|app| problems(&app.gaps)).chain(problems(&host.gaps)));
+    }
+    lines.join("\n")
 }
 
 /// What doctor found, in lines.

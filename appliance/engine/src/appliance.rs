@@ -3,8 +3,8 @@
 //! Never here: any decision. Invariant: an act that a face began goes on when the face goes away.
 
 use crate::{
-    apps::Facts, backup, bucket, doctor, hostbook, house::House, keyring, kit, policies, recover, restore, snapshots,
-    start, start::Start, status, upkeep, users,
+    apps::Facts, backup, bucket, coverage, doctor, hostbook, house::House, keyring, kit, policies, recover, restore,
+    snapshots, start, start::Start, status, upkeep, users,
 };
 use holdfast_model::{
     Error, JobId, Result, Secret,
@@ -12,9 +12,9 @@ use holdfast_model::{
     job::JobView,
     policy::Policy,
     view::{
-        AppView, BackupRequest, BucketRequest, BucketView, CheckView, DoctorLine, EnrolmentView, EscrowRequest, Event,
-        HostRequest, HostView, KeysChange, KeysView, KitView, PassphraseRequest, PlanView, PolicyView, PruneView,
-        RecoverRequest, RestoreRequest, SetupView, SnapshotDetail, SnapshotView, StatusView,
+        AppView, BackupRequest, BucketRequest, BucketView, CheckView, CoverageView, DoctorLine, EnrolmentView,
+        EscrowRequest, Event, HostRequest, HostView, KeysChange, KeysView, KitView, PassphraseRequest, PlanView,
+        PolicyView, PruneView, RecoverRequest, RestoreRequest, SetupView, SnapshotDetail, SnapshotView, StatusView,
     },
 };
 use holdfast_runtime::Stop;
@@ -203,6 +203,11 @@ impl Appliance {
     /// Only on an appliance without snapshots: replaces its repository by the one in the bucket.
     pub async fn recover(&self, request: RecoverRequest) -> Result<JobView> {
         recover::request(&self.0, request).await
+    }
+
+    /// Looks at everything on every host: what is protected, what is not, and why.
+    pub async fn coverage(&self) -> CoverageView {
+        coverage::look(&self.0).await
     }
 
     /// Tries everything the appliance stands on.

@@ -11,6 +11,7 @@ mod appliance;
 mod apps;
 mod backup;
 mod bucket;
+mod coverage;
 mod doctor;
 mod events;
 mod folder;

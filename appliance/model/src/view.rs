@@ -10,9 +10,11 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod coverage;
 mod keys;
 mod upkeep;
 
+pub use coverage::*;
 pub use keys::*;
 pub use upkeep::*;
 

@@ -107,6 +107,7 @@ fn closed_routes() -> OpenApiRouter<App> {
     let mut closed = OpenApiRouter::default()
         .routes(routes!(overview::session_get, overview::session_close))
         .routes(routes!(overview::status_get))
+        .routes(routes!(overview::coverage))
         .routes(routes!(overview::doctor_run))
         .routes(routes!(overview::event_stream))
         .routes(routes!(overview::setup_link_get))

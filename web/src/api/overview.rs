@@ -13,7 +13,7 @@ use axum::{
 };
 use holdfast_model::{
     Error, Kind,
-    view::{DoctorLine, Event, SessionView, StatusView},
+    view::{CoverageView, DoctorLine, Event, SessionView, StatusView},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -44,6 +44,13 @@ pub(super) async fn session_close(State(app): State<App>, Extension(caller): Ext
 #[utoipa::path(get, path = "/status", tag = "overview", responses((status = 200, description = "Status", body = StatusView)))]
 pub(super) async fn status_get(State(app): State<App>) -> Json<StatusView> {
     Json(app.appliance.status().await)
+}
+
+/// Looks at every host: what is protected, what is not, and why.
+#[utoipa::path(get, path = "/coverage", tag = "overview",
+    responses((status = 200, description = "Everything on every host, protected or not", body = CoverageView)))]
+pub(super) async fn coverage(State(app): State<App>) -> Json<CoverageView> {
+    Json(app.appliance.coverage().await)
 }
 
 /// Tries everything that a backup needs, and says what works.

@@ -64,6 +64,7 @@ const LINES: &[Line] = &[
     ),
     ("GET /api/v1/session", "", USUAL),
     ("GET /api/v1/status", "", USUAL),
+    ("GET /api/v1/coverage", "", USUAL),
     ("GET /api/v1/doctor", "", USUAL),
     ("GET /api/v1/events", "", USUAL),
     ("POST /api/v1/setup-link", "", [Closed, Denied("request.local"), Handler]),

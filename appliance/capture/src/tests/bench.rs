@@ -16,10 +16,10 @@ use holdfast_runtime::{Clock, Stop};
 use serde_json::{Value, json};
 use std::{path::Path, sync::Arc, time::Duration};
 
-pub(super) const IMAGE: &str = "shop/base:1";
+pub(crate) const IMAGE: &str = "shop/base:1";
 
-pub(super) struct Bench {
-    pub(super) docker: FakeDocker,
+pub(crate) struct Bench {
+    pub(crate) docker: FakeDocker,
     pub(super) journal: Arc<Journal>,
     pub(super) sink: Arc<Recorder>,
     pub(super) stop: Stop,
@@ -27,7 +27,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) async fn new() -> Bench {
+    pub(crate) async fn new() -> Bench {
         Bench::with(Recorder::default()).await
     }
 
@@ -72,7 +72,7 @@ impl Bench {
         self.docker.image_load(stream::iter([Ok(bytes.into())]).boxed()).await.unwrap();
     }
 
-    pub(super) async fn member(&self, service: &str, depends_on: &str, mut body: Value) {
+    pub(crate) async fn member(&self, service: &str, depends_on: &str, mut body: Value) {
         body["Image"] = IMAGE.into();
         body["Labels"] = json!({ "com.docker.compose.project": "shop", "com.docker.compose.service": service,
             "com.docker.compose.depends_on": depends_on });

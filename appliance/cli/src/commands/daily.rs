@@ -11,7 +11,7 @@ use crate::{
 use holdfast_model::{
     job::JobView,
     policy::{Consistency, Databases, parse_duration},
-    view::{AppView, BackupRequest, DoctorLine, SnapshotView, StatusView},
+    view::{AppView, BackupRequest, CoverageView, DoctorLine, SnapshotView, StatusView},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -72,6 +72,13 @@ pub async fn job_cancel(desk: &Desk, id: &str) -> Outcome {
     let view: JobView = desk.client.post(&format!("/jobs/{}/cancel", part(id)), &json!({})).await?;
     desk.output.show(&view, |view| words::jobs(std::slice::from_ref(view)));
     Ok(DONE)
+}
+
+/// `coverage`.
+pub async fn coverage(desk: &Desk) -> Outcome {
+    let view: CoverageView = desk.client.get("/coverage").await?;
+    desk.output.show(&view, words::coverage);
+    Ok(if view.is_whole() { DONE } else { PROBLEMS })
 }
 
 /// `doctor`.

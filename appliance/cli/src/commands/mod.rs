@@ -59,6 +59,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Recover(args) => recover::recover(&desk, args).await,
         Command::Provider(ProviderCommand::Tenant(command)) => provider::tenant(&desk, command).await,
         Command::Enrol { bundle } => bucket::enrol(&desk, &bundle).await,
+        Command::Coverage => daily::coverage(&desk).await,
         Command::Doctor => daily::doctor(&desk).await,
         Command::SetupLink => daily::setup_link(&desk).await,
         Command::Healthcheck => daily::healthcheck(&desk).await,

@@ -8,6 +8,27 @@ const done = { status: 204 };
 const no = (...words) => ({ fault: problem(...words) });
 const iso = (time = Date.now()) => new Date(time).toISOString();
 
+/** Every app with its policy; one with a gap, one volume of nobody's, one host that is silent. */
+function coverage(state) {
+  const gap = (code, subject, message) => ({ severity: 'warning', code, subject, message, advice: null });
+  return {
+    time: iso(),
+    hosts: state.hosts.map((host) => ({
+      host: host.name,
+      error: host.reachable ? null : 'the host did not answer within 60 s',
+      apps: state.apps
+        .filter((app) => app.host === host.name)
+        .map((app) => ({
+          id: app.id,
+          state: app.policy ? 'covered' : 'nobody',
+          policy: app.policy ?? null,
+          gaps: app.name === 'registry' ? [gap('bind.not_captured', '/srv/export', 'the host path /srv/export of registry was not captured: it is a part of the host’s own system')] : [],
+        })),
+      gaps: host.name === 'edge-01' ? [gap('volume.unused', 'old-data', 'volume old-data is used by no container, so it belongs to no app and is in no backup')] : [],
+    })),
+  };
+}
+
 const appOf = (state, id) => state.apps.find((app) => app.id === id || app.name === id);
 const unknown = () => no(404, 'not_found', 'app.unknown', 'this app is not known');
 const active = (state) => state.jobs.filter((each) => ['queued', 'running'].includes(each.state));
@@ -152,5 +173,6 @@ export const routes = [
   ['POST', '/bucket/probe', ({ state }) => { if (state.bucket.capabilities) state.bucket.capabilities.probed = iso(); return ok(state.bucket ?? noBucket()); }],
   ['POST', '/enrol', ({ state }) => { state.enrolment = { provider: 'Nordwind IT', tenant: 'acme-berlin' }; state.bucket = fullBucket(Date.now()); return ok(state.enrolment); }],
   ['POST', '/recover', (house) => accepted(addJob(house, 'recover', ''))],
+  ['GET', '/coverage', ({ state }) => ok(coverage(state))],
   ['GET', '/doctor', () => ok([{ test: 'host edge-01', ok: true, detail: 'Docker 20.10.24 answers in 4 ms' }, { test: 'disk', ok: true, detail: '548 GB free' }, { test: 'clock', ok: false, detail: 'the clock differs from the bucket by 40 s' }])],
 ];

@@ -39,6 +39,8 @@ export const useJob = (id: string) =>
 export const useHosts = () => $api.useQuery('get', '/api/v1/hosts') as Answer<T.HostView[]>;
 export const usePolicies = () => $api.useQuery('get', '/api/v1/policies') as Answer<T.PolicyView[]>;
 export const useCheckReport = () => $api.useQuery('get', '/api/v1/check') as Answer<T.CheckView | null>;
+export const useCoverage = () =>
+  $api.useQuery('get', '/api/v1/coverage', undefined, { gcTime: 0 }) as Answer<T.CoverageView>;
 export const useDoctor = (enabled: boolean) =>
   $api.useQuery('get', '/api/v1/doctor', undefined, { enabled, gcTime: 0 }) as Answer<T.DoctorLine[]>;
 export const usePrunePlan = (enabled: boolean) =>

@@ -125,6 +125,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/coverage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Looks at every host: what is protected, what is not, and why. */
+        get: operations["coverage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/doctor": {
         parameters: {
             query?: never;
@@ -682,6 +699,17 @@ export interface components {
              */
             uploaded: number;
         };
+        /** @description One app. */
+        AppCoverage: {
+            /** @description What a backup of it leaves out. */
+            gaps: components["schemas"]["Problem"][];
+            /** @description `host/name`. */
+            id: string;
+            /** @description That policy, or the one that does not exist. */
+            policy?: string | null;
+            /** @description Whether a policy covers it. */
+            state: components["schemas"]["CoverState"];
+        };
         /**
          * @description What a person should know first about an app.
          * @enum {string}
@@ -1010,6 +1038,21 @@ export interface components {
             name: string;
         };
         /**
+         * @description Whether a policy covers an app.
+         * @enum {string}
+         */
+        CoverState: "covered" | "nobody" | "excluded" | "unknown_policy";
+        /** @description Everything on every host, protected or not. */
+        CoverageView: {
+            /** @description Hosts, by name. */
+            hosts: components["schemas"]["HostCoverage"][];
+            /**
+             * Format: date-time
+             * @description When it was asked.
+             */
+            time: string;
+        };
+        /**
          * @description A kind of database server.
          * @enum {string}
          */
@@ -1129,6 +1172,17 @@ export interface components {
          * @enum {string}
          */
         From: "auto" | "cache" | "bucket";
+        /** @description One host. */
+        HostCoverage: {
+            /** @description Its apps, by name. */
+            apps: components["schemas"]["AppCoverage"][];
+            /** @description Why it could not be asked; its apps are then those that were last seen, without gaps. */
+            error?: string | null;
+            /** @description What belongs to no app. */
+            gaps: components["schemas"]["Problem"][];
+            /** @description Its registered name. */
+            host: string;
+        };
         /** @description A host to register. */
         HostRequest: {
             /** @description Name, `[a-z0-9-]{1,40}`. */
@@ -2192,6 +2246,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    coverage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Everything on every host, protected or not */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CoverageView"];
                 };
             };
             /** @description What went wrong, for whom, and what to do */

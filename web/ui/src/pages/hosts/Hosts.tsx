@@ -10,6 +10,7 @@ import { Empty } from '~/parts/Notice';
 import { Panel } from '~/parts/Panel';
 import { Title } from '~/parts/Title';
 import { AddHost } from './AddHost';
+import { CoveragePanel } from './CoveragePanel';
 import { HostPanel } from './HostPanel';
 import { RemoveHost } from './RemoveHost';
 
@@ -41,6 +42,7 @@ export function Hosts() {
           )
         }
       </Await>
+      <CoveragePanel />
       <AddHost opened={adding} onClose={add.close} />
       <RemoveHost name={removing} onClose={() => remove(null)} />
     </div>
