@@ -16,9 +16,10 @@ pub(crate) type Answer<T> = Result<Json<T>, Fault>;
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Codes whose status says more than their kind.
-const STATUS_BY_CODE: [(&str, u16); 5] = [
+const STATUS_BY_CODE: [(&str, u16); 6] = [
     ("login.needed", 401),
     ("login.throttled", 429),
+    ("files.range", 416),
     ("request.method", 405),
     ("request.too_large", 413),
     ("request.media_type", 415),

@@ -41,3 +41,4 @@ fn links_name_the_way_in() {
 }
 
 mod doors;
+mod insides;

@@ -1,5 +1,9 @@
 //! The words of the command line. Nothing happens here.
 
+mod files;
+
+pub use files::{FilesCommand, GetArgs, LsArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::{net::SocketAddr, path::PathBuf};
@@ -48,6 +52,19 @@ pub enum Command {
     Backup(BackupArgs),
     /// Put a snapshot back: beside the original unless told otherwise.
     Restore(RestoreArgs),
+    /// Look into snapshots: list, get and find files.
+    #[command(subcommand)]
+    Files(FilesCommand),
+    /// Show what differs between the files of two snapshots.
+    Diff {
+        /// The earlier snapshot: id, a unique beginning of it, or latest:APP.
+        before: String,
+        /// The later one.
+        after: String,
+        /// Lines at most.
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        limit: usize,
+    },
     /// List jobs, newest first, or show one.
     Jobs {
         /// Id of one job.

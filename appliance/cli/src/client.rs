@@ -5,6 +5,7 @@ use bytes::Bytes;
 use holdfast_model::{Error, Kind, view::ErrorView};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::{Path, PathBuf};
@@ -58,6 +59,18 @@ impl Client {
         self.call(Method::DELETE, path, None::<&()>).await
     }
 
+    /// Begins to read contents.
+    pub async fn download(&self, path: &str) -> Result<Download, Failure> {
+        let response = self.send(Method::GET, path, None::<&()>).await?;
+        let (head, body) = response.into_parts();
+        if !head.status.is_success() {
+            let bytes = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(cut)?.to_bytes();
+            return Err(refusal(head.status, &bytes));
+        }
+        let kind = head.headers.get(header::CONTENT_TYPE);
+        Ok(Download { body, folder: kind.is_some_and(|kind| kind == "application/x-tar") })
+    }
+
     async fn call<B: Serialize, T: DeserializeOwned>(
         &self,
         method: Method,
@@ -66,10 +79,7 @@ impl Client {
     ) -> Result<T, Failure> {
         let (status, bytes) = self.exchange(method, path, body).await?;
         if !status.is_success() {
-            return Err(match serde_json::from_slice::<ErrorView>(&bytes) {
-                Ok(view) => view.into(),
-                Err(_) => Error::bug(format!("the appliance answered {status} without saying why")).into(),
-            });
+            return Err(refusal(status, &bytes));
         }
         // Answers without a body read as null.
         let bytes = if bytes.is_empty() { Bytes::from_static(b"null") } else { bytes };
@@ -84,20 +94,25 @@ impl Client {
         path: &str,
         body: Option<&B>,
     ) -> Result<(StatusCode, Bytes), Failure> {
+        let response = self.send(method, path, body).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+        Ok((status, body.map_err(cut)?.to_bytes()))
+    }
+
+    async fn send<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<http::Response<Incoming>, Failure> {
         let lost = |error: hyper::Error| {
             Error::new(Kind::Unavailable, "appliance.lost", "the appliance ended before it answered").caused_by(error)
         };
         let stream = TokioIo::new(self.connect().await?);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(lost)?;
         tokio::spawn(connection);
-        let response = sender.send_request(request(method, path, body)?).await.map_err(lost)?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-        let bytes = body.map_err(|error| {
-            Error::new(Kind::Unavailable, "appliance.lost", "the appliance ended in the middle of its answer")
-                .caused_by(error)
-        })?;
-        Ok((status, bytes.to_bytes()))
+        Ok(sender.send_request(request(method, path, body)?).await.map_err(lost)?)
     }
 
     async fn connect(&self) -> Result<UnixStream, Error> {
@@ -113,6 +128,45 @@ impl Client {
         Error::new(Kind::Unavailable, "appliance.absent", format!("no appliance runs on {data}"))
             .advice(format!("Start it with holdfast serve --data {data}"))
     }
+}
+
+/// Contents on their way.
+pub struct Download {
+    body: Incoming,
+    folder: bool,
+}
+
+impl Download {
+    /// Whether it is a folder, as a tar.
+    pub fn is_folder(&self) -> bool {
+        self.folder
+    }
+
+    /// The next bytes; `None` after the last ones. `Unavailable` (`appliance.lost`) if they broke off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| {
+                Error::new(Kind::Unavailable, "appliance.lost", "the transfer broke off; what came is not whole")
+                    .caused_by(error)
+                    .advice("The log of the appliance says what could not be read. holdfast check --read-data heals what can be healed.")
+            })?;
+            if let Ok(bytes) = frame.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn refusal(status: StatusCode, bytes: &[u8]) -> Failure {
+    match serde_json::from_slice::<ErrorView>(bytes) {
+        Ok(view) => view.into(),
+        Err(_) => Error::bug(format!("the appliance answered {status} without saying why")).into(),
+    }
+}
+
+fn cut(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::new(Kind::Unavailable, "appliance.lost", "the appliance ended in the middle of its answer").caused_by(error)
 }
 
 fn request<B: Serialize>(method: Method, path: &str, body: Option<&B>) -> Result<Request<Full<Bytes>>, Error> {
@@ -199,6 +253,28 @@ mod tests {
         let (_data, client, _) = answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{").await;
         let failure = client.get::<Value>("/status").await.unwrap_err();
         assert_eq!((failure.exit_code(), failure.0.code.as_str()), (6, "appliance.lost"));
+    }
+
+    #[tokio::test]
+    async fn contents_that_break_off_are_an_error() {
+        let whole = "HTTP/1.1 200 OK\r\ncontent-type: application/x-tar\r\ncontent-length: 3\r\n\r\nabc";
+        let (_data, client, _) = answering(whole).await;
+        let mut download = client.download("/x").await.unwrap();
+        assert!(download.is_folder());
+        assert_eq!(download.next().await.unwrap().unwrap(), "abc");
+        assert!(download.next().await.unwrap().is_none());
+        for short in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        ] {
+            let (_data, client, _) = answering(short).await;
+            let mut download = client.download("/x").await.unwrap();
+            let mut end = download.next().await;
+            while matches!(end, Ok(Some(_))) {
+                end = download.next().await;
+            }
+            assert_eq!(end.unwrap_err().code(), "appliance.lost", "{short}");
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@ use holdfast_model::{
     Problem,
     job::JobView,
     view::{
-        AppCoverage, AppView, BucketView, CheckView, CoverageView, DoctorLine, HostView, KeysView, PlanView,
-        PolicyView, PruneView, SnapshotView, StatusView,
+        AppCoverage, AppView, BucketView, ChangeKind, ChangeView, CheckView, CoverageView, DiffView, DoctorLine,
+        FileKind, FileView, FindView, FolderView, HostView, KeysView, PlanView, PolicyView, PruneView, SectionView,
+        SnapshotView, StatusView,
     },
 };
 use holdfast_provider::TenantView;
@@ -76,6 +77,108 @@ pub fn snapshots(views: &[SnapshotView]) -> String {
     };
     let titles = ["SNAPSHOT", "APP", "TIME", "HELD", ">SIZE", ">NEW", "LOCAL", "CLOUD", ">PROBLEMS"];
     table(&titles, &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Parts of a snapshot as a table.
+pub fn sections(views: &[SectionView]) -> String {
+    let row = |one: &SectionView| {
+        let state = one.reason.clone().unwrap_or_default();
+        vec![one.section.clone(), one.entries.to_string(), bytes(one.bytes), state]
+    };
+    table(&["PART", ">ENTRIES", ">SIZE", ""], &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A folder as a table.
+pub fn folder(view: &FolderView) -> String {
+    let row = |file: &FileView| {
+        let owner = file.uid.zip(file.gid).map_or("-".into(), |(uid, gid)| format!("{uid}:{gid}"));
+        vec![
+            mode(file),
+            owner,
+            file.size.map_or("-".into(), |size| size.to_string()),
+            moment_or_dash(file.mtime),
+            called(file),
+        ]
+    };
+    table(&["MODE", "OWNER", ">BYTES", "CHANGED", "NAME"], &view.files.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What a search found: each path, below it its versions.
+pub fn found(view: &FindView) -> String {
+    let mut lines = Vec::new();
+    for one in &view.found {
+        lines.push(format!("{}/{}", one.section, one.path));
+        for version in &one.versions {
+            let file = &version.file;
+            let size = file.size.map_or_else(|| name_of(&file.kind), bytes);
+            let in_newest = version.snapshots.first().map(|newest| format!("{} of {}", newest.id, moment(newest.time)));
+            let others = if version.count > 1 { format!(" and {} before", version.count - 1) } else { String::new() };
+            let newest = in_newest.unwrap_or_default();
+            lines.push(format!("  {size}, changed {}, in {newest}{others}", moment_or_dash(file.mtime)));
+        }
+    }
+    if view.found.is_empty() {
+        lines.push(format!("nothing in {} snapshots is called so", view.snapshots));
+    }
+    lines.extend(view.missing.iter().map(|what| format!("not complete: {what}")));
+    lines.join("\n")
+}
+
+/// What differs, one line each: `+` added, `-` removed, `~` changed and in what.
+pub fn diff(view: &DiffView) -> String {
+    let line = |one: &ChangeView| {
+        let sign = match one.change {
+            ChangeKind::Added => '+',
+            ChangeKind::Removed => '-',
+            ChangeKind::Changed => '~',
+        };
+        let place = if one.path.is_empty() { one.section.clone() } else { format!("{}/{}", one.section, one.path) };
+        let differs = if one.differs.is_empty() { String::new() } else { format!("  ({})", one.differs.join(", ")) };
+        format!("{sign} {place}{differs}")
+    };
+    if view.changes.is_empty() {
+        return "no file differs".into();
+    }
+    view.changes.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Type and permissions, as `ls` writes them.
+fn mode(file: &FileView) -> String {
+    let kind = match file.kind {
+        FileKind::File => '-',
+        FileKind::HardLink => 'h',
+        FileKind::Folder => 'd',
+        FileKind::Symlink => 'l',
+        FileKind::Socket => 's',
+        FileKind::Pipe => 'p',
+        FileKind::CharDevice => 'c',
+        FileKind::BlockDevice => 'b',
+        FileKind::Other => '?',
+    };
+    let Some(mode) = file.mode else { return format!("{kind}?????????") };
+    let mut text = String::from(kind);
+    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let bits = mode >> shift;
+        text.push(if bits & 4 > 0 { 'r' } else { '-' });
+        text.push(if bits & 2 > 0 { 'w' } else { '-' });
+        text.push(match (bits & 1 > 0, mode & special > 0) {
+            (true, true) => letter,
+            (false, true) => letter.to_ascii_uppercase(),
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+/// A file's name, and where a link points to.
+fn called(file: &FileView) -> String {
+    match (&file.link, file.kind) {
+        (Some(link), FileKind::HardLink) => format!("{} (a further name of {link})", file.name),
+        (Some(link), _) => format!("{} -> {link}", file.name),
+        (None, FileKind::Folder) => format!("{}/", file.name),
+        (None, _) => file.name.clone(),
+    }
 }
 
 /// Jobs as a table, with what is not as it should be below.

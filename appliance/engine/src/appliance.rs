@@ -3,8 +3,8 @@
 //! Never here: any decision. Invariant: an act that a face began goes on when the face goes away.
 
 use crate::{
-    apps::Facts, backup, bucket, coverage, doctor, hostbook, house::House, keyring, kit, policies, recover, restore,
-    snapshots, start, start::Start, status, upkeep, users,
+    apps::Facts, backup, bucket, coverage, doctor, files, hostbook, house::House, keyring, kit, policies, recover,
+    restore, snapshots, start, start::Start, status, upkeep, users,
 };
 use holdfast_model::{
     Error, JobId, Result, Secret,
@@ -12,9 +12,10 @@ use holdfast_model::{
     job::JobView,
     policy::Policy,
     view::{
-        AppView, BackupRequest, BucketRequest, BucketView, CheckView, CoverageView, DoctorLine, EnrolmentView,
-        EscrowRequest, Event, HostRequest, HostView, KeysChange, KeysView, KitView, PassphraseRequest, PlanView,
-        PolicyView, PruneView, RecoverRequest, RestoreRequest, SetupView, SnapshotDetail, SnapshotView, StatusView,
+        AppView, BackupRequest, BucketRequest, BucketView, CheckView, CoverageView, DiffView, DoctorLine,
+        EnrolmentView, EscrowRequest, Event, FindView, FolderView, HostRequest, HostView, KeysChange, KeysView,
+        KitView, PassphraseRequest, PlanView, PolicyView, PruneView, RecoverRequest, RestoreRequest, SectionView,
+        SetupView, SnapshotDetail, SnapshotView, StatusView,
     },
 };
 use holdfast_runtime::Stop;
@@ -75,6 +76,26 @@ impl Appliance {
     pub async fn snapshot_forget(&self, id: &str) -> Result<()> {
         let id = id.to_owned();
         self.shielded(|house| async move { upkeep::forget(&house, &id).await }).await
+    }
+    /// The parts of a snapshot that hold files.
+    pub async fn files_sections(&self, snapshot: &str) -> Result<Vec<SectionView>> {
+        files::sections(&self.0, snapshot)
+    }
+    /// One page of a folder. `NotFound` (`files.section`, `files.absent`), `Invalid` (`files.path`, `files.not_folder`).
+    pub async fn files_list(&self, asked: files::Asked, after: Option<&str>, limit: usize) -> Result<FolderView> {
+        files::list(&self.0, asked, after, limit).await
+    }
+    /// Opens a file or folder for reading. Errors as above; `Invalid` (`files.not_file`).
+    pub async fn files_open(&self, asked: files::Asked) -> Result<files::OpenFile> {
+        files::open(&self.0, asked).await
+    }
+    /// Looks for names in all snapshots of an app, newest first. `Invalid` (`files.pattern`).
+    pub async fn files_find(&self, app: &str, pattern: &str, limit: usize) -> Result<FindView> {
+        files::find(&self.0, app, pattern, limit).await
+    }
+    /// One page of what differs between two snapshots. `Invalid` (`files.after`).
+    pub async fn files_diff(&self, before: &str, after: &str, page: Option<&str>, limit: usize) -> Result<DiffView> {
+        files::diff(&self.0, before, after, page, limit).await
     }
     /// What a restore would do.
     pub async fn restore_plan(&self, request: RestoreRequest) -> Result<PlanView> {

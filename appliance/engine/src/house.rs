@@ -9,6 +9,7 @@ use crate::{
     folder::Folder,
     hosts::Hosts,
     jobs::Jobs,
+    listing::Looks,
     memory::Memory,
     outside::Outside,
     tier::Tier,
@@ -57,6 +58,8 @@ pub struct House {
     pub tier: Tier,
     /// What is remembered.
     pub memory: Memory,
+    /// What looks into snapshots share.
+    pub looks: Looks,
     /// Wakes the scheduler.
     pub wake: Notify,
     held: Held,
@@ -124,6 +127,7 @@ impl House {
             hosts: Hosts::default(),
             tier: Tier::default(),
             memory,
+            looks: Looks::default(),
             wake: Notify::new(),
             held,
         }

@@ -14,6 +14,7 @@ mod bucket;
 mod coverage;
 mod doctor;
 mod events;
+mod files;
 mod folder;
 mod hostbook;
 mod hosts;
@@ -21,6 +22,7 @@ mod house;
 mod jobs;
 mod keyring;
 mod kit;
+mod listing;
 mod memory;
 mod outside;
 mod policies;
@@ -40,6 +42,7 @@ mod watch;
 mod words;
 
 pub use appliance::Appliance;
+pub use files::{Asked, Content, OpenFile};
 pub use outside::{Outside, ShipStatus, Shipping};
 pub use start::Start;
 

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod coverage;
+mod files;
 mod keys;
 mod upkeep;
 
 pub use coverage::*;
+pub use files::*;
 pub use keys::*;
 pub use upkeep::*;
 

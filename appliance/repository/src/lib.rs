@@ -29,6 +29,7 @@ mod listing;
 mod opening;
 mod pack;
 mod parent;
+mod parts;
 mod pins;
 mod press;
 mod prune;
@@ -56,6 +57,7 @@ mod unlock;
 mod walk;
 mod weave;
 
+pub use parts::Part;
 pub use pins::Hold;
 
 pub use session::Session;
@@ -401,16 +403,39 @@ impl Repository {
     /// that a listing of a large volume costs little; nothing proves the whole but the chunks themselves.
     /// `Invalid` (`stream.unsplit`) if the stream is not stored as a tar.
     pub fn read_outline(&self, stream: &StreamRef, from: From) -> PieceStream {
-        if stream.unsplit || stream.entries == 0 {
-            let error = holdfast_model::Error::invalid("stream.unsplit", "the stream is not stored as a tar of files");
+        if let Err(error) = parts::need_tar(stream) {
             return Box::pin(futures::stream::iter([Err(error)]));
         }
         reader::read_outline(Arc::clone(&self.inner), stream, from)
     }
+    /// The parts of a stored tar that can be outlined alone: the groups of a tree, or the stream as a whole. Reads branches
+    /// at most. Errors as of [`Repository::read_outline`].
+    pub async fn parts(&self, stream: &StreamRef, from: From) -> Result<Vec<Part>> {
+        parts::of(&self.inner, stream, from).await
+    }
+    /// The outline of one part.
+    pub fn read_outline_of(&self, part: &Part, from: From) -> PieceStream {
+        match &part.segments {
+            parts::Lies::Here(segments) => reader::read_outline_of(Arc::clone(&self.inner), segments, from),
+            parts::Lies::Whole(stream) => reader::read_outline(Arc::clone(&self.inner), stream, from),
+        }
+    }
+    /// What the source said of each member of a part: equal and not 0, it has not changed. Empty where nothing is known.
+    pub async fn identities(&self, part: &Part, from: From) -> Result<Vec<u64>> {
+        parts::identities(&self.inner, part, from).await
+    }
+    /// What a stretch of a stream is made of. Equal answers mean equal bytes, different ones nothing; no content is read.
+    pub async fn fingerprint(&self, stream: &StreamRef, range: std::ops::Range<u64>, from: From) -> Result<[u8; 32]> {
+        parts::fingerprint(&self.inner, stream, range, from).await
+    }
     /// Bytes of a stored stream from one place to another, reading no more recipes and chunks than those need.
     /// `Invalid` (`stream.range`) if they do not lie in it.
     pub fn read_range(&self, stream: &StreamRef, range: std::ops::Range<u64>, from: From) -> ByteStream {
-        reader::in_bytes(reader::read_range(Arc::clone(&self.inner), stream, range, from))
+        self.read_ranges(stream, vec![range], from)
+    }
+    /// The same for several stretches, one after the other; they rise and do not overlap.
+    pub fn read_ranges(&self, stream: &StreamRef, ranges: Vec<std::ops::Range<u64>>, from: From) -> ByteStream {
+        reader::in_bytes(reader::read_ranges(Arc::clone(&self.inner), stream, ranges, from))
     }
     /// What reading these streams costs.
     pub async fn cost(&self, streams: &[StreamRef], from: From) -> Result<ReadCost> {

@@ -12,7 +12,7 @@ use crate::{
     recipe::{Placed, Row},
     shelf::Load,
     threads::blocking,
-    walk::Walk,
+    walk::{Walk, Wanted},
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -96,31 +96,26 @@ pub(crate) fn read_outline(inner: Arc<Inner>, stream: &StreamRef, from: From) ->
     start(inner, parts, Whole::Part(stream.length), from, None)
 }
 
-/// Reads one stretch of a stored stream, and of its recipes those that it needs.
-pub(crate) fn read_range(inner: Arc<Inner>, stream: &StreamRef, range: Range<u64>, from: From) -> PieceStream {
-    if range.start > range.end || range.end > stream.length {
+/// Opens the outline of neighbouring segments, none of them a branch.
+pub(crate) fn read_outline_of(inner: Arc<Inner>, segments: &[SegmentRef], from: From) -> PieceStream {
+    let length = segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.length));
+    let parts: Vec<_> = segments.iter().map(|segment| Ok(Part { segment: *segment, wish: Wish::Outline })).collect();
+    start(inner, stream::iter(parts), Whole::Part(length), from, None)
+}
+
+/// Reads stretches of a stored stream, rising and apart, and of its recipes those that they need.
+pub(crate) fn read_ranges(inner: Arc<Inner>, stream: &StreamRef, ranges: Vec<Range<u64>>, from: From) -> PieceStream {
+    let rising = ranges.windows(2).all(|pair| pair[0].end <= pair[1].start);
+    let wrong = |range: &&Range<u64>| range.start > range.end || range.end > stream.length || !rising;
+    if let Some(range) = ranges.iter().find(wrong) {
         let text = format!("bytes {} to {} do not lie in a stream of {}", range.start, range.end, stream.length);
         return stream::iter([Err(Error::invalid("stream.range", text))]).boxed();
     }
-    let length = range.end - range.start;
-    let walk = Walk::new(&inner, stream.segments.clone(), from);
-    let parts = stream::try_unfold((walk, 0u64), move |(mut walk, mut begin)| {
-        let range = range.clone();
-        async move {
-            while let Some(segment) = walk.next().await? {
-                let end = begin.saturating_add(segment.length);
-                if end <= range.start {
-                    walk.pass_over();
-                    begin = end;
-                } else if begin >= range.end {
-                    break;
-                } else if !segment.branch {
-                    let inside = range.start.max(begin) - begin..range.end.min(end) - begin;
-                    return Ok(Some((Part { segment, wish: Wish::Stretches(vec![inside]) }, (walk, end))));
-                }
-            }
-            Ok(None)
-        }
+    let length = ranges.iter().map(|range| range.end - range.start).sum();
+    let wanted = Wanted::of(&inner, stream, ranges, from);
+    let parts = stream::try_unfold(wanted, |mut wanted| async move {
+        let next = wanted.next().await?;
+        Ok(next.map(|(segment, own)| (Part { segment, wish: Wish::Stretches(own) }, wanted)))
     });
     start(inner, parts, Whole::Part(length), from, None)
 }
@@ -213,6 +208,10 @@ async fn feed_all(
 }
 
 async fn items(inner: &Arc<Inner>, part: Part, from: From) -> Result<Vec<Item>> {
+    if matches!(part.wish, Wish::Outline) && part.segment.file.is_some() && part.segment.entries == 0 {
+        // Content of one file and nothing else: its recipe would tell nothing more.
+        return Ok(vec![Item::Begin(vec![Step::Zeros(part.segment.length)], Proof::None)]);
+    }
     let mut recipe = inner.open_recipe(&part.segment, from).await?;
     inner.settle_places(&mut recipe, from).await;
     blocking(move || {

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use holdfast_chunk::ChunkKind;
 use holdfast_model::{
     Error, Kind, Result,
-    snapshot::{ChunkRef, SegmentRef},
+    snapshot::{ChunkRef, SegmentRef, StreamRef},
     view::From,
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// More levels than any honest stream has.
 const LEVELS_MAX: usize = 8;
@@ -62,6 +62,44 @@ impl Walk {
         while let Some(segment) = self.next().await? {
             if !segment.branch {
                 return Ok(Some(segment));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A walk that goes into those segments alone of which something is wanted.
+pub(crate) struct Wanted {
+    walk: Walk,
+    /// Where the next segment begins in the stream.
+    begin: u64,
+    ranges: Vec<Range<u64>>,
+    /// The first range that is not behind.
+    next: usize,
+}
+
+impl Wanted {
+    /// Begins a walk to stretches of a stream that rise and do not overlap.
+    pub(crate) fn of(inner: &Arc<Inner>, stream: &StreamRef, ranges: Vec<Range<u64>>, from: From) -> Wanted {
+        Wanted { walk: Walk::new(inner, stream.segments.clone(), from), begin: 0, ranges, next: 0 }
+    }
+
+    /// The next segment of which something is wanted, and what: stretches from its own beginning.
+    pub(crate) async fn next(&mut self) -> Result<Option<(SegmentRef, Vec<Range<u64>>)>> {
+        while self.next < self.ranges.len() {
+            let Some(segment) = self.walk.next().await? else { break };
+            let (begin, end) = (self.begin, self.begin.saturating_add(segment.length));
+            let rest = &self.ranges[self.next..];
+            let touching = rest.iter().take_while(|range| range.start < end).count();
+            if touching == 0 {
+                self.walk.pass_over();
+                self.begin = end;
+            } else if !segment.branch {
+                let inside = |range: &Range<u64>| range.start.max(begin) - begin..range.end.min(end) - begin;
+                let own: Vec<_> = rest[..touching].iter().map(inside).collect();
+                self.next += rest.iter().take_while(|range| range.end <= end).count();
+                self.begin = end;
+                return Ok(Some((segment, own)));
             }
         }
         Ok(None)

@@ -1,6 +1,7 @@
 //! Tar streams taken apart and put back bit-exact: headers verbatim, contents apart.
 //!
-//! Lives here: [`Splitter`] (for storing), [`Walker`] (for looking inside), [`write`] (for making).
+//! Lives here: [`Splitter`] (for storing), [`Walker`] (for looking inside), [`Outline`] (for listing without the
+//! contents), [`retitled`] (the same member under another name), [`write`] (for making).
 //! All without I/O and without waiting. Never here: unpacking, files, Docker, compression.
 //!
 //! # Format notes
@@ -20,12 +21,16 @@
 
 mod header;
 mod machine;
+mod outline;
 mod pax;
+mod retitle;
 mod split;
 mod walk;
 pub mod write;
 
 pub use header::MemberKind;
+pub use outline::{Found, Outline};
+pub use retitle::retitled;
 pub use split::{Piece, Splitter};
 pub use walk::{Step, Walker};
 
@@ -56,6 +61,8 @@ pub struct Member {
     pub gid: u64,
     /// Last change in whole seconds since 1970, rounded down; 0 if it cannot be read.
     pub mtime: i64,
+    /// Nanoseconds after those; 0 where only whole seconds are told.
+    pub nanos: u32,
 }
 
 /// How a stream ended.

@@ -88,6 +88,7 @@ impl Machine {
                 uid: 0,
                 gid: 0,
                 mtime: 0,
+                nanos: 0,
             },
             end: End::default(),
         }
@@ -116,6 +117,29 @@ impl Machine {
     /// What was seen so far.
     pub(crate) fn end(&self) -> End {
         self.end
+    }
+
+    /// Whether a member could begin here: all before is whole.
+    pub(crate) fn is_between_members(&self) -> bool {
+        let Ahead { path, link, pax } = &self.ahead;
+        let nothing_ahead = path.is_none() && link.is_none() && pax.is_none();
+        matches!(self.state, State::Header | State::After) && self.have == 0 && nothing_ahead
+    }
+
+    /// Passes over zeros of the input at once where only their number matters; how many they were.
+    pub(crate) fn pass(&mut self, zeros: u64) -> u64 {
+        let passed = match self.state {
+            State::Content { left } => {
+                let passed = left.min(zeros);
+                self.end.content += passed;
+                self.state = if passed == left { State::Closing } else { State::Content { left: left - passed } };
+                passed
+            }
+            State::After => zeros,
+            _ => 0,
+        };
+        self.end.bytes += passed;
+        passed
     }
 
     /// Does one step: how many input bytes it used and what it tells.
@@ -217,8 +241,8 @@ impl Machine {
             _ => Vec::new(),
         };
         let (uid, gid) = (pax.uid.unwrap_or(header.uid()), pax.gid.unwrap_or(header.gid()));
-        let mtime = pax.mtime.unwrap_or(header.mtime());
-        self.member = Member { path, kind, size, link, mode: header.mode(), uid, gid, mtime };
+        let (mtime, nanos) = pax.mtime.unwrap_or((header.mtime(), 0));
+        self.member = Member { path, kind, size, link, mode: header.mode(), uid, gid, mtime, nanos };
         self.end.entries += 1;
         self.state = State::Opening;
         Ok(())

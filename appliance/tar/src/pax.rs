@@ -13,8 +13,8 @@ pub(crate) struct Records {
     pub(crate) uid: Option<u64>,
     /// `gid`.
     pub(crate) gid: Option<u64>,
-    /// `mtime`, whole seconds, rounded down.
-    pub(crate) mtime: Option<i64>,
+    /// `mtime`: whole seconds, rounded down, and the nanoseconds after those.
+    pub(crate) mtime: Option<(i64, u32)>,
     /// `HOLDFAST.kind` says that it is a socket.
     pub(crate) is_socket: bool,
 }
@@ -34,7 +34,7 @@ pub(crate) fn parse(mut body: &[u8]) -> Result<Records, &'static str> {
             b"size" => records.size = size(value)?,
             b"uid" => records.uid = decimal(value).ok(),
             b"gid" => records.gid = decimal(value).ok(),
-            b"mtime" => records.mtime = seconds(value),
+            b"mtime" => records.mtime = time(value),
             b"HOLDFAST.kind" => records.is_socket = value == b"socket",
             _ => {}
         }
@@ -59,6 +59,24 @@ impl Records {
             is_socket: self.is_socket,
         }
     }
+}
+
+/// Keys of the records of a body, each with its record as it is written.
+pub(crate) fn raw(mut body: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), &'static str>> {
+    std::iter::from_fn(move || {
+        if body.is_empty() {
+            return None;
+        }
+        let read = record(body).map(|one| {
+            let whole = &body[..body.len() - one.rest.len()];
+            body = one.rest;
+            (one.key, whole)
+        });
+        if read.is_err() {
+            body = &[];
+        }
+        Some(read)
+    })
 }
 
 /// The first record of a body, and what follows it.
@@ -91,16 +109,23 @@ fn name(value: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
     Ok(Some(value).filter(|value| !value.is_empty()).map(<[u8]>::to_vec))
 }
 
-/// Whole seconds of a decimal fraction, rounded down; `None` if it is none.
-fn seconds(value: &[u8]) -> Option<i64> {
+/// Whole seconds of a decimal fraction, rounded down, and the nanoseconds after those, rounded down (digits after the
+/// ninth are left out); `None` if it is none.
+fn time(value: &[u8]) -> Option<(i64, u32)> {
+    const SECOND: u32 = 1_000_000_000;
     let text = std::str::from_utf8(value).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let whole_seconds: i64 = whole.parse().ok()?;
-    let is_below = whole.starts_with('-') && fraction.bytes().any(|byte| byte != b'0');
-    whole_seconds.checked_sub(i64::from(is_below))
+    let seconds: i64 = whole.parse().ok()?;
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let nanos = digits.fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0'));
+    if !whole.starts_with('-') || fraction.bytes().all(|byte| byte == b'0') {
+        return Some((seconds, nanos));
+    }
+    // What lies below the ninth digit is a part of a nanosecond further down.
+    Some((seconds.checked_sub(1)?, SECOND.saturating_sub(nanos).min(SECOND - 1)))
 }
 
 fn size(value: &[u8]) -> Result<Option<u64>, &'static str> {
@@ -138,9 +163,18 @@ mod tests {
     #[test]
     fn owners_and_times_are_read_and_odd_ones_left_out() {
         let records = parse(b"18 uid=3000000000\n9 gid=-1\n15 mtime=-1.25\n").unwrap();
-        assert_eq!((records.uid, records.gid, records.mtime), (Some(3_000_000_000), None, Some(-2)));
-        for (text, seconds) in [("1.5", Some(1)), ("-0.5", Some(-1)), ("7", Some(7)), ("x", None), ("1.x", None)] {
-            assert_eq!(super::seconds(text.as_bytes()), seconds, "{text}");
+        assert_eq!((records.uid, records.gid, records.mtime), (Some(3_000_000_000), None, Some((-2, 750_000_000))));
+        for (text, expected) in [
+            ("1.5", Some((1, 500_000_000))),
+            ("-0.5", Some((-1, 500_000_000))),
+            ("7", Some((7, 0))),
+            ("-7.000", Some((-7, 0))),
+            ("3.0000000019", Some((3, 1))),
+            ("-0.0000000001", Some((-1, 999_999_999))),
+            ("x", None),
+            ("1.x", None),
+        ] {
+            assert_eq!(time(text.as_bytes()), expected, "{text}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Identity on everything, independence of cuts, and agreement with archives made by GNU tar.
 
 mod fields;
+mod outline;
 
 use crate::write::{Entry, TRAILER, padding};
 use crate::*;

@@ -89,17 +89,18 @@ impl Walker {
             return Err(malformed(end));
         }
         if !end.complete {
-            return Err(Error::new(
-                Kind::Unavailable,
-                "tar.short",
-                format!("the archive was cut short after {} bytes and {} members", end.bytes, end.entries),
-            ));
+            return Err(short(end));
         }
         Ok(end)
     }
 }
 
-fn malformed(end: End) -> Error {
+pub(crate) fn short(end: End) -> Error {
+    let text = format!("the archive was cut short after {} bytes and {} members", end.bytes, end.entries);
+    Error::new(Kind::Unavailable, "tar.short", text)
+}
+
+pub(crate) fn malformed(end: End) -> Error {
     let reason = end.fell_back.unwrap_or("it is no tar archive");
     Error::invalid(
         "tar.malformed",

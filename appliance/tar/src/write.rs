@@ -89,18 +89,8 @@ impl<'a> Entry<'a> {
             return Err(Error::invalid("tar.name", "an archive member without a name cannot be written"));
         }
         let records = self.records(&path);
-        if records.len() as u64 > MAX_META {
-            return Err(Error::invalid("tar.attributes", "the attributes of a file are too large for an archive"));
-        }
         let mut header = Vec::with_capacity(3 * BLOCK);
-        if !records.is_empty() {
-            let size = records.len() as u64;
-            header.extend_from_slice(
-                &Entry { size, ..Entry::new(b"PaxHeaders.0/next", b'x', 0o644) }.block(b"PaxHeaders.0/next"),
-            );
-            header.extend_from_slice(&records);
-            header.extend_from_slice(padding(size));
-        }
+        put_records(&mut header, &records)?;
         header.extend_from_slice(&self.block(&path));
         Ok(header)
     }
@@ -140,18 +130,38 @@ impl<'a> Entry<'a> {
         put_octal(&mut block, 116, 7, self.owner.1);
         put_octal(&mut block, 124, 11, self.size);
         put_octal(&mut block, 136, 11, u64::try_from(self.mtime.0).unwrap_or(0));
-        put(&mut block, 148, b"        ");
         block[156] = self.flag;
         put(&mut block, 157, &self.link[..self.link.len().min(100)]);
         put(&mut block, 257, b"ustar\x0000");
-        let sum = block.iter().map(|&b| u64::from(b)).sum();
-        put_octal(&mut block, 148, 6, sum);
-        block[154] = 0;
+        seal(&mut block);
         block
     }
 }
 
-fn put(block: &mut [u8; BLOCK], at: usize, bytes: &[u8]) {
+/// Appends the header that says these records of the member that follows; nothing if there are none.
+pub(crate) fn put_records(out: &mut Vec<u8>, records: &[u8]) -> Result<()> {
+    let size = records.len() as u64;
+    if size > MAX_META {
+        return Err(Error::invalid("tar.attributes", "the attributes of a file are too large for an archive"));
+    }
+    if size > 0 {
+        let name = b"PaxHeaders.0/next";
+        out.extend_from_slice(&Entry { size, ..Entry::new(name, b'x', 0o644) }.block(name));
+        out.extend_from_slice(records);
+        out.extend_from_slice(padding(size));
+    }
+    Ok(())
+}
+
+/// Writes the checksum of a header block.
+pub(crate) fn seal(block: &mut [u8; BLOCK]) {
+    put(block, 148, b"        ");
+    let sum = block.iter().map(|&b| u64::from(b)).sum();
+    put_octal(block, 148, 6, sum);
+    block[154] = 0;
+}
+
+pub(crate) fn put(block: &mut [u8; BLOCK], at: usize, bytes: &[u8]) {
     block[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
@@ -166,7 +176,7 @@ fn fits(value: u64, digits: u32) -> bool {
 }
 
 /// Appends `length key=value\n`; the length counts its own digits.
-fn record(body: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+pub(crate) fn record(body: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;
     while length != rest + length.to_string().len() {

@@ -5,6 +5,7 @@
 
 mod apps;
 mod bucket;
+mod files;
 mod hosts;
 mod jobs;
 mod keys;
@@ -28,7 +29,13 @@ use holdfast_model::{
     job::JobView,
     view::{ErrorView, Event},
 };
-use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
+use tower_http::{
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{DefaultPredicate, NotForContentType},
+    },
+    set_header::SetResponseHeaderLayer,
+};
 use utoipa::{
     OpenApi,
     openapi::{
@@ -55,6 +62,7 @@ const LOGIN: &str = "session";
         (name = "overview", description = "The whole appliance at a glance."),
         (name = "apps", description = "What is protected."),
         (name = "snapshots", description = "Restore points and restores."),
+        (name = "files", description = "What is inside restore points."),
         (name = "jobs", description = "Work under way and done."),
         (name = "hosts", description = "Docker hosts and policies."),
         (name = "repository", description = "Check, prune, recovery kit, recovery."),
@@ -73,13 +81,17 @@ pub(crate) fn document() -> openapi::OpenApi {
 pub(crate) fn router(app: &App) -> axum::Router {
     let closed = closed_routes().route_layer(from_fn_with_state(app.clone(), guard::login));
     let fresh = HeaderValue::from_static("no-store");
+    // Contents go out as they are: with their length, so that a transfer that broke off is seen.
+    let squeezed = DefaultPredicate::new()
+        .and(NotForContentType::const_new(files::PLAIN))
+        .and(NotForContentType::const_new(files::TAR));
     assemble(closed)
         .0
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, fresh))
         .method_not_allowed_fallback(assets::wrong_method)
         .fallback(assets::serve)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(squeezed))
         .layer(from_fn_with_state(app.clone(), guard::doorway))
         .with_state(app.clone())
 }
@@ -117,6 +129,11 @@ fn closed_routes() -> OpenApiRouter<App> {
         .routes(routes!(apps::backup_start))
         .routes(routes!(snapshots::snapshot_list))
         .routes(routes!(snapshots::snapshot_get, snapshots::snapshot_forget))
+        .routes(routes!(files::section_list))
+        .routes(routes!(files::file_list))
+        .routes(routes!(files::file_content))
+        .routes(routes!(files::file_find))
+        .routes(routes!(files::file_diff))
         .routes(routes!(snapshots::restore_plan))
         .routes(routes!(snapshots::restore_start))
         .routes(routes!(jobs::job_list))

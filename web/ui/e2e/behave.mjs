@@ -9,6 +9,7 @@ export async function behave(context, mock, shots) {
   await test('search by keyboard opens an app', () => search(page, base));
   await test('restore by keyboard alone', () => keyboardRestore(page, base));
   await test('arrows walk through restore points', () => arrows(page, base));
+  await test('files are opened, shown as text and found', () => files(page, base));
   await test('in place asks for the name of the app', () => inPlace(page, base));
   await test('a taken name blocks the restore', () => takenName(page, base));
   await test('deleting a restore point asks for the name', () => remove(page, base));
@@ -60,6 +61,28 @@ async function arrows(page, base) {
   expect((await chosen()) !== before, 'the choice does not move');
   await page.keyboard.press('Home');
   expect(await page.locator('[role=option]').first().getAttribute('aria-selected') === 'true', 'Home does not go to the first');
+}
+
+async function files(page, base) {
+  await page.goto(`${base}/apps/edge-01/gitea?tab=files`);
+  await page.getByRole('button', { name: 'Open folder uploads' }).click();
+  await page.getByText('picture-00199.jpg').waitFor();
+  expect((await page.getByText('picture-00200.jpg').count()) === 0, 'the first page is the whole folder');
+  await page.getByRole('button', { name: 'Show more' }).click();
+  await page.getByText('picture-00200.jpg').waitFor();
+  await page.getByRole('button', { name: 'shop_data' }).click();
+  await page.getByText('<img src=x onerror=alert(1)>.html').waitFor();
+  const download = page.getByRole('link', { name: 'Download <img src=x onerror=alert(1)>.html' });
+  expect((await download.getAttribute('href')).includes('path=%3Cimg+src%3Dx'), 'the name is not quoted in the address');
+  await page.getByRole('button', { name: /^Preview <img/ }).click();
+  await page.getByRole('dialog').getByText("<script>alert('never run')</script>").waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'hidden' });
+  await page.getByRole('textbox', { name: 'Search by name in all restore points' }).fill('nginx');
+  await page.keyboard.press('Enter');
+  await page.getByText('Not everything is shown').waitFor();
+  await page.getByRole('button', { name: /^Show in the restore point .*conf\/nginx.conf$/ }).first().click();
+  await page.getByRole('button', { name: 'Preview nginx.conf', exact: true }).waitFor();
 }
 
 async function inPlace(page, base) {

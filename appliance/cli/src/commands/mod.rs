@@ -2,6 +2,7 @@
 
 mod bucket;
 mod daily;
+mod files;
 mod keep;
 mod keys;
 mod provider;
@@ -44,6 +45,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Snapshots { app } => daily::snapshots(&desk, app.as_deref()).await,
         Command::Backup(args) => daily::backup(&desk, args).await,
         Command::Restore(args) => restore::restore(&desk, args).await,
+        Command::Diff { before, after, limit } => files::diff(&desk, &before, &after, limit).await,
+        Command::Files(command) => files::files(&desk, command).await,
         Command::Jobs { id: None } => daily::jobs(&desk).await,
         Command::Jobs { id: Some(id) } => daily::job(&desk, &id).await,
         Command::Job(JobCommand::Cancel { id }) => daily::job_cancel(&desk, &id).await,

@@ -67,6 +67,17 @@ async fn ranges_come_out_of_the_middle() {
         let part = range(&repository, stream, start..end).await.unwrap();
         assert!(part == whole[start as usize..end as usize], "{start}..{end}");
     }
+    let ranges = vec![0..10, 10..10, 700..900, 3 << 20..(3 << 20) + 5, 60 << 20..(63 << 20) + 1, length - 1..length];
+    let wanted: Vec<u8> = ranges.iter().flat_map(|r| whole[r.start as usize..r.end as usize].to_vec()).collect();
+    let mut pieces = repository.read_ranges(stream, ranges, From::Auto);
+    let mut got = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        got.extend_from_slice(&piece.unwrap());
+    }
+    assert!(got == wanted);
+    let error = repository.read_ranges(stream, vec![5..9, 8..10], From::Auto).next().await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "stream.range", "ranges that overlap");
+    assert!(repository.read_ranges(stream, Vec::new(), From::Auto).next().await.is_none());
     assert_eq!(range(&repository, stream, 5..length + 1).await.unwrap_err().code(), "stream.range");
     let mut longer = stream.clone();
     longer.length += 10;

@@ -330,3 +330,46 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_can_be_outlined_alone_and_equal_ones_have_equal_names() {
+    let (repository, cache) = fresh().await;
+    let mut nodes = some_nodes();
+    let first = store(&repository, &nodes, None).await.unwrap();
+    change(&mut nodes, "v/small/01000", noise(1, 77));
+    change(&mut nodes, "v/large", noise(2, 66 << 20));
+    let second = store(&repository, &nodes, Some(&first.snapshot)).await.unwrap();
+    for pack in cache.list("p/").await.unwrap() {
+        cache.delete(&pack.key).await.unwrap();
+    }
+    let mut names = Vec::new();
+    for told in [&first, &second] {
+        let stream = volume(&told.snapshot);
+        let parts = repository.parts(stream, From::Auto).await.unwrap();
+        assert_eq!(parts.iter().map(|part| part.entries).sum::<u64>(), stream.entries);
+        let mut at = 0;
+        let mut paths = Vec::new();
+        for part in &parts {
+            assert_eq!((part.at, part.is_whole()), (at, false));
+            at += part.length;
+            let mut outline = holdfast_tar::Outline::new();
+            let mut pieces = repository.read_outline_of(part, From::Auto);
+            let mut tell = |found: holdfast_tar::Found| {
+                paths.push(found.member.path);
+                Ok(())
+            };
+            while let Some(piece) = pieces.next().await {
+                match piece.unwrap() {
+                    Piece::Bytes(bytes) => outline.bytes(&bytes, &mut tell).unwrap(),
+                    Piece::Zeros(count) => outline.zeros(count, &mut tell).unwrap(),
+                }
+            }
+            assert_eq!(outline.finish_stretch().unwrap().bytes, part.length);
+        }
+        assert_eq!(at + 1024, stream.length);
+        assert_eq!(paths, nodes.keys().cloned().collect::<Vec<_>>());
+        names.push(parts.iter().map(|part| part.name).collect::<BTreeSet<_>>());
+    }
+    assert_eq!(names[0].difference(&names[1]).count(), 2, "the two groups with changes");
+    assert_eq!(names[1].difference(&names[0]).count(), 2);
+}

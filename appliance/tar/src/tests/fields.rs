@@ -43,6 +43,7 @@ fn what_is_written_is_read() {
         uid: 0o7_777_777,
         gid: 0o10_000_000,
         mtime: -7,
+        nanos: 5,
     };
     assert_eq!(only(&entry, b"abc"), expected);
     let link = only(&Entry::hard_link(b"b", b"a").mode(0o600).mtime(1 << 34, 0), b"");

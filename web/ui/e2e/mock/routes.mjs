@@ -1,4 +1,5 @@
 // The API of routes.md over the invented state: [method, path, act].
+import { fileContent, filesFound, folderOf, sectionsOf } from './files.mjs';
 import { CONTENTS, fullBucket, job, KIT, noBucket } from './data.mjs';
 import { problem } from './server.mjs';
 
@@ -143,6 +144,10 @@ export const routes = [
   ['POST', '/backups', (house) => house.body.apps.some((id) => appOf(house.state, id).state === 'backing_up') ? no(409, 'conflict', 'backup.running', 'a backup is under way already') : accepted(house.body.apps.map((id) => { const app = appOf(house.state, id); app.state = 'backing_up'; house.tell({ type: 'apps' }); return addJob(house, 'backup', app.id); }))],
   ['GET', '/snapshots', ({ state, query }) => ok(state.snapshots.get(query.get('app')) ?? [])],
   ['GET', '/snapshots/:id', ({ state, params }) => { const snapshot = [...state.snapshots.values()].flat().find((each) => each.id === params.id); return snapshot ? ok({ snapshot, engine: state.hosts[0].engine, contents: CONTENTS }) : no(404, 'not_found', 'snapshot.unknown', 'this restore point is not known'); }],
+  ['GET', '/snapshots/:id/sections', () => ok(sectionsOf())],
+  ['GET', '/snapshots/:id/files', ({ params, query }) => { const folder = folderOf(params.id, query); return folder ? ok(folder) : no(404, 'not_found', 'files.absent', `there is no “${query.get('path')}” in ${query.get('section')} of this snapshot`); }],
+  ['GET', '/snapshots/:id/content', ({ query }) => fileContent(query)],
+  ['GET', '/apps/:host/:app/files', ({ state, params, query }) => ok(filesFound(state.snapshots.get(`${params.host}/${params.app}`) ?? [], query.get('pattern')))],
   ['DELETE', '/snapshots/:id', ({ state, params, tell }) => { for (const [id, list] of state.snapshots) state.snapshots.set(id, list.filter((each) => each.id !== params.id)); tell({ type: 'snapshots' }); return done; }],
   ['POST', '/restores/plan', ({ state, body }) => plan(state, body)],
   ['POST', '/restores', (house) => { const made = plan(house.state, house.body); if (made.fault) return made; if (made.json.destructive && !house.body.confirmed) return no(409, 'refused', 'restore.confirm', 'this restore replaces a running app and needs your agreement'); return accepted(addJob(house, 'restore', `${made.json.host}/${made.json.snapshot.app}`, { snapshot: made.json.snapshot.id })); }],

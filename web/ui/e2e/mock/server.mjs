@@ -58,8 +58,9 @@ async function answer(request, response, house) {
   for (const [method, pattern, act] of routes) {
     const found = method === request.method && match(pattern, path);
     if (!found) continue;
-    const { status = 200, json, cookie, fault } = act({ ...house, params: found, query: url.searchParams, body });
+    const { status = 200, json, cookie, fault, bytes, headers } = act({ ...house, params: found, query: url.searchParams, body });
     if (cookie !== undefined) response.setHeader('set-cookie', cookie ? `${COOKIE}; Path=/; HttpOnly; SameSite=Strict` : `${COOKIE}; Path=/; Max-Age=0`);
+    if (bytes !== undefined) return response.writeHead(status, headers).end(bytes);
     return fault ? send(response, fault.status, fault) : send(response, status, json);
   }
   return send(response, 404, problem(404, 'not_found', 'request.address', `there is nothing at ${path}`));

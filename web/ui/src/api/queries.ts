@@ -1,6 +1,13 @@
 /** What pages ask for. Fresh by events (see events.ts); the intervals only bridge what has no event. */
-import { useQueryClient, type QueryClient, type UseQueryResult } from '@tanstack/react-query';
-import { $api } from './client';
+import {
+  useInfiniteQuery,
+  useQuery,
+  useQueryClient,
+  type QueryClient,
+  type UseQueryResult,
+} from '@tanstack/react-query';
+import { PREVIEW_BYTES, textOf, type Place } from '~/lib/files';
+import { $api, http, need } from './client';
 import type * as T from './types';
 
 type Answer<Data> = UseQueryResult<Data, unknown>;
@@ -8,6 +15,8 @@ type Answer<Data> = UseQueryResult<Data, unknown>;
 /** Rates move without events: look again this often while data flows. */
 const WHILE_BUSY_MS = 2000;
 const CALM_MS = 30_000;
+/** Entries of a folder that meet the page at once. */
+const FOLDER_PAGE = 200;
 
 const busy = (status: T.StatusView | undefined) =>
   status !== undefined && (status.jobs.length > 0 || status.bucket.queued_bytes > 0);
@@ -32,6 +41,50 @@ export const useSnapshot = (id: string | undefined) =>
     { params: { path: { id: id ?? '' } } },
     { enabled: id !== undefined, staleTime: Infinity },
   ) as Answer<T.SnapshotDetail>;
+
+/** Snapshots never change: what was seen of one stays true. */
+export const useSections = (id: string | undefined) =>
+  $api.useQuery(
+    'get',
+    '/api/v1/snapshots/{id}/sections',
+    { params: { path: { id: id ?? '' } } },
+    { enabled: id !== undefined, staleTime: Infinity },
+  ) as Answer<T.SectionView[]>;
+
+export const useFolder = ({ snapshot, section, path }: Place, enabled: boolean) =>
+  useInfiniteQuery({
+    queryKey: ['get', '/api/v1/snapshots/{id}/files', snapshot, section, path],
+    queryFn: async ({ pageParam }) => {
+      const query = { section, path, limit: FOLDER_PAGE, ...(pageParam === undefined ? {} : { after: pageParam }) };
+      const answer = http.GET('/api/v1/snapshots/{id}/files', { params: { path: { id: snapshot }, query } });
+      return (await need(answer)) as T.FolderView;
+    },
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next ?? undefined,
+    enabled,
+    staleTime: Infinity,
+  });
+
+export const useFound = (host: string, app: string, pattern: string) =>
+  $api.useQuery('get', '/api/v1/apps/{host}/{app}/files', {
+    params: { path: { host, app }, query: { pattern } },
+  }) as Answer<T.FindView>;
+
+/** The beginning of a file as text; null if it is none. */
+export const usePreview = (url: string | null) =>
+  useQuery({
+    queryKey: ['preview', url],
+    queryFn: async () => {
+      const answer = await fetch(url ?? '', { headers: { range: `bytes=0-${PREVIEW_BYTES - 1}` } });
+      if (answer.status === 416) return { text: '', whole: true };
+      if (!answer.ok) throw await answer.json();
+      const bytes = new Uint8Array(await answer.arrayBuffer());
+      return { text: textOf(bytes), whole: bytes.length < PREVIEW_BYTES };
+    },
+    enabled: url !== null,
+    gcTime: 0,
+    retry: false,
+  }) as Answer<{ text: string | null; whole: boolean }>;
 
 export const useJobs = () => $api.useQuery('get', '/api/v1/jobs') as Answer<T.JobView[]>;
 export const useJob = (id: string) =>

@@ -38,6 +38,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{host}/{app}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Paths in all snapshots of an app that are called so. */
+        get: operations["file_find"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{host}/{app}/policy": {
         parameters: {
             query?: never;
@@ -626,6 +643,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/snapshots/{id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file, or a stretch of one; a folder comes as a tar. The connection breaks off if something cannot be read. */
+        get: operations["file_content"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/snapshots/{id}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What differs between the files of two snapshots, one page. */
+        get: operations["file_diff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/snapshots/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What lies in a folder of a snapshot, one page. */
+        get: operations["file_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/snapshots/{id}/sections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The parts of a snapshot that hold files. */
+        get: operations["section_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/status": {
         parameters: {
             query?: never;
@@ -949,6 +1034,24 @@ export interface components {
              */
             versioning: boolean;
         };
+        /**
+         * @description What became of a file between two snapshots.
+         * @enum {string}
+         */
+        ChangeKind: "added" | "removed" | "changed";
+        /** @description One file that differs. */
+        ChangeView: {
+            after?: components["schemas"]["FileView"] | null;
+            before?: components["schemas"]["FileView"] | null;
+            /** @description What became of it. */
+            change: components["schemas"]["ChangeKind"];
+            /** @description What differs: `kind`, `size`, `mode`, `owner`, `mtime`, `link`, `content`, `attributes`. */
+            differs: string[];
+            /** @description Its path there; empty if it is the section as a whole. */
+            path: string;
+            /** @description Section that it lies in. */
+            section: string;
+        };
         /** @description What a check found. */
         CheckView: {
             /**
@@ -1078,6 +1181,19 @@ export interface components {
          * @enum {string}
          */
         Databases: "auto" | "dump" | "off";
+        /** @description One page of what differs between two snapshots. */
+        DiffView: {
+            /** @description The one that is looked at. */
+            after: string;
+            /** @description The one compared with. */
+            before: string;
+            /** @description What differs, by section and path. */
+            changes: components["schemas"]["ChangeView"][];
+            /** @description Sections that could not be compared, and why. */
+            missing: string[];
+            /** @description What to ask the next page with (`after`), if there is one. */
+            next?: string | null;
+        };
         /** @description One line of `doctor`. */
         DoctorLine: {
             /** @description What was found, in words. */
@@ -1167,6 +1283,110 @@ export interface components {
          * @enum {string}
          */
         Fidelity: "full" | "api";
+        /**
+         * @description What a file is.
+         * @enum {string}
+         */
+        FileKind: "file" | "folder" | "symlink" | "hard_link" | "socket" | "pipe" | "char_device" | "block_device" | "other";
+        /** @description A file, a folder, or what else lies in one. */
+        FileView: {
+            /**
+             * Format: int64
+             * @description Group.
+             */
+            gid?: number | null;
+            /** @description What it is. */
+            kind: components["schemas"]["FileKind"];
+            /** @description Where a link points to; of a hard link a path in the same section. */
+            link?: string | null;
+            /**
+             * Format: int32
+             * @description Permission bits; absent, as the owner and the time, of folders of which only what lies in them was stored.
+             */
+            mode?: number | null;
+            /**
+             * Format: date-time
+             * @description Last change.
+             */
+            mtime?: string | null;
+            /** @description Last part of its path. */
+            name: string;
+            /** @description Path in its section, without a slash at either end. */
+            path: string;
+            /**
+             * Format: int64
+             * @description Bytes, of files.
+             */
+            size?: number | null;
+            /**
+             * Format: int64
+             * @description Owner.
+             */
+            uid?: number | null;
+        };
+        /** @description What a search by name found. */
+        FindView: {
+            /** @description Whether everything was looked through and everything found is told. */
+            complete: boolean;
+            /** @description Paths, those of the newest snapshots first. */
+            found: components["schemas"]["FoundView"][];
+            /** @description What is missing, in words. */
+            missing: string[];
+            /**
+             * Format: int64
+             * @description Snapshots that were looked through, newest first.
+             */
+            snapshots: number;
+        };
+        /** @description One page of what lies in a folder, ordered by the bytes of names. */
+        FolderView: {
+            /** @description What lies in it. */
+            files: components["schemas"]["FileView"][];
+            /**
+             * Format: int64
+             * @description Entries that were met and are not shown, because their names are none that a file can have.
+             */
+            left_out: number;
+            /** @description Name to ask the next page with (`after`), if there is one. */
+            next?: string | null;
+            /** @description The folder; empty for the section's own root. */
+            path: string;
+            /** @description The section. */
+            section: string;
+            /** @description The snapshot. */
+            snapshot: string;
+        };
+        /** @description A snapshot in which something was found. */
+        FoundIn: {
+            /** @description Its id. */
+            id: string;
+            /**
+             * Format: date-time
+             * @description Start of the capture.
+             */
+            time: string;
+        };
+        /** @description One version of a file. */
+        FoundVersion: {
+            /**
+             * Format: int64
+             * @description How many snapshots hold it so.
+             */
+            count: number;
+            /** @description As it was then. */
+            file: components["schemas"]["FileView"];
+            /** @description The newest of them, newest first, at most 20. */
+            snapshots: components["schemas"]["FoundIn"][];
+        };
+        /** @description A path that was found, with all its versions, newest first. */
+        FoundView: {
+            /** @description Its path there. */
+            path: string;
+            /** @description Section that it lies in. */
+            section: string;
+            /** @description Versions. */
+            versions: components["schemas"]["FoundVersion"][];
+        };
         /**
          * @description Where chunks may come from.
          * @enum {string}
@@ -1674,6 +1894,31 @@ export interface components {
              */
             weekly: number;
         };
+        /** @description A part of a snapshot that holds files. */
+        SectionView: {
+            /**
+             * Format: int64
+             * @description Bytes it takes as an archive.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Files, folders and all else in it.
+             */
+            entries: number;
+            /** @description A folder, not a single file. */
+            folder: boolean;
+            /** @description `volume`, `bind` or `container` (what was changed in its own file system). */
+            kind: string;
+            /** @description Name, or path on the host. */
+            name: string;
+            /** @description Whether it can be looked into. */
+            readable: boolean;
+            /** @description Why not. */
+            reason?: string | null;
+            /** @description How it is asked for: `volume:NAME`, `bind:/PATH`, `container:NAME`. */
+            section: string;
+        };
         /** @description Who is logged in. */
         SessionView: {
             /** @description Login name; `local` on the unix socket. */
@@ -2021,6 +2266,45 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AppView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    file_find: {
+        parameters: {
+            query: {
+                /** @description Part of the name, or all of it with `*` and `?`; with a slash in it the whole path is compared. */
+                pattern: string;
+                /** @description Paths at most, 2000 at most. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Host */
+                host: string;
+                /** @description App */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FindView"];
                 };
             };
             /** @description What went wrong, for whom, and what to do */
@@ -3396,6 +3680,168 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    file_content: {
+        parameters: {
+            query: {
+                /** @description `volume:NAME`, `bind:/PATH` or `container:NAME`. */
+                section: string;
+                /** @description Path in it; empty for its root. */
+                path?: string;
+                /** @description Where it may be read from. */
+                from?: components["schemas"]["From"];
+            };
+            header?: never;
+            path: {
+                /** @description Snapshot id, a unique beginning, or latest:APP */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file, or the folder as a tar */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description The stretch that the header Range asked for */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    file_diff: {
+        parameters: {
+            query: {
+                /** @description The earlier snapshot: id, a unique beginning, or latest:APP. */
+                before: string;
+                /** @description Only what comes behind here: `next` of the page before. */
+                after?: string;
+                /** @description Lines at most, 2000 at most. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Snapshot id, a unique beginning, or latest:APP */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What differs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiffView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    file_list: {
+        parameters: {
+            query: {
+                /** @description `volume:NAME`, `bind:/PATH` or `container:NAME`. */
+                section: string;
+                /** @description Path in it; empty for its root. Bytes that are no readable text are written `\xHH`, a backslash `\\`. */
+                path?: string;
+                /** @description Only what comes behind this name. */
+                after?: string;
+                /** @description Entries at most, 2000 at most. */
+                limit?: number;
+                /** @description Where it may be read from. */
+                from?: components["schemas"]["From"];
+            };
+            header?: never;
+            path: {
+                /** @description Snapshot id, a unique beginning, or latest:APP */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The folder */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FolderView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    section_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Snapshot id, a unique beginning, or latest:APP */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The parts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SectionView"][];
+                };
             };
             /** @description What went wrong, for whom, and what to do */
             default: {

@@ -5,6 +5,7 @@ import * as admin from './admin';
 import * as apps from './apps';
 import * as common from './common';
 import * as entry from './entry';
+import * as files from './files';
 import * as jobs from './jobs';
 import * as keys from './keys';
 import * as overview from './overview';
@@ -17,6 +18,7 @@ const en = {
   apps: apps.en,
   common: common.en,
   entry: entry.en,
+  files: files.en,
   jobs: jobs.en,
   keys: keys.en,
   overview: overview.en,
@@ -30,6 +32,7 @@ const de: Catalogue = {
   apps: apps.de,
   common: common.de,
   entry: entry.de,
+  files: files.de,
   jobs: jobs.de,
   keys: keys.de,
   overview: overview.de,

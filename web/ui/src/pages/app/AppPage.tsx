@@ -12,11 +12,12 @@ import { Pill } from '~/parts/Pill';
 import { Title } from '~/parts/Title';
 import { useRestore } from '~/restore/RestoreProvider';
 import { ContentsTab } from './ContentsTab';
+import { FilesTab } from './files/FilesTab';
 import { JobsTab } from './JobsTab';
 import { PointsTab } from './PointsTab';
 import { PolicyTab } from './PolicyTab';
 
-const TABS = ['points', 'contents', 'policy', 'jobs'] as const;
+const TABS = ['points', 'files', 'contents', 'policy', 'jobs'] as const;
 type Tab = (typeof TABS)[number];
 
 /** One app: its restore points, what is in them, its policy and its jobs. */
@@ -45,6 +46,9 @@ export function AppPage() {
               </Tabs.List>
               <Tabs.Panel value="points">
                 <PointsTab app={view} />
+              </Tabs.Panel>
+              <Tabs.Panel value="files">
+                <FilesTab app={view} />
               </Tabs.Panel>
               <Tabs.Panel value="contents">
                 <ContentsTab app={view} point={point} />

@@ -47,6 +47,13 @@ export function PointsList({ app, snapshots, onRemove }: Props) {
             <div className="row" style={{ flexWrap: 'nowrap', justifyContent: 'flex-end' }}>
               <Button
                 size="compact-sm"
+                aria-label={`${t.files.list}: ${f.moment(snapshot.time)}`}
+                renderRoot={(props) => <Link to="." search={{ tab: 'files', point: snapshot.id }} {...props} />}
+              >
+                {t.files.list}
+              </Button>
+              <Button
+                size="compact-sm"
                 aria-label={`${t.apps.restore}: ${f.moment(snapshot.time)}`}
                 onClick={() => open({ app, snapshot: snapshot.id })}
               >

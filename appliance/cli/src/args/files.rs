@@ -1,0 +1,59 @@
+//! The words of `files`.
+
+use super::Tier;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Commands on what is inside snapshots.
+#[derive(Debug, Subcommand)]
+pub enum FilesCommand {
+    /// List the parts of a snapshot, or a folder in one of them.
+    Ls(LsArgs),
+    /// Get a file, or a folder as a tar.
+    Get(GetArgs),
+    /// Look for names in all snapshots of an app.
+    Find {
+        /// HOST/NAME or a unique NAME.
+        app: String,
+        /// Part of the name, or all of it with * and ?; with a slash in it the whole path is compared.
+        pattern: String,
+        /// Paths at most.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+    },
+}
+
+/// How a place in a snapshot is written.
+const PLACE: &str = "SNAPSHOT, SNAPSHOT:VOLUME/PATH, SNAPSHOT:/HOST/PATH or SNAPSHOT:CONTAINER/PATH; SNAPSHOT is an id, a \
+                     unique beginning of it, or latest:APP. In paths \\\\ is a backslash and \\xHH any byte";
+
+/// Arguments of `files ls`.
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// A place in a snapshot.
+    #[arg(help = PLACE)]
+    pub place: String,
+    /// Only what comes behind this name.
+    #[arg(long, value_name = "NAME")]
+    pub after: Option<String>,
+    /// Entries at most.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub limit: usize,
+    /// Where it may be read from.
+    #[arg(long, value_enum, default_value = "auto", value_name = "TIER")]
+    pub from: Tier,
+}
+
+/// Arguments of `files get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// A place in a snapshot.
+    #[arg(help = PLACE)]
+    pub place: String,
+    /// New file to write; - for stdout. Without it the file's own name in this folder, .tar added to a folder's.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Where it may be read from.
+    #[arg(long, value_enum, default_value = "auto", value_name = "TIER")]
+    pub from: Tier,
+}

@@ -1,0 +1,99 @@
+//! The sections of a snapshot that hold files: volumes, host paths, what containers changed.
+//!
+//! The one place that turns manifest parts into names that people use and streams that listings read.
+
+use crate::{
+    listing::{Naming, path},
+    words::near,
+};
+use holdfast_model::{
+    Error, Result,
+    snapshot::{Snapshot, StreamRef},
+    view::SectionView,
+};
+
+/// Name under which trees of volumes and host paths are stored.
+const ROOT: &[u8] = b"v";
+
+/// A section.
+pub struct Section {
+    /// As people see it.
+    pub view: SectionView,
+    /// Where its files lie.
+    pub streams: Vec<(StreamRef, Naming)>,
+    /// What its root is called in an archive.
+    pub root: Vec<u8>,
+}
+
+/// All of them, in the manifest's order.
+pub fn all(snapshot: &Snapshot) -> Vec<Section> {
+    let mut sections = Vec::new();
+    for volume in &snapshot.volumes {
+        let streams = volume.stream.iter().map(under_root).collect();
+        sections.push(section("volume", &volume.name, true, streams));
+    }
+    for bind in &snapshot.binds {
+        let streams = bind.stream.iter().map(under_root).collect();
+        sections.push(section("bind", &bind.source, bind.directory, streams));
+    }
+    for container in &snapshot.containers {
+        let into = |path: &str| Naming::Into(path.trim_matches('/').as_bytes().to_vec());
+        let parts = container.layer.iter().map(|part| (part.stream.clone(), into(&part.into)));
+        let streams: Vec<_> = parts.collect();
+        if !streams.is_empty() {
+            sections.push(section("container", &container.name, true, streams));
+        }
+    }
+    sections
+}
+
+/// One of them that can be looked into. `NotFound` (`files.section`), `Refused` (`files.unreadable`).
+pub fn find(snapshot: &Snapshot, asked: &str) -> Result<Section> {
+    let mut sections = all(snapshot);
+    let Some(place) = sections.iter().position(|one| one.view.section == asked) else {
+        let names = || sections.iter().map(|one| one.view.section.as_str());
+        let near = near(asked, names());
+        let listed: Vec<&str> = names().take(10).collect();
+        let advice = match (near.is_empty(), listed.is_empty()) {
+            (false, _) => format!("Did you mean {}?", near.join(" or ")),
+            (true, false) => format!("It has: {}.", listed.join(", ")),
+            (true, true) => "It holds no files.".into(),
+        };
+        let what = format!("the snapshot has no part “{}”", path::show(asked.as_bytes()));
+        return Err(Error::not_found("files.section", what).advice(advice));
+    };
+    let section = sections.swap_remove(place);
+    match &section.view.reason {
+        Some(reason) => {
+            let what = format!("{} cannot be looked into: {reason}", section.view.section);
+            Err(Error::new(holdfast_model::Kind::Refused, "files.unreadable", what))
+        }
+        None => Ok(section),
+    }
+}
+
+fn under_root(stream: &StreamRef) -> (StreamRef, Naming) {
+    (stream.clone(), Naming::Under(ROOT))
+}
+
+fn section(kind: &str, name: &str, folder: bool, streams: Vec<(StreamRef, Naming)>) -> Section {
+    let unsplit = streams.iter().any(|(stream, _)| stream.unsplit || stream.entries == 0);
+    let reason = match (streams.is_empty(), unsplit) {
+        (true, _) => Some("its content was not captured".to_owned()),
+        (false, true) => Some("it is stored as one piece, because its archive could not be understood".to_owned()),
+        (false, false) => None,
+    };
+    let view = SectionView {
+        section: format!("{kind}:{name}"),
+        kind: kind.into(),
+        name: name.into(),
+        folder,
+        entries: streams.iter().fold(0, |sum, (stream, _)| sum.saturating_add(stream.entries)),
+        bytes: streams.iter().fold(0, |sum, (stream, _)| sum.saturating_add(stream.length)),
+        readable: reason.is_none(),
+        reason,
+    };
+    let last = path::last(name.trim_end_matches('/').as_bytes()).to_vec();
+    let root = if path::is_plain(&last) { last } else { b"files".to_vec() };
+    Section { view, streams, root }
+}

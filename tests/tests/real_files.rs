@@ -1,0 +1,98 @@
+//! Looks into snapshots of a real app on a real engine: listed, downloaded, found and compared as they lay in the volume.
+
+use holdfast_tests::{
+    demo::Demo,
+    house::{self, Setup, sh},
+};
+use std::path::Path;
+
+const ENGINE: &str = "/var/run/docker.sock";
+/// A folder in the database's volume, with all that files can be.
+const MAKE: &str = r#"cd /var/lib/postgresql/data && mkdir -p odd/deep && cd odd &&
+    printf 'one\n' > plain.conf && ln plain.conf deep/again && ln -s ../../../etc/passwd soft &&
+    truncate -s 50M holed && printf end >> holed && head -c 3000000 /dev/urandom > noise &&
+    printf x > $'line\nbreak' && printf y > $'\xff\xfe' && printf '<script>' > '<b>.html'"#;
+
+#[test]
+fn files_of_a_real_volume_are_listed_downloaded_found_and_compared() {
+    let Some(binary) = house::real_parts("real_files") else { return };
+    let home = tempfile::tempdir().expect("a folder");
+    let demo = Demo::start("hffiles", 1, "172.31.88", ENGINE);
+    let data = "/var/lib/postgresql/data";
+    demo.exec("db", MAKE);
+    let appliance = Setup::new(&binary, &home.path().join("data")).start();
+    let first = appliance.backup("hffiles");
+
+    let sections = appliance.cli(&["files", "ls", &first]).expect(0).json();
+    let named = |name: &str| sections.as_array().is_some_and(|all| all.iter().any(|one| one["section"] == name));
+    assert!(named("volume:hffiles_data") && named(&format!("bind:{}", demo.folder.display())), "{sections}");
+
+    let odd = format!("{first}:hffiles_data/odd");
+    let listed = appliance.cli(&["files", "ls", &odd]).expect(0).json();
+    let names: Vec<&str> =
+        listed["files"].as_array().into_iter().flatten().filter_map(|f| f["name"].as_str()).collect();
+    assert_eq!(names, ["<b>.html", "deep", "holed", "line\\x0Abreak", "noise", "plain.conf", "soft", "\\xFF\\xFE"]);
+    let stat = demo.exec("db", &format!("stat -c '%s %a %u %g' {data}/odd/noise"));
+    let noise = &listed["files"][4];
+    let octal = format!("{:o}", noise["mode"].as_u64().unwrap_or(0));
+    assert_eq!(stat.trim(), format!("{} {octal} {} {}", noise["size"], noise["uid"], noise["gid"]));
+
+    for (path, file) in
+        [("odd/noise", "noise"), ("odd/holed", "holed"), ("odd/deep/again", "again"), ("PG_VERSION", "PG_VERSION")]
+    {
+        let output = home.path().join(file);
+        let place = format!("{first}:hffiles_data/{path}");
+        appliance.cli(&["files", "get", &place, "--output", output.to_str().expect("a text path")]).expect(0);
+        let there = demo.exec("db", &format!("sha256sum < {data}/{path}"));
+        assert_eq!(sh(&format!("sha256sum < {}", output.display())), there, "{path}");
+    }
+    let text = appliance.cli(&["files", "get", &format!("{odd}/\\xFF\\xFE"), "--output", "-"]).expect(0).out;
+    assert_eq!(text, "y");
+    assert_eq!(appliance.cli(&["files", "get", &format!("{odd}/soft"), "--output", "-"]).code, 2);
+    assert_eq!(appliance.cli(&["files", "ls", &format!("{odd}/none")]).code, 4);
+    let tar = home.path().join("odd.tar");
+    appliance.cli(&["files", "get", &odd, "--output", tar.to_str().expect("a text path")]).expect(0);
+    unpacks_as_it_was(&demo, home.path(), data);
+
+    demo.exec(
+        "db",
+        &format!("cd {data}/odd && printf 'two\n' > plain.conf && rm noise && printf n > new && chmod 600 holed"),
+    );
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let second = appliance.backup("hffiles");
+    let diff = appliance.cli(&["diff", &first, &second]).expect(0).json();
+    let lines: Vec<String> = diff["changes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|one| one["path"].as_str().is_some_and(|path| path.starts_with("odd/")))
+        .map(|one| format!("{} {} {}", one["path"], one["change"], one["differs"]).replace('"', ""))
+        .collect();
+    for expected in ["odd/holed changed [mode]", "odd/new added []", "odd/noise removed []"] {
+        assert!(lines.iter().any(|line| line == expected), "{expected}: {lines:?}");
+    }
+    assert!(
+        lines.iter().any(|line| line.starts_with("odd/plain.conf changed") && line.contains("content")),
+        "{lines:?}"
+    );
+    let found = appliance.cli(&["files", "find", "hffiles", "plain.conf"]).expect(0).json();
+    assert_eq!(found["found"][0]["versions"].as_array().map(Vec::len), Some(2), "{found}");
+}
+
+/// The folder's tar, unpacked by GNU tar, is the folder.
+fn unpacks_as_it_was(demo: &Demo, home: &Path, data: &str) {
+    let list = "LC_ALL=C find odd -mindepth 1 ! -name holed -printf '%P %y %s %m %U:%G %T@ %l\\n' | LC_ALL=C sort";
+    let there = demo.exec("db", &format!("cd {data} && {list}"));
+    let here = sh(&format!("cd {} && tar --numeric-owner -xpf odd.tar && {list}", home.display()));
+    let sizeless = |text: &str| -> Vec<String> {
+        // Folders have sizes of their file system's own.
+        text.lines()
+            .map(
+                |line| if line.contains(" d ") { line.split(" d ").next().unwrap_or(line).into() } else { line.into() },
+            )
+            .collect()
+    };
+    assert_eq!(sizeless(&here), sizeless(&there));
+    let sums = "LC_ALL=C find odd -type f -exec sha256sum {} + | LC_ALL=C sort";
+    assert_eq!(sh(&format!("cd {} && {sums}", home.display())), demo.exec("db", &format!("cd {data} && {sums}")));
+}
