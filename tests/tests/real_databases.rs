@@ -171,6 +171,13 @@ fn round(case: &Case, arguments: &[&str], readiness: &str, server: &Server, appl
     let found = (database["kind"].as_str(), database["readiness"].as_str());
     assert_eq!(found, (Some(case.kind), Some(readiness)), "{newest}");
     assert!(database["version"].as_str().is_some_and(|version| version.starts_with(char::is_numeric)), "{database}");
+    if readiness == "live" {
+        let dump = format!("latest:{name}:dump:{name}.{}.sql", case.kind);
+        let file = log.with_extension("sql");
+        appliance.cli(&["files", "get", &dump, "--output", &file.display().to_string()]).expect(0);
+        let text = std::fs::read_to_string(&file).expect("a dump is text");
+        assert!(text.trim_end().lines().rev().take(5).any(|line| line.contains("omplete")), "the dump is not whole");
+    }
     appliance.cli(&["restore", &format!("latest:{name}"), "--wait"]).expect(0);
     let copy = format!("{name}-restore");
     server.wait(&copy, case);

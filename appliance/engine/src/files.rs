@@ -31,7 +31,7 @@ const PAGE_MAX: usize = 2000;
 /// The parts of a snapshot that hold files.
 pub fn sections(house: &House, snapshot: &str) -> Result<Vec<SectionView>> {
     let entry = snapshots::find(house, snapshot)?;
-    Ok(section::all(&entry.snapshot).into_iter().map(|section| section.view).collect())
+    Ok(section::everything(&entry.snapshot).into_iter().map(|section| section.view).collect())
 }
 
 /// One page of a folder.
@@ -41,6 +41,10 @@ pub async fn list(house: &Arc<House>, asked: Asked, after: Option<&str>, limit: 
     let limit = limit.clamp(1, PAGE_MAX);
     apart(house, async move {
         let Place { snapshot, section, path: folder, desk } = place;
+        if section.plain.is_some() {
+            let what = format!("{} is not a folder", section.view.section);
+            return Err(Error::invalid("files.not_folder", what).advice("Download it as it is."));
+        }
         let listing = Listing::of(&desk, &section.streams).await?;
         match listing.lies_at(&desk, &folder).await? {
             Some(Lies::Entry(_, unit, row)) if unit.rows()[row].kind != FileKind::Folder => {

@@ -39,7 +39,7 @@ const FOUND: usize = 100;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileFilter {
-    /// `volume:NAME`, `bind:/PATH` or `container:NAME`.
+    /// `volume:NAME`, `bind:/PATH`, `container:NAME` or `dump:NAME`.
     section: String,
     /// Path in it; empty for its root. Bytes that are no readable text are written `\xHH`, a backslash `\\`.
     #[serde(default)]
@@ -60,7 +60,7 @@ pub(super) struct FileFilter {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ContentFilter {
-    /// `volume:NAME`, `bind:/PATH` or `container:NAME`.
+    /// `volume:NAME`, `bind:/PATH`, `container:NAME` or `dump:NAME`.
     section: String,
     /// Path in it; empty for its root.
     #[serde(default)]

@@ -54,6 +54,13 @@ pub enum Content {
 /// Finds out what lies at a place.
 pub(super) async fn open(place: Place, sending: Arc<Semaphore>) -> Result<OpenFile> {
     let listing = Listing::of(&place.desk, &place.section.streams).await?;
+    if let Some(plain) = &place.section.plain {
+        if !place.path.is_empty() {
+            return Err(absent(&place.section, &place.path));
+        }
+        let content = Content::File { size: plain.length, at: (0, 0) };
+        return Ok(OpenFile { name: place.section.root.clone(), mtime: None, content, place, listing, sending });
+    }
     let root = || place.section.root.clone();
     let name = if place.path.is_empty() { root() } else { path::last(&place.path).to_vec() };
     let Some(lies) = listing.lies_at(&place.desk, &place.path).await? else {
@@ -115,7 +122,8 @@ impl OpenFile {
         if range.start > range.end || range.end > size {
             return Err(Error::invalid("files.range", format!("the file has {size} bytes")));
         }
-        let stream = &self.place.section.streams[stream].0;
+        let section = &self.place.section;
+        let stream = section.plain.as_ref().unwrap_or_else(|| &section.streams[stream].0);
         let inside = at.saturating_add(range.start)..at.saturating_add(range.end);
         let bytes = self.place.desk.repository.read_range(stream, inside, self.place.desk.from);
         self.begun(bytes).await

@@ -1,4 +1,4 @@
-//! The sections of a snapshot that hold files: volumes, host paths, what containers changed.
+//! The sections of a snapshot that hold files: volumes, host paths, what containers changed; and dumps of databases.
 //!
 //! The one place that turns manifest parts into names that people use and streams that listings read.
 
@@ -8,7 +8,7 @@ use crate::{
 };
 use holdfast_model::{
     Error, Result,
-    snapshot::{Snapshot, StreamRef},
+    snapshot::{DatabaseKind, DatabaseSection, Snapshot, StreamRef},
     view::SectionView,
 };
 
@@ -23,9 +23,32 @@ pub struct Section {
     pub streams: Vec<(StreamRef, Naming)>,
     /// What its root is called in an archive.
     pub root: Vec<u8>,
+    /// It is one file, stored as it is and in no archive.
+    pub plain: Option<StreamRef>,
 }
 
-/// All of them, in the manifest's order.
+/// Everything that can be downloaded: those that hold files, and dumps of databases.
+pub fn everything(snapshot: &Snapshot) -> Vec<Section> {
+    let dumps = snapshot.databases.iter().filter_map(|database| Some(dump(database, database.dump.as_ref()?)));
+    all(snapshot).into_iter().chain(dumps).collect()
+}
+
+fn dump(database: &DatabaseSection, stream: &StreamRef) -> Section {
+    let (kind, ending) = match database.kind {
+        DatabaseKind::Postgres => ("postgres", "sql"),
+        DatabaseKind::Mysql => ("mysql", "sql"),
+        DatabaseKind::Redis => ("redis", "rdb"),
+        DatabaseKind::Mongodb | DatabaseKind::Unknown => ("database", "dump"),
+    };
+    let name = format!("{}.{kind}.{ending}", database.container);
+    let mut section = section("dump", &name, false, Vec::new());
+    let view = &mut section.view;
+    (view.entries, view.bytes, view.readable, view.reason) = (1, stream.length, true, None);
+    section.plain = Some(stream.clone());
+    section
+}
+
+/// All that hold files, in the manifest's order.
 pub fn all(snapshot: &Snapshot) -> Vec<Section> {
     let mut sections = Vec::new();
     for volume in &snapshot.volumes {
@@ -49,7 +72,7 @@ pub fn all(snapshot: &Snapshot) -> Vec<Section> {
 
 /// One of them that can be looked into. `NotFound` (`files.section`), `Refused` (`files.unreadable`).
 pub fn find(snapshot: &Snapshot, asked: &str) -> Result<Section> {
-    let mut sections = all(snapshot);
+    let mut sections = everything(snapshot);
     let Some(place) = sections.iter().position(|one| one.view.section == asked) else {
         let names = || sections.iter().map(|one| one.view.section.as_str());
         let near = near(asked, names());
@@ -95,5 +118,5 @@ fn section(kind: &str, name: &str, folder: bool, streams: Vec<(StreamRef, Naming
     };
     let last = path::last(name.trim_end_matches('/').as_bytes()).to_vec();
     let root = if path::is_plain(&last) { last } else { b"files".to_vec() };
-    Section { view, streams, root }
+    Section { view, streams, root, plain: None }
 }

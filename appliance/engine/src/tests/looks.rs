@@ -8,8 +8,8 @@ use holdfast_model::{
     Error, Moment, RepositoryId, Result, SnapshotId,
     policy::Consistency,
     snapshot::{
-        BindSection, ContainerSection, EngineInfo, FORMAT, Fidelity, LayerPart, RawJson, RunState, Snapshot, Stats,
-        StreamRef, Trigger, VolumeSection,
+        BindSection, ContainerSection, DatabaseKind, DatabaseSection, EngineInfo, FORMAT, Fidelity, LayerPart, RawJson,
+        Readiness, RunState, Snapshot, Stats, StreamRef, Trigger, VolumeSection,
     },
     view::{FileKind, From},
 };
@@ -62,7 +62,16 @@ impl Shelf {
         let single = [Entry::file(b"v", 5).header().unwrap(), b"alone".to_vec(), vec![0; 507], vec![0; 1024]].concat();
         let single = session.store(StreamKind::Tar, once(single), Arc::new(Silent)).await.unwrap();
         self.taken += 1;
-        session.commit(self.snapshot(stream, layer, single)).await.unwrap()
+        let dump = session.store(StreamKind::Bytes, once(b"create table t".to_vec()), Arc::new(Silent)).await.unwrap();
+        let mut snapshot = self.snapshot(stream, layer, single);
+        snapshot.databases = vec![DatabaseSection {
+            container: "shop-1".into(),
+            kind: DatabaseKind::Postgres,
+            version: None,
+            readiness: Readiness::Prepared,
+            dump: Some(dump),
+        }];
+        session.commit(snapshot).await.unwrap()
     }
 
     fn snapshot(&self, stream: StreamRef, layer: StreamRef, single: StreamRef) -> Snapshot {
@@ -244,8 +253,13 @@ async fn folders_are_listed_without_their_contents() {
     assert_eq!(layer[0].path, "etc/app/conf");
     let sections = appliance.files_sections(snapshot.id.as_str()).await.unwrap();
     let readable: Vec<_> = sections.iter().map(|one| (one.section.as_str(), one.readable)).collect();
-    let expected =
-        [("volume:data", true), ("volume:lost", false), ("bind:/etc/app.conf", true), ("container:shop-1", true)];
+    let expected = [
+        ("volume:data", true),
+        ("volume:lost", false),
+        ("bind:/etc/app.conf", true),
+        ("container:shop-1", true),
+        ("dump:shop-1.postgres.sql", true),
+    ];
     assert_eq!(readable, expected);
     shelf.end().await;
 }
@@ -266,6 +280,7 @@ async fn wrong_questions_have_clear_answers() {
         ("volume:data", "many00/000.txt", "files.not_folder"),
         ("volume:data", "links/soft", "files.not_folder"),
         ("bind:/etc/app.conf", "", "files.not_folder"),
+        ("dump:shop-1.postgres.sql", "", "files.not_folder"),
         ("volume:dat", "", "files.section"),
         ("volume:lost", "", "files.unreadable"),
     ] {
@@ -310,6 +325,9 @@ async fn files_come_out_as_they_went_in() {
     assert!(whole(&shelf, at(&snapshot, "volume:data", "links/again")).await.unwrap() == content("big/pages"));
     assert_eq!(whole(&shelf, at(&snapshot, "volume:data", "odd/\\xFF\\xFE")).await.unwrap(), b"odd");
     assert_eq!(whole(&shelf, at(&snapshot, "bind:/etc/app.conf", "")).await.unwrap(), b"alone");
+    let dump = at(&snapshot, "dump:shop-1.postgres.sql", "");
+    assert_eq!(shelf.appliance.files_open(dump.clone()).await.unwrap().save_as(), "shop-1.postgres.sql");
+    assert_eq!(whole(&shelf, dump).await.unwrap(), b"create table t");
     let holed = shelf.appliance.files_open(at(&snapshot, "volume:data", "big/holed")).await.unwrap();
     for (from, to) in [(0, 1), (2_999_990, 3_000_010), (73_000_000, 74_400_000), (5, 5)] {
         let part = all(holed.read(from..to).await.unwrap()).await.unwrap();

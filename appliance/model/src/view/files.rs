@@ -34,9 +34,9 @@ pub enum FileKind {
 /// A part of a snapshot that holds files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SectionView {
-    /// How it is asked for: `volume:NAME`, `bind:/PATH`, `container:NAME`.
+    /// How it is asked for: `volume:NAME`, `bind:/PATH`, `container:NAME`, `dump:NAME`.
     pub section: String,
-    /// `volume`, `bind` or `container` (what was changed in its own file system).
+    /// `volume`, `bind`, `container` (what was changed in its own file system) or `dump` (of a database).
     pub kind: String,
     /// Name, or path on the host.
     pub name: String,

@@ -3,7 +3,7 @@ import { count } from './plural';
 export const en = {
   point: 'Restore point',
   section: 'Part',
-  kind: { volume: 'Volume', bind: 'Bind mount', container: 'Changes in container' },
+  kind: { volume: 'Volume', bind: 'Bind mount', container: 'Changes in container', dump: 'Database dump' },
   none: 'No files to look into',
   noneHint: 'After the first backup this shows the files of each volume and bind mount.',
   noSection: 'This restore point holds no files',
@@ -47,7 +47,7 @@ export const en = {
 export const de: typeof en = {
   point: 'Wiederherstellungspunkt',
   section: 'Teil',
-  kind: { volume: 'Volume', bind: 'Bind-Mount', container: 'Änderungen im Container' },
+  kind: { volume: 'Volume', bind: 'Bind-Mount', container: 'Änderungen im Container', dump: 'Datenbank-Dump' },
   none: 'Keine Dateien zum Ansehen',
   noneHint: 'Nach der ersten Sicherung stehen hier die Dateien jedes Volumes und Bind-Mounts.',
   noSection: 'Dieser Punkt enthält keine Dateien',
