@@ -137,7 +137,7 @@ async fn inspect(engine: &dyn Engine, name: &str) -> Result<Volume> {
     })?;
     let inspect = RawJson(text);
     let value = inspect.parse()?;
-    let made_by_docker = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let made_by_docker = is_nameless(name);
     let labelled = value["Labels"].get("com.docker.volume.anonymous").is_some();
     let option = |key: &str| value["Options"].get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let remote = ["nfs", "nfs4", "cifs"].contains(&option("type").as_str());
@@ -148,6 +148,11 @@ async fn inspect(engine: &dyn Engine, name: &str) -> Result<Volume> {
         name: name.to_owned(),
         inspect,
     })
+}
+
+/// Whether an engine made up the name.
+pub(crate) fn is_nameless(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Not `CreatedAt`: engines before 23 tell the time of the last change in the volume's root directory there.

@@ -38,12 +38,11 @@ pub async fn gaps(engine: &dyn Engine) -> Result<Gaps> {
         }
     }
     // One-off runs and helpers mount volumes too, of apps or of nobody.
-    for volume in engine.volume_list().await? {
-        let name = volume["Name"].as_str().unwrap_or_default();
-        if !name.is_empty() && !used.contains(name) {
-            gaps.host.push(unused(name));
-        }
-    }
+    let volumes = engine.volume_list().await?;
+    let names = volumes.iter().filter_map(|volume| volume["Name"].as_str()).filter(|name| !used.contains(*name));
+    let (nameless, named): (Vec<&str>, Vec<&str>) = names.partition(|name| data::is_nameless(name));
+    gaps.host.extend(named.into_iter().map(unused));
+    gaps.host.extend(nameless_unused(&nameless));
     Ok(gaps)
 }
 
@@ -74,6 +73,17 @@ fn unused(name: &str) -> Problem {
     )
 }
 
+/// Hosts gather these by the hundred, and nobody knows them by name: they are told as one.
+fn nameless_unused(names: &[&str]) -> Option<Problem> {
+    let first = names.first()?;
+    let text = match names.len() {
+        1 => "one unnamed volume is used by no container, so it is in no backup".to_owned(),
+        count => format!("{count} unnamed volumes are used by no container, so they are in no backup"),
+    };
+    let told = Problem::note("volume.unused", &first[..12], text);
+    Some(told.advice("They are what removed containers left behind; docker volume prune removes them."))
+}
+
 fn swarm(name: &str) -> Problem {
     let text = format!(
         "container {name} is a task of a swarm service: secrets, configs and the service itself are not captured"
@@ -94,6 +104,9 @@ mod tests {
             json!({ "HostConfig": { "Binds": ["/var/run/docker.sock:/s", "/etc:/e:ro"], "Tmpfs": { "/run": "" } } });
         bench.member("odd", "", body).await;
         bench.docker.volume_create(&json!({ "Name": "orphan" })).await.unwrap();
+        for number in 10..30 {
+            bench.docker.volume_create(&json!({ "Name": number.to_string().repeat(32) })).await.unwrap();
+        }
         let task = json!({ "Image": crate::tests::bench::IMAGE, "Labels": { SWARM: "web" } });
         bench.docker.container_create("web.1.x", &task).await.unwrap();
         bench.docker.forget_calls();
@@ -105,7 +118,9 @@ mod tests {
         assert_eq!(shop.iter().filter(|code| *code == "bind.not_captured").count(), 2, "{shop:?}");
         assert!(shop.contains(&"tmpfs.not_captured".to_owned()), "{shop:?}");
         assert_eq!(codes(&gaps.apps[1].1), ["swarm.task"]);
-        assert_eq!((codes(&gaps.host), gaps.host[0].subject.as_str()), (vec!["volume.unused".to_owned()], "orphan"));
+        assert_eq!(codes(&gaps.host), ["volume.unused", "volume.unused"], "those without names are told as one");
+        assert_eq!(gaps.host[0].subject, "orphan");
+        assert!(gaps.host[1].message.starts_with("20 unnamed volumes"), "{}", gaps.host[1].message);
         let changes = ["create", "start", "pause", "stop", "remove", "put", "exec"];
         let calls = bench.docker.calls();
         assert!(!calls.iter().any(|call| changes.iter().any(|word| call.contains(word))), "it only looks: {calls:?}");
