@@ -94,6 +94,10 @@ impl Ring {
     pub fn epoch(&self) -> u8 {
         u8::try_from(self.0.len() - 1).expect("a ring has at most 256 roots")
     }
+    /// The ring as it was in an epoch.
+    pub fn up_to(&self, epoch: u8) -> Option<Self> {
+        Some(Ring(self.0.get(..=usize::from(epoch))?.to_vec()))
+    }
     /// The root of an epoch.
     pub fn root(&self, epoch: u8) -> Option<&RootKey> {
         self.0.get(usize::from(epoch))

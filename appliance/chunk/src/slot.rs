@@ -4,12 +4,13 @@
 //! they are used; the commitment is compared before anything is decrypted; everything in the slot
 //! but the sealed key is bound to it. Slots for passphrases and escrow are sealed to a public key, so that a new epoch can
 //! be given to them without the passphrase; a MAC under the root they hold says that one of us wrote them,
-//! and none without it is ever given a new epoch.
+//! and none without it is ever given a new epoch. A slot bears the roots of all earlier epochs, sealed under its own: who
+//! opens it needs no other object.
 
 use crate::{
     aead::{self, ONCE, TAG},
     escrow::{PrivateKey, PublicKey},
-    keys::RootKey,
+    keys::{Ring, RootKey},
     random,
 };
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -19,8 +20,8 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 const VERSION: u32 = 1;
-/// A slot is about 900 bytes; more is hostile.
-pub const SLOT_MAX: usize = 16 * 1024;
+/// A slot is about 900 bytes, and 64 more for each earlier epoch; more is hostile.
+pub const SLOT_MAX: usize = 32 * 1024;
 /// Longest name that people give to a slot, characters.
 pub const NAME_MAX: usize = 64;
 /// From 64 MiB to 4 GiB: weaker is unsafe, more is an attack.
@@ -148,6 +149,9 @@ struct Slot {
     salt: String,
     commit: String,
     sealed: String,
+    /// The roots of earlier epochs, the first one first, sealed under a key of the root that the slot holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    earlier: Option<String>,
     mac: String,
 }
 
@@ -157,10 +161,22 @@ pub struct Opened {
     pub root: RootKey,
     /// Its epoch.
     pub epoch: u8,
+    earlier: Option<Vec<RootKey>>,
     pin: Option<([u8; 32], Zeroizing<[u8; 32]>)>,
 }
 
 impl Opened {
+    /// The roots of all epochs, if the slot bears them. One that does not is of an earlier release, or was damaged just
+    /// there: links lead to them.
+    pub fn ring(&self) -> Option<Ring> {
+        let mut roots = match &self.earlier {
+            Some(earlier) if earlier.len() == usize::from(self.epoch) => earlier.clone(),
+            None if self.epoch == 0 => Vec::new(),
+            _ => return None,
+        };
+        roots.push(self.root.clone());
+        Ring::from_roots(roots)
+    }
     /// Whether this is the first root that the slot was made for: somebody who can write the bucket can seal
     /// a root of his own to a public key, but does not know the passphrase. `Denied` (`key.foreign`).
     pub fn confirm(&self, first: &RootKey) -> Result<()> {
@@ -177,13 +193,14 @@ impl Opened {
     }
 }
 
-/// Wraps the root of the label's epoch.
-pub fn wrap(root: &RootKey, label: Label<'_>, lock: &Lock<'_>) -> Result<Vec<u8>> {
-    wrap_with(root, label, lock, random())
+/// Wraps the newest root of a ring, which is that of the label's epoch, and with it those before it.
+pub fn wrap(ring: &Ring, label: Label<'_>, lock: &Lock<'_>) -> Result<Vec<u8>> {
+    wrap_with(ring, label, lock, random())
 }
 
 /// Wrapping with given randomness; public to this crate for golden vectors only.
-pub(crate) fn wrap_with(root: &RootKey, label: Label<'_>, lock: &Lock<'_>, dice: [u8; 32]) -> Result<Vec<u8>> {
+pub(crate) fn wrap_with(ring: &Ring, label: Label<'_>, lock: &Lock<'_>, dice: [u8; 32]) -> Result<Vec<u8>> {
+    let root = ring.newest();
     let salt = *mixed(root, "holdfast 2026 slot salt v1", &dice);
     let mut slot = Slot {
         version: VERSION,
@@ -200,6 +217,7 @@ pub(crate) fn wrap_with(root: &RootKey, label: Label<'_>, lock: &Lock<'_>, dice:
         salt: hex::encode(salt),
         commit: String::new(),
         sealed: String::new(),
+        earlier: None,
         mac: String::new(),
     };
     let base = match lock {
@@ -225,19 +243,19 @@ pub(crate) fn wrap_with(root: &RootKey, label: Label<'_>, lock: &Lock<'_>, dice:
             seal_to(root, &mut slot, &pair(&stretched).public(), &dice)?
         }
     };
-    finish(root, slot, &base)
+    finish(ring, slot, &base)
 }
 
-/// Gives a passphrase's or an escrow slot the root of a later epoch, under a new name. `old` is the root that
+/// Gives a passphrase's or an escrow slot the roots of a later epoch, under a new name. `old` is the root that
 /// the slot holds now; a slot that its MAC does not confirm is refused (`slot.forged`).
-pub fn rewrap(bytes: &[u8], old: &RootKey, root: &RootKey, id: &str, epoch: u8) -> Result<Vec<u8>> {
+pub fn rewrap(bytes: &[u8], old: &RootKey, ring: &Ring, id: &str) -> Result<Vec<u8>> {
     let mut slot = parse(bytes)?;
     verify(&slot, old)?;
     let public = PublicKey(field(slot.public.as_deref().unwrap_or_default())?);
     slot.id = id.to_owned();
-    slot.epoch = epoch;
-    let base = seal_to(root, &mut slot, &public, &random())?;
-    finish(root, slot, &base)
+    slot.epoch = ring.epoch();
+    let base = seal_to(ring.newest(), &mut slot, &public, &random())?;
+    finish(ring, slot, &base)
 }
 
 /// Unwraps a root. `Denied` (`key.wrong`) if the opening does not fit, `Corrupt` (`slot.corrupt`)
@@ -277,7 +295,8 @@ pub fn unwrap(bytes: &[u8], repository: RepositoryId, opening: &Opening<'_>) -> 
     root.copy_from_slice(&sealed[..32]);
     let tag: [u8; TAG] = sealed[32..].try_into().expect("48 less 32 bytes");
     aead::open(&key, &ONCE, &bound(&slot), &mut root[..], &tag).map_err(|_| corrupt("its seal is broken"))?;
-    Ok(Opened { root: RootKey::from_bytes(*root), epoch: slot.epoch, pin })
+    let root = RootKey::from_bytes(*root);
+    Ok(Opened { earlier: open_earlier(&slot, &root), root, epoch: slot.epoch, pin })
 }
 
 /// What a slot says in clear. `Corrupt` (`slot.corrupt`), `Invalid` (`format.unsupported`).
@@ -317,11 +336,14 @@ fn parse(bytes: &[u8]) -> Result<Slot> {
 
 fn verify(slot: &Slot, root: &RootKey) -> Result<()> {
     let mac: [u8; 32] = field(&slot.mac)?;
+    // Of these lengths alone, or bytes could move from one field of the MAC's input to the next.
+    let (_, _): ([u8; 32], [u8; 48]) = (field(&slot.commit)?, field(&slot.sealed)?);
     if mac_of(slot, root).ct_eq(&mac).into() { Ok(()) } else { Err(forged(&slot.id)) }
 }
 
 /// Seals what the base key allows, and signs the whole.
-fn finish(root: &RootKey, mut slot: Slot, base: &[u8; 32]) -> Result<Vec<u8>> {
+fn finish(ring: &Ring, mut slot: Slot, base: &[u8; 32]) -> Result<Vec<u8>> {
+    let root = ring.newest();
     let (key, commit) = wrapping_key(base, &slot);
     slot.commit = hex::encode(commit);
     let mut sealed = Zeroizing::new(root.bytes().to_vec());
@@ -329,8 +351,41 @@ fn finish(root: &RootKey, mut slot: Slot, base: &[u8; 32]) -> Result<Vec<u8>> {
         .map_err(|_| Error::bug("a key slot could not be sealed"))?;
     sealed.extend_from_slice(&tag);
     slot.sealed = hex::encode(&*sealed);
+    slot.earlier = seal_earlier(&slot, ring)?;
     slot.mac = hex::encode(mac_of(&slot, root));
     serde_json::to_vec_pretty(&slot).map_err(|error| Error::bug("a key slot could not be written").caused_by(error))
+}
+
+/// The roots before a ring's newest, sealed under a key of that one; `None` in the first epoch.
+fn seal_earlier(slot: &Slot, ring: &Ring) -> Result<Option<String>> {
+    let mut roots = Zeroizing::new(Vec::with_capacity(usize::from(ring.epoch()) * 32 + TAG));
+    for epoch in 0..ring.epoch() {
+        roots.extend_from_slice(ring.root(epoch).expect("a ring has all epochs up to its newest").bytes());
+    }
+    if roots.is_empty() {
+        return Ok(None);
+    }
+    let tag = aead::seal(&earlier_key(slot, ring.newest()), &ONCE, &bound(slot), &mut roots)
+        .map_err(|_| Error::bug("earlier epochs could not be sealed"))?;
+    roots.extend_from_slice(&tag);
+    Ok(Some(hex::encode(&*roots)))
+}
+
+/// What [`seal_earlier`] sealed. Damage there does not keep out who has the root itself.
+fn open_earlier(slot: &Slot, root: &RootKey) -> Option<Vec<RootKey>> {
+    let mut sealed = Zeroizing::new(hex::decode(slot.earlier.as_ref()?).ok()?);
+    let length = sealed.len().checked_sub(TAG)?;
+    let tag: [u8; TAG] = sealed.split_off(length).try_into().ok()?;
+    aead::open(&earlier_key(slot, root), &ONCE, &bound(slot), &mut sealed, &tag).ok()?;
+    let roots = sealed.chunks(32).map(|bytes| Some(RootKey::from_bytes(bytes.try_into().ok()?)));
+    roots.collect()
+}
+
+fn earlier_key(slot: &Slot, root: &RootKey) -> Zeroizing<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new_keyed(&root.earlier());
+    hasher.update(b"holdfast earlier roots v1");
+    hasher.update(&bound(slot));
+    Zeroizing::new(*hasher.finalize().as_bytes())
 }
 
 /// Makes a fresh key for one sealing. The answer is the base key that only the public key's owner can find again.
@@ -410,6 +465,7 @@ fn mac_of(slot: &Slot, root: &RootKey) -> [u8; 32] {
     hasher.update(&bound(slot));
     hasher.update(slot.commit.as_bytes());
     hasher.update(slot.sealed.as_bytes());
+    hasher.update(slot.earlier.as_deref().unwrap_or_default().as_bytes());
     *hasher.finalize().as_bytes()
 }
 

@@ -5,10 +5,10 @@
 
 use crate::{
     Parts, Unlock,
-    check::LOOKS,
     format::Format,
     inner::{ACKS, Inner},
     layout::{self, FORMAT},
+    looks::{Copy, Looks, unsteady},
     opening,
     slots::{self, recovery_slot},
     unlock,
@@ -22,10 +22,7 @@ use holdfast_chunk::{
 };
 use holdfast_model::{Error, Kind, Problem, RepositoryId, Result, SnapshotId};
 use holdfast_storage::{ObjectInfo, PutMode, Store};
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 /// Small objects fetched at once.
 const AT_ONCE: usize = 8;
@@ -132,6 +129,9 @@ impl Inner {
     async fn bring_in(self: &Arc<Self>, bucket: &dyn Store, listed: &[ObjectInfo]) -> Result<()> {
         self.pull(bucket, listed).await?;
         self.learn_recovery_number();
+        if let Err(error) = self.mend_slots(bucket, listed).await {
+            self.write().note(Problem::from_error(layout::SLOTS, &error));
+        }
         self.enter_segments().await?;
         self.enter_snapshots().await
     }
@@ -141,20 +141,24 @@ impl Inner {
     }
 
     async fn same_repository(&self, bucket: &dyn Store) -> Result<()> {
-        let mut looks = 0;
+        let mut looks = Looks::default();
         let theirs = loop {
-            let bytes = match bucket.get(FORMAT).await {
-                Ok(bytes) => bytes,
+            let (read, decoded) = match bucket.get(FORMAT).await {
+                Ok(bytes) => {
+                    let decoded = Format::decode(&bytes);
+                    let damaged = decoded.as_ref().is_err_and(|error| error.kind() == Kind::Corrupt);
+                    (Ok((bytes, !damaged)), decoded)
+                }
                 Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+                Err(error) if error.kind() == Kind::Corrupt => (Err(error), Err(damaged_format())),
                 Err(error) => return Err(error),
             };
-            looks += 1;
-            match Format::decode(&bytes) {
-                Ok(format) => break format.repository,
-                // Perhaps only on its way.
-                Err(error) if error.kind() == Kind::Corrupt && looks < LOOKS => {}
-                Err(error) if error.kind() == Kind::Corrupt => return self.mend_format(bucket, error).await,
-                Err(error) => return Err(error),
+            match (looks.judge(bucket, FORMAT, read).await?, decoded) {
+                (Some(Copy::Good(_)), decoded) => break decoded?.repository,
+                (Some(Copy::Bad), Err(error)) => return self.mend_format(bucket, error).await,
+                (Some(Copy::Absent), _) => return Ok(()),
+                (Some(_), Err(error)) => return Err(error),
+                _ => {}
             }
         };
         if theirs == self.id {
@@ -245,6 +249,10 @@ impl Inner {
         {
             let mut state = self.write();
             for object in listed.iter().filter(|object| layout::travels(&object.key)) {
+                // Believed only when it was read: whoever may write the bucket could make us forget snapshots.
+                if object.key.starts_with(layout::TOMBSTONES) && !state.small.contains_key(&object.key) {
+                    continue;
+                }
                 let was_acked = acked(&state, &object.key);
                 if !state.enter(&object.key, object.size) {
                     state.set_acked(&object.key, false);
@@ -277,50 +285,99 @@ impl Inner {
         packs.chain(small).collect()
     }
 
-    /// Brings small objects that only the bucket has into the cache.
+    /// Brings small objects that only the bucket has into the cache. What was buried is not fetched, so tombstones come first.
     async fn pull(&self, bucket: &dyn Store, listed: &[ObjectInfo]) -> Result<()> {
-        let buried: BTreeSet<SnapshotId> = listed
-            .iter()
-            .map(|object| object.key.clone())
-            .chain(self.keys_of(layout::TOMBSTONES))
-            .filter(|key| key.starts_with(layout::TOMBSTONES))
-            .filter_map(|key| layout::snapshot_of(&key))
-            .collect();
-        let newest = listed.iter().rev().find(|object| object.key.starts_with(layout::SETTINGS));
-        let newest = newest.map(|object| object.key.clone());
-        let ours = self.keys_of(layout::SETTINGS).into_iter().filter(|key| self.is_ours(key)).max();
         for class in [layout::SLOTS, layout::TOMBSTONES, layout::SEGMENTS, layout::REACHES, layout::SNAPSHOTS] {
-            let wanted = listed.iter().map(|object| &object.key).filter(|key| {
-                let dead = layout::snapshot_of(key).is_some_and(|id| buried.contains(&id));
-                key.starts_with(class)
-                    && layout::travels(key)
-                    && !self.is_ours(key)
-                    && (!dead || class == layout::TOMBSTONES)
-            });
+            let wanted = {
+                let state = self.read();
+                let is_cached = |key: &str| state.small.get(key).is_some_and(|small| small.cached);
+                let is_dead = |id: SnapshotId| class != layout::TOMBSTONES && is_cached(&layout::tombstone_key(&id));
+                let theirs = listed.iter().map(|object| &object.key).filter(|key| {
+                    key.starts_with(class)
+                        && layout::travels(key)
+                        && !is_cached(key)
+                        && !layout::snapshot_of(key).is_some_and(is_dead)
+                });
+                theirs.cloned().collect::<Vec<_>>()
+            };
             let at_once = if class == layout::SEGMENTS { SEGMENTS_AT_ONCE } else { AT_ONCE };
-            let mut fetched = stream::iter(wanted.cloned().collect::<Vec<_>>())
-                .map(|key| async move { self.pull_one(bucket, &key).await })
+            let mut fetched = stream::iter(wanted)
+                .map(|key| async move { self.pull_one(bucket, &key).await.map(drop) })
                 .buffer_unordered(at_once);
             while let Some(result) = fetched.next().await {
                 result?;
             }
         }
-        match newest.filter(|key| ours.is_none_or(|ours| *key > ours)) {
-            Some(key) => self.take_in(&key, bucket.get(&key).await?).await,
-            None => Ok(()),
-        }
+        self.pull_settings(bucket, listed).await
     }
 
-    async fn pull_one(&self, bucket: &dyn Store, key: &str) -> Result<()> {
-        let bytes = bucket.get(key).await?;
-        if key.starts_with(layout::SLOTS) && !self.is_our_slot(key, &bytes) {
-            let text = format!("the key slot {key} in the bucket was not written by this repository's appliance");
-            let advice = "remove it: whoever put it there may write the bucket; it opens nothing that is yours";
-            self.write().note(Problem::warning("slot.forged", key, text).advice(advice));
-            return Ok(());
+    /// The newest settings that can be read, if they are newer than ours.
+    async fn pull_settings(&self, bucket: &dyn Store, listed: &[ObjectInfo]) -> Result<()> {
+        let ours = self.keys_of(layout::SETTINGS).into_iter().filter(|key| self.is_ours(key)).max();
+        let theirs = listed.iter().rev().map(|object| &object.key).filter(|key| key.starts_with(layout::SETTINGS));
+        for key in theirs.filter(|key| ours.as_ref().is_none_or(|ours| *key > ours)) {
+            if self.pull_one(bucket, key).await? {
+                break;
+            }
         }
-        self.take_in(key, bytes).await
+        Ok(())
     }
+
+    /// Links are made anew where they are gone. Slots that lie in the bucket by half are sent again: shipping writes over
+    /// nothing, and would stop at them.
+    async fn mend_slots(&self, bucket: &dyn Store, listed: &[ObjectInfo]) -> Result<()> {
+        self.mend_links().await?;
+        for key in listed.iter().map(|object| &object.key).filter(|key| key.starts_with(layout::SLOTS)) {
+            let small = self.read().small.get(key).copied().unwrap_or_default();
+            if layout::travels(key) && small.cached && !small.acked {
+                self.put_slot(bucket, key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer is whether the object was good. One that is not stays in the bucket alone: in the cache it would count as
+    /// ours.
+    async fn pull_one(&self, bucket: &dyn Store, key: &str) -> Result<bool> {
+        let problem = match self.look_at(bucket, key).await? {
+            Copy::Good(bytes) => {
+                let size = bytes.len() as u64;
+                self.take_in(key, bytes).await?;
+                if key.starts_with(layout::TOMBSTONES) {
+                    self.remember_ack(key, size);
+                }
+                return Ok(true);
+            }
+            Copy::Bad if key.starts_with(layout::SLOTS) => {
+                let text = format!("the key slot {key} in the bucket was not written by this repository's appliance");
+                let advice = "remove it: whoever put it there may write the bucket; it opens nothing that is yours";
+                Problem::warning("slot.forged", key, text).advice(advice)
+            }
+            Copy::Bad if key.starts_with(layout::TOMBSTONES) => {
+                let text = format!("{key} in the bucket says that a snapshot was forgotten, and none of us wrote it");
+                let advice = "the snapshot stays; look who may write the bucket, and remove the object";
+                Problem::warning("tombstone.forged", key, text).advice(advice)
+            }
+            // The edition before it counts, or the list is rebuilt.
+            Copy::Bad if layout::is_later_edition(key) => {
+                self.forget_ack(key);
+                let mut state = self.write();
+                state.small.remove(key);
+                state.litter.insert(key.to_owned());
+                let text = format!("{key} in the bucket is a part of a reach list, and counts for nothing");
+                Problem::warning("object.corrupt", key, text).advice("the next prune removes it")
+            }
+            // Whoever needs it reads it where it lies, and tells what is wrong.
+            Copy::Bad | Copy::Absent => return Ok(false),
+            Copy::Unsure => unsteady(key),
+        };
+        self.write().note(problem);
+        Ok(false)
+    }
+}
+
+fn damaged_format() -> Error {
+    Error::new(Kind::Corrupt, "format.corrupt", "the bucket's format object is damaged")
 }
 
 fn acked(state: &crate::state::State, key: &str) -> bool {

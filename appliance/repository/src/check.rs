@@ -8,18 +8,18 @@ mod segments;
 use crate::{
     Meter,
     fetch::verify,
-    format::Format,
     inner::Inner,
     layout,
+    looks::{Copy, Looks, unsteady},
     press::DATA_PACK,
     prune::unreadable_snapshots,
     slots::recovery_slot,
     state::{PackNo, Small},
+    threads::blocking,
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use holdfast_catalog::Table;
-use holdfast_chunk::ObjectKind;
 use holdfast_model::{Error, Kind, Moment, Problem, Result, view::CheckView};
 use holdfast_runtime::Stop;
 use holdfast_storage::{PutMode, Store};
@@ -28,21 +28,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// How often something is read before it counts as bad: a body that was damaged on its way must not make a check write over what is
-/// good where it lies, since a put may break off.
-pub(crate) const LOOKS: usize = 3;
-
 /// Packs verified at once: each takes up to two packs of memory.
 const AT_ONCE: usize = 2;
 /// Prefix of the catalog's rows about packs that were read and found good; the value is when.
 const VERIFIED: &str = "v/";
-
-/// How a copy of an object was found.
-enum Copy {
-    Good(Bytes),
-    Bad,
-    Absent,
-}
 
 struct Report {
     view: Mutex<CheckView>,
@@ -62,18 +51,6 @@ impl Report {
             view.healed += 1;
             view.problems.push(Problem::note(code, subject, text));
         });
-    }
-}
-
-/// Counts how often a copy was looked at.
-#[derive(Default)]
-struct Looks(usize);
-
-impl Looks {
-    /// Whether a copy is taken for what it looked like just now.
-    fn are_enough(&mut self, copy: &Copy) -> bool {
-        self.0 += 1;
-        self.0 >= LOOKS || !matches!(copy, Copy::Bad)
     }
 }
 
@@ -333,14 +310,20 @@ impl Inner {
         let slots = self.keys_of(layout::SLOTS).into_iter().filter(|key| layout::travels(key) && !keys.contains(key));
         keys.extend(slots.collect::<Vec<_>>());
         for key in keys {
-            let cached = self.way_in_copy(&*self.cache, &key).await?;
+            let cached = self.look_at(&*self.cache, &key).await?;
             let in_bucket = match report.bucket.clone().filter(|_| self.read().is_acked(&key)) {
-                Some(bucket) => self.way_in_copy(&*bucket, &key).await?,
+                Some(bucket) => self.look_at(&*bucket, &key).await?,
                 None => Copy::Absent,
             };
-            if !matches!((&cached, &in_bucket), (Copy::Good(_), _) | (_, Copy::Good(_))) && self.is_litter(&key) {
-                self.name_litter(&key, &in_bucket, report);
-                continue;
+            if !matches!((&cached, &in_bucket), (Copy::Good(_), _) | (_, Copy::Good(_))) {
+                if self.is_litter(&key) {
+                    self.name_litter(&key, &in_bucket, report);
+                    continue;
+                }
+                if key.starts_with(layout::EPOCH_SLOTS) && !matches!(in_bucket, Copy::Unsure) {
+                    self.rewrite_link(&key, report).await?;
+                    continue;
+                }
             }
             self.reconcile_small(&key, cached, in_bucket, report).await?;
         }
@@ -348,6 +331,17 @@ impl Inner {
             report.problem(problem);
         }
         Ok(())
+    }
+
+    /// A link that is damaged wherever it lies is made anew from the roots.
+    async fn rewrite_link(&self, key: &str, report: &Report) -> Result<()> {
+        self.write().set_cached(key, false);
+        self.mend_links().await?;
+        let small = self.read().small.get(key).copied().unwrap_or_default();
+        match &report.bucket {
+            Some(_) => self.resend(key, small.size, report).await,
+            None => Ok(()),
+        }
     }
 
     /// What lies nowhere was on its way out, and is not missed.
@@ -358,31 +352,13 @@ impl Inner {
         }
     }
 
-    async fn way_in_copy(&self, store: &dyn Store, key: &str) -> Result<Copy> {
-        let mut looks = Looks::default();
-        loop {
-            let copy = Self::judge(store.get(key).await, |bytes| self.lets_in(key, bytes))?;
-            if looks.are_enough(&copy) {
-                return Ok(copy);
-            }
-        }
-    }
-
-    /// Whether the format is ours and unharmed, or every byte of the slot was written by one of us.
-    fn lets_in(&self, key: &str, bytes: &[u8]) -> bool {
-        if key == layout::FORMAT {
-            return Format::decode(bytes).is_ok_and(|format| format.verify(&self.keys).is_ok());
-        }
-        self.is_our_slot(key, bytes)
-    }
-
     /// What could not be read when it was met may have a good copy in the bucket.
     async fn read_again(self: &Arc<Self>, report: &Report) -> Result<()> {
         let Some(bucket) = report.bucket.clone() else { return Ok(()) };
         let unread = unreadable_snapshots(&self.read());
         let mut found = false;
         for key in unread.iter().map(layout::snapshot_key).filter(|key| self.read().is_acked(key)) {
-            if let Copy::Good(bytes) = self.small_copy(&*bucket, &key, ObjectKind::Snapshot).await? {
+            if let Copy::Good(bytes) = self.look_at(&*bucket, &key).await? {
                 self.take_in(&key, bytes).await?;
                 found = true;
             }
@@ -390,21 +366,23 @@ impl Inner {
         if found { self.enter_snapshots().await } else { Ok(()) }
     }
 
-    /// Snapshots and reach lists are opened in both tiers.
+    /// Snapshots, reach lists and settings are opened in both tiers.
     async fn check_small(self: &Arc<Self>, report: &Report) -> Result<()> {
         self.read_again(report).await?;
-        let keys: Vec<(String, ObjectKind)> = {
+        let keys: Vec<String> = {
             let state = self.read();
-            let ids = state.snapshots.keys();
-            let both =
-                |id| [(layout::snapshot_key(id), ObjectKind::Snapshot), (state.reach_key(id), ObjectKind::Reach)];
-            ids.flat_map(both).collect()
+            let both = |id| [layout::snapshot_key(id), state.reach_key(id)];
+            let keys: Vec<String> = state.snapshots.keys().flat_map(both).collect();
+            report.with(|view| view.snapshots = keys.len() as u64 / 2);
+            // Settings that only the bucket holds are older ones, or a part of what a lost machine sent.
+            let settings = |(key, small): &(&String, &Small)| key.starts_with(layout::SETTINGS) && small.cached;
+            let newest = state.small.iter().rfind(settings);
+            keys.into_iter().chain(newest.map(|(key, _)| key.clone())).collect()
         };
-        report.with(|view| view.snapshots = keys.len() as u64 / 2);
-        for (key, kind) in keys {
-            let cached = self.small_copy(&*self.cache, &key, kind).await?;
+        for key in keys {
+            let cached = self.look_at(&*self.cache, &key).await?;
             let in_bucket = match report.bucket.clone().filter(|_| self.read().is_acked(&key)) {
-                Some(bucket) => self.small_copy(&*bucket, &key, kind).await?,
+                Some(bucket) => self.look_at(&*bucket, &key).await?,
                 None => Copy::Absent,
             };
             self.reconcile_small(&key, cached, in_bucket, report).await?;
@@ -413,7 +391,11 @@ impl Inner {
     }
 
     async fn reconcile_small(&self, key: &str, cached: Copy, in_bucket: Copy, report: &Report) -> Result<()> {
+        if matches!((&cached, &in_bucket), (Copy::Unsure, _) | (_, Copy::Unsure)) {
+            report.problem(unsteady(key));
+        }
         match (cached, in_bucket) {
+            (Copy::Unsure, _) | (_, Copy::Unsure) => Ok(()),
             (Copy::Good(bytes), Copy::Bad) => {
                 self.forget_ack(key);
                 self.resend(key, bytes.len() as u64, report).await
@@ -428,26 +410,6 @@ impl Inner {
                 Ok(())
             }
             (Copy::Good(_), _) => Ok(()),
-        }
-    }
-
-    async fn small_copy(&self, store: &dyn Store, key: &str, kind: ObjectKind) -> Result<Copy> {
-        let mut looks = Looks::default();
-        loop {
-            let copy = Self::judge(store.get(key).await, |bytes| self.envelope().open(kind, key, bytes).is_ok())?;
-            if looks.are_enough(&copy) {
-                return Ok(copy);
-            }
-        }
-    }
-
-    fn judge(read: Result<Bytes>, is_good: impl FnOnce(&Bytes) -> bool) -> Result<Copy> {
-        match read {
-            Ok(bytes) if is_good(&bytes) => Ok(Copy::Good(bytes)),
-            Ok(_) => Ok(Copy::Bad),
-            Err(error) if error.kind() == Kind::NotFound => Ok(Copy::Absent),
-            Err(error) if error.kind() == Kind::Corrupt => Ok(Copy::Bad),
-            Err(error) => Err(error),
         }
     }
 
@@ -466,7 +428,11 @@ impl Inner {
         if matches!(cached, Copy::Good(_)) || matches!(in_bucket, Copy::Good(_)) {
             self.note_verified(&key);
         }
+        if matches!((&cached, &in_bucket), (Copy::Unsure, _) | (_, Copy::Unsure)) {
+            report.problem(unsteady(&key));
+        }
         match (cached, in_bucket) {
+            (Copy::Unsure, _) | (_, Copy::Unsure) => Ok(()),
             (Copy::Good(bytes), Copy::Bad) => {
                 self.forget_ack(&key);
                 self.mend_bucket(pack, bytes, "pack.corrupt", report).await
@@ -504,34 +470,32 @@ impl Inner {
         report: &Report,
         meter: Option<&dyn Meter>,
     ) -> Result<Copy> {
+        let info = self.read().index.pack(pack).clone();
+        let (key, id) = (info.key(), info.name.id);
         let mut looks = Looks::default();
         loop {
-            let copy = self.look_at_pack(store, pack, report, meter).await?;
-            if looks.are_enough(&copy) {
-                return Ok(copy);
+            let read = match store.get(&key).await {
+                Ok(bytes) => {
+                    let size = bytes.len() as u64;
+                    report.with(|view| view.bytes_read += size);
+                    if let Some(meter) = meter {
+                        meter.moved(size);
+                    }
+                    blocking(move || {
+                        let good = holdfast_chunk::sha256(&bytes) == *id.as_bytes();
+                        Ok((bytes, good))
+                    })
+                    .await
+                }
+                Err(error) => Err(error),
+            };
+            match looks.judge(store, &key, read).await? {
+                // It was listed.
+                Some(Copy::Absent) => return Ok(Copy::Bad),
+                Some(copy) => return Ok(copy),
+                None => {}
             }
         }
-    }
-
-    async fn look_at_pack(
-        &self,
-        store: &dyn Store,
-        pack: PackNo,
-        report: &Report,
-        meter: Option<&dyn Meter>,
-    ) -> Result<Copy> {
-        let info = self.read().index.pack(pack).clone();
-        let bytes = match store.get(&info.key()).await {
-            Ok(bytes) => bytes,
-            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Corrupt) => return Ok(Copy::Bad),
-            Err(error) => return Err(error),
-        };
-        let size = bytes.len() as u64;
-        report.with(|view| view.bytes_read += size);
-        if let Some(meter) = meter {
-            meter.moved(size);
-        }
-        Ok(verify(info.name.id, bytes).await.map_or(Copy::Bad, Copy::Good))
     }
 
     /// Says which snapshots cannot be restored, and for want of what.

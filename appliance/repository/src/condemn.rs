@@ -284,6 +284,7 @@ impl Inner {
             return Ok(None);
         }
         let verdict = format!("{list}.{}", ledger.name());
+        self.remember_verdict(&doomed).await?;
         self.put_condemned(bucket, &verdict, &doomed).await?;
         Ok(Some(Sentence { list, verdict: Some(verdict), packs: doomed }))
     }

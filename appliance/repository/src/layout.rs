@@ -23,6 +23,8 @@ pub(crate) const TOMBSTONES: &str = "d/";
 pub(crate) const FENCES: &str = "w/";
 /// Lives in the bucket alone, so it is none of the classes that travel.
 pub(crate) const CONDEMNED: &str = "g/";
+/// Own verdicts as the cache remembers them; they never leave it.
+pub(crate) const VERDICTS: &str = "v/";
 
 /// Data and metadata lie in packs apart: metadata is read often, data rarely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +93,11 @@ pub(crate) fn next_edition(id: &SnapshotId, newest: Option<&String>) -> String {
     let edition = newest.and_then(|key| key.split_once('.')).and_then(|(_, name)| name.get(..4)?.parse().ok());
     let next = edition.unwrap_or(0u32) + 1;
     format!("{}.{next:04}-{}", reach_key(id), hex::encode(holdfast_runtime::random::<4>()))
+}
+
+/// Whether a key is that of a reach list's edition after the first.
+pub(crate) fn is_later_edition(key: &str) -> bool {
+    key.starts_with(REACHES) && key.contains('.')
 }
 
 /// The snapshot that a key of some class speaks of.

@@ -26,6 +26,7 @@ mod inner;
 mod layout;
 mod likely;
 mod listing;
+mod looks;
 mod opening;
 mod pack;
 mod parent;
@@ -54,6 +55,7 @@ mod table;
 mod threads;
 mod tree;
 mod unlock;
+mod verdicts;
 mod walk;
 mod weave;
 

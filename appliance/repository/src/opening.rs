@@ -10,6 +10,7 @@ use crate::{
     format::Format,
     inner::{ACKS, Inner},
     layout::{self, FORMAT},
+    looks::Copy,
     press::Press,
     recipe::Recipe,
     segment::decode_reach,
@@ -101,6 +102,7 @@ pub(crate) async fn load(parts: Parts, ring: Ring, id: RepositoryId) -> Result<A
         runtime: tokio::runtime::Handle::current(),
     });
     inner.enter_objects().await?;
+    inner.enter_verdicts().await?;
     inner.learn_recovery_number();
     inner.enter_segments().await?;
     inner.enter_unlisted().await?;
@@ -193,8 +195,9 @@ impl Inner {
         }
         let reach = async {
             for key in editions {
-                if !self.read().small.get(&key).is_some_and(|small| small.cached) {
-                    let bytes = self.get_small(&key).await?;
+                let cached = self.read().small.get(&key).is_some_and(|small| small.cached);
+                let Some(bucket) = self.bucket().filter(|_| !cached) else { continue };
+                if let Copy::Good(bytes) = self.look_at(&*bucket, &key).await? {
                     self.take_in(&key, bytes).await?;
                 }
             }

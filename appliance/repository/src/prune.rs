@@ -136,6 +136,7 @@ impl Inner {
         }
         self.drop_copies(&shared, &mut work).await?;
         self.sweep_settings(&mut work).await?;
+        self.sweep_verdicts().await?;
         Ok(work.outcome)
     }
 
@@ -310,7 +311,17 @@ impl Inner {
         for id in kept {
             self.sweep_editions(&id, work).await?;
         }
+        self.sweep_litter(work).await;
         Ok(clean)
+    }
+
+    async fn sweep_litter(&self, work: &mut Work) {
+        let litter: Vec<String> = self.read().litter.iter().cloned().collect();
+        for key in litter {
+            if work.bucket.is_some() && work.delete(self, &key).await {
+                self.write().litter.remove(&key);
+            }
+        }
     }
 
     /// Whether nothing of a buried snapshot can be on its way to the bucket any more. A tombstone that left before would

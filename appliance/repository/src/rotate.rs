@@ -63,7 +63,7 @@ impl Inner {
         let (ring, number) = (self.ring(), self.next_recovery()?);
         let key = recovery_slot(number);
         let label = Label { repository: self.id, id: &key, epoch: ring.epoch(), name: "", made: self.clock.now() };
-        let bytes = slot::wrap(ring.newest(), label, &Lock::Recovery(&ring.newest().recovery(number)))?;
+        let bytes = slot::wrap(&ring, label, &Lock::Recovery(&ring.newest().recovery(number)))?;
         // An epoch that failed before its commit may have left one of that name. It is not written over: a put that fails then
         // would leave a kit that the next start counts on and a power cut takes back.
         self.cache.delete(&key).await?;
@@ -92,8 +92,8 @@ impl Inner {
         let mut change = SlotChange { id: recovery_slot(number)[SLOTS.len()..].to_owned(), ..SlotChange::default() };
         let label = |id, epoch| Label { repository: self.id, id, epoch, name: "", made: now };
         let (link, kit) = (epoch_slot(next.epoch()), recovery_slot(number));
-        let earlier = slot::wrap(old.newest(), label(&link, old.epoch()), &Lock::Later(&root))?;
-        let recovery = slot::wrap(&root, label(&kit, next.epoch()), &Lock::Recovery(&root.recovery(number)))?;
+        let earlier = slot::wrap(&old, label(&link, old.epoch()), &Lock::Later(&root))?;
+        let recovery = slot::wrap(&next, label(&kit, next.epoch()), &Lock::Recovery(&root.recovery(number)))?;
         let mut fresh = vec![(link, earlier), (kit, recovery)];
         fresh.extend(self.carried_over(&old, &next, &mut change.problems).await?);
         // Not yet in the state: nothing of the new epoch leaves the cache before the device's slot commits it.
@@ -138,7 +138,7 @@ impl Inner {
                     continue;
                 }
                 let id = new_id(class);
-                match slot::rewrap(&bytes, old.newest(), next.newest(), &id, next.epoch()) {
+                match slot::rewrap(&bytes, old.newest(), next, &id) {
                     Ok(bytes) => fresh.push((id, bytes)),
                     Err(error) => problems.push(left_behind(&key, &error)),
                 }

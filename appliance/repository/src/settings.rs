@@ -5,6 +5,7 @@
 use crate::{
     inner::{Inner, is_damage},
     layout,
+    looks::Copy,
 };
 use holdfast_chunk::ObjectKind;
 use holdfast_model::{Error, Kind, Problem, Result, settings::Settings};
@@ -55,23 +56,30 @@ impl Inner {
     }
 
     async fn read_settings(&self, key: &str) -> Result<Settings> {
-        let body = self.envelope().open(ObjectKind::Settings, key, &self.get_small(key).await?)?;
+        let body = match self.open_settings(key, &self.get_small(key).await?) {
+            // Rotten in the cache.
+            Err(error) if is_damage(&error) && self.read().is_acked(key) => {
+                let Some(bucket) = self.bucket() else { return Err(error) };
+                let Copy::Good(bytes) = self.look_at(&*bucket, key).await? else { return Err(error) };
+                self.open_settings(key, &bytes)?
+            }
+            opened => opened?,
+        };
         serde_json::from_slice(&body).map_err(|error| {
             Error::new(Kind::Corrupt, "settings.malformed", "the settings are not in the form of this release")
                 .caused_by(error)
         })
     }
 
+    fn open_settings(&self, key: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+        self.envelope().open(ObjectKind::Settings, key, bytes)
+    }
+
     async fn drop_old_settings(&self) -> Result<()> {
         let keys = self.keys_of(layout::SETTINGS);
         for key in keys.iter().rev().skip(KEPT) {
             // The bucket's copy goes at the next prune.
-            self.cache.delete(key).await?;
-            let mut state = self.write();
-            state.set_cached(key, false);
-            if !state.is_acked(key) {
-                state.small.remove(key);
-            }
+            self.delete_cached(key).await?;
         }
         Ok(())
     }

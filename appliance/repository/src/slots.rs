@@ -8,6 +8,7 @@ use crate::{
     Parts,
     inner::Inner,
     layout::{self, DEVICE_SLOT, EPOCH_SLOTS, ESCROW_SLOTS, FORMAT, PASSPHRASE_SLOTS, RECOVERY_SLOTS, SLOTS},
+    looks::Copy,
     state::Small,
     threads::blocking,
 };
@@ -20,7 +21,7 @@ use holdfast_model::{
     Error, Kind, Moment, Problem, RepositoryId, Result, Secret,
     view::{SlotView, SlotWay},
 };
-use holdfast_storage::PutMode;
+use holdfast_storage::{PutMode, Store};
 use std::sync::atomic::Ordering;
 
 /// Slots that a repository may have, and passphrase slots that are tried at most: each costs a second or more.
@@ -60,7 +61,7 @@ pub(crate) async fn make_first(parts: &Parts, root: &RootKey, id: RepositoryId, 
     put_device(parts, &Ring::new(root.clone()), id, device).await?;
     let key = recovery_slot(FIRST);
     let label = Label { repository: id, id: &key, epoch: 0, name: "", made: parts.clock.now() };
-    let bytes = slot::wrap(root, label, &Lock::Recovery(&root.recovery(FIRST)))?;
+    let bytes = slot::wrap(&Ring::new(root.clone()), label, &Lock::Recovery(&root.recovery(FIRST)))?;
     parts.cache.put(&key, bytes.into(), PutMode::Replace).await
 }
 
@@ -72,7 +73,7 @@ pub(crate) async fn put_device(parts: &Parts, ring: &Ring, id: RepositoryId, dev
 
 pub(crate) fn device_slot(ring: &Ring, repository: RepositoryId, device: &[u8; 32], made: Moment) -> Result<Vec<u8>> {
     let label = Label { repository, id: DEVICE_SLOT, epoch: ring.epoch(), name: "", made };
-    slot::wrap(ring.newest(), label, &Lock::Device(device))
+    slot::wrap(ring, label, &Lock::Device(device))
 }
 
 /// What was done, and what could not be.
@@ -154,7 +155,7 @@ impl Inner {
         let key = id.clone();
         let bytes = blocking(move || {
             let label = Label { repository, id: &key, epoch: ring.epoch(), name: &name, made };
-            slot::wrap(ring.newest(), label, &Lock::Passphrase(&passphrase, Cost::default(), ring.first()))
+            slot::wrap(&ring, label, &Lock::Passphrase(&passphrase, Cost::default(), ring.first()))
         });
         self.store_slot(id, bytes.await?).await
     }
@@ -164,7 +165,7 @@ impl Inner {
         self.room_for_one().await?;
         let (id, ring, name) = (new_id(ESCROW_SLOTS), self.ring(), good_name(name)?);
         let label = Label { repository: self.id, id: &id, epoch: ring.epoch(), name: &name, made: self.clock.now() };
-        let bytes = slot::wrap(ring.newest(), label, &Lock::Escrow(public))?;
+        let bytes = slot::wrap(&ring, label, &Lock::Escrow(public))?;
         self.store_slot(id, bytes).await
     }
 
@@ -298,14 +299,7 @@ impl Inner {
             in_order(ours.map(|(key, _)| key.clone()).filter(|key| layout::travels(key)).collect())
         };
         for key in waiting {
-            let sent = async {
-                let bytes = self.cache.get(&key).await?;
-                let size = bytes.len() as u64;
-                // Somebody's object of the same name and size would pass for it.
-                bucket.put(&key, bytes, PutMode::Replace).await?;
-                self.remember_ack(&key, size);
-                Ok::<_, Error>(())
-            };
+            let sent = self.put_slot(&*bucket, &key);
             sent.await.map_err(|error| {
                 Problem::warning("slot.not_sent", &key, format!("not in the bucket yet: {}", error.chain()))
                     .advice("it is sent as soon as the bucket takes it; until then the bucket opens by the old keys")
@@ -319,16 +313,46 @@ impl Inner {
     async fn prove_in_bucket(&self, slots: &[String]) -> Result<()> {
         let Some(bucket) = self.bucket() else { return Ok(()) };
         for key in slots {
-            match bucket.get(key).await {
-                Ok(bytes) if self.is_our_slot(key, &bytes) => continue,
-                Err(error) if error.kind() != Kind::NotFound => return Err(error),
-                _ => {}
+            self.put_slot(&*bucket, key).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a slot into the bucket unless it lies there as we wrote it. A put that breaks off would leave half of a way in.
+    pub(crate) async fn put_slot(&self, bucket: &dyn Store, key: &str) -> Result<()> {
+        let bytes = self.cache.get(key).await?;
+        let size = bytes.len() as u64;
+        match self.look_at(bucket, key).await? {
+            Copy::Good(there) if there.len() == bytes.len() => {}
+            Copy::Unsure => {
+                let text = format!("{key} came from the bucket differently each time, and is not written over");
+                return Err(Error::new(Kind::Unavailable, "object.unsteady", text));
             }
-            self.not_fenced(&*bucket).await?;
-            let bytes = self.cache.get(key).await?;
-            let size = bytes.len() as u64;
-            bucket.put(key, bytes, PutMode::Replace).await?;
-            self.remember_ack(key, size);
+            // Somebody's object of the same name and size would pass for it.
+            _ => {
+                self.not_fenced(bucket).await?;
+                bucket.put(key, bytes, PutMode::Replace).await?;
+            }
+        }
+        self.remember_ack(key, size);
+        Ok(())
+    }
+
+    /// Links that no tier gave are made anew: who has a root has those before it.
+    pub(crate) async fn mend_links(&self) -> Result<()> {
+        let ring = self.ring();
+        for epoch in 1..=ring.epoch() {
+            let key = epoch_slot(epoch);
+            let there = self.read().small.get(&key).is_some_and(|small| small.cached);
+            let (Some(before), Some(root)) = (ring.up_to(epoch - 1), ring.root(epoch)) else { continue };
+            if there {
+                continue;
+            }
+            let label = Label { repository: self.id, id: &key, epoch: epoch - 1, name: "", made: self.clock.now() };
+            let bytes = slot::wrap(&before, label, &Lock::Later(root))?;
+            self.put_small(&key, bytes.into(), PutMode::Replace).await?;
+            let text = "the link between two key epochs was gone and was made anew";
+            self.write().note(Problem::note("slot.mended", &key, text));
         }
         Ok(())
     }

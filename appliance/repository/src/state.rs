@@ -12,7 +12,7 @@ use crate::{
 use bytes::Bytes;
 use holdfast_model::{ChunkId, Moment, PackId, Problem, SegmentId, SnapshotId, snapshot::Snapshot};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -223,6 +223,8 @@ pub(crate) struct State {
     pub(crate) writing: Option<SnapshotId>,
     /// Commits that failed and could not be taken back yet.
     pub(crate) half_done: HashSet<String>,
+    /// Parts of reach lists' later editions in the bucket, which count for nothing: the next prune removes them.
+    pub(crate) litter: BTreeSet<String>,
     /// Problems healed or met on the way, for the next who asks.
     pub(crate) notes: Vec<Problem>,
     pub(crate) last_acknowledged: Option<Moment>,

@@ -10,6 +10,7 @@ mod golden;
 mod handover;
 mod index;
 mod keys;
+mod lives;
 mod losses;
 mod reading;
 mod repack;

@@ -52,7 +52,12 @@ pub(crate) async fn unlock(store: &dyn Store, id: RepositoryId, unlock: Unlock) 
                 continue;
             }
         };
-        let ring = match ring_of(store, id, opened.root.clone(), opened.epoch).await {
+        // Slots of this release bear all roots; links are for those that do not, or not any more.
+        let ring = match opened.ring() {
+            Some(ring) => Ok(ring),
+            None => ring_of(store, id, opened.root.clone(), opened.epoch).await,
+        };
+        let ring = match ring {
             Ok(ring) => ring,
             // A new epoch that was cut off on its way into the bucket: the slot of the one before still opens.
             Err(error) if error.code() == EPOCH_LOST => {
@@ -88,7 +93,7 @@ async fn candidates(store: &dyn Store, class: &str, last: &mut Option<Error>) ->
     Ok(found.into_iter().take(tried).map(|(_, bytes)| bytes).collect())
 }
 
-/// From the newest root down to the first.
+/// From the newest root down to the first, by the links between epochs.
 async fn ring_of(store: &dyn Store, id: RepositoryId, newest: RootKey, epoch: u8) -> Result<Ring> {
     let mut roots = vec![newest];
     for number in (1..=epoch).rev() {

@@ -103,7 +103,7 @@ fn slots_of_a_machine_set_back_share_no_key() {
             for lock in
                 [Lock::Device(&[1; 32]), Lock::Recovery(&[1; 32]), Lock::Escrow(&private.public()), Lock::Later(&later)]
             {
-                slot::wrap(&root, label, &lock).unwrap();
+                slot::wrap(&crate::Ring::new(root.clone()), label, &lock).unwrap();
             }
         }
     });

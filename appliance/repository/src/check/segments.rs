@@ -1,10 +1,8 @@
 //! Index segments under check: read whole, mended from the other tier, else written anew from the packs themselves.
 
-use super::{Copy, Looks, Report};
-use crate::{inner::Inner, layout, threads::blocking};
-use bytes::Bytes;
-use holdfast_model::{Kind, Problem, Result};
-use holdfast_storage::Store;
+use super::Report;
+use crate::{inner::Inner, layout, looks::Copy};
+use holdfast_model::{Problem, Result};
 use std::sync::Arc;
 
 impl Inner {
@@ -12,11 +10,11 @@ impl Inner {
     pub(super) async fn check_segments(self: &Arc<Self>, read_all: bool, report: &Report) -> Result<()> {
         let keys: Vec<String> = self.read().segments.keys().cloned().collect();
         for key in keys {
-            let cached = self.segment_copy(&*self.cache, &key).await?;
+            let cached = self.look_at(&*self.cache, &key).await?;
             let wanted = read_all || !matches!(cached, Copy::Good(_));
             let acked = self.read().is_acked(&key);
             let in_bucket = match report.bucket.clone().filter(|_| wanted && acked) {
-                Some(bucket) => self.segment_copy(&*bucket, &key).await?,
+                Some(bucket) => self.look_at(&*bucket, &key).await?,
                 None => Copy::Absent,
             };
             match (&cached, &in_bucket) {
@@ -31,32 +29,6 @@ impl Inner {
         }
         self.finder.try_again();
         Ok(())
-    }
-
-    /// A segment's name is that of its bytes, so this sees every bit of it.
-    async fn segment_copy(&self, store: &dyn Store, key: &str) -> Result<Copy> {
-        let mut looks = Looks::default();
-        loop {
-            let copy = self.look_at_segment(store, key).await?;
-            if looks.are_enough(&copy) {
-                return Ok(copy);
-            }
-        }
-    }
-
-    async fn look_at_segment(&self, store: &dyn Store, key: &str) -> Result<Copy> {
-        let bytes: Bytes = match store.get(key).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == Kind::NotFound => return Ok(Copy::Absent),
-            Err(error) if error.kind() == Kind::Corrupt => return Ok(Copy::Bad),
-            Err(error) => return Err(error),
-        };
-        let id = layout::parse_segment(key);
-        blocking(move || {
-            let good = id.is_some_and(|id| holdfast_chunk::sha256(&bytes) == *id.as_bytes());
-            Ok(if good { Copy::Good(bytes) } else { Copy::Bad })
-        })
-        .await
     }
 
     /// Lists a segment's packs again, with the footers that they bear themselves. What is left of the old one is void.

@@ -207,15 +207,15 @@ async fn a_rotten_reach_list_does_not_keep_a_repository_with_evicted_packs_from_
 
 /// A store that misleads whoever asks it once, and counts puts.
 #[derive(Debug)]
-struct Misleading {
+pub(super) struct Misleading {
     store: Arc<dyn Store>,
     lie: Lie,
     read: std::sync::Mutex<std::collections::HashSet<String>>,
-    puts: std::sync::atomic::AtomicUsize,
+    pub(super) puts: std::sync::atomic::AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lie {
+pub(super) enum Lie {
     /// The first body of each object is cut on its way.
     HalfBodies,
     /// Listings lack some objects and tell wrong sizes of others.
@@ -223,7 +223,7 @@ enum Lie {
 }
 
 impl Misleading {
-    fn new(store: Arc<dyn Store>, lie: Lie) -> Arc<Misleading> {
+    pub(super) fn new(store: Arc<dyn Store>, lie: Lie) -> Arc<Misleading> {
         Arc::new(Misleading { store, lie, read: Default::default(), puts: Default::default() })
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::food::{Food, stretch};
 use holdfast_chunk::{
-    Base, ChunkKind, Envelope, Keys, Kit, ObjectKind, Opener, RootKey, Sealer,
+    Base, ChunkKind, Envelope, Keys, Kit, ObjectKind, Opener, Ring, RootKey, Sealer,
     escrow::{PrivateKey, PublicKey},
     fuzzing, kit,
     slot::{self, Label, Lock, Opening},
@@ -190,7 +190,7 @@ fn open_slot(bytes: &[u8]) {
 }
 
 fn seed_slot(lock: &Lock<'_>) -> Vec<u8> {
-    slot::wrap(&RootKey::from_bytes(ROOT), label("k/device"), lock).expect("a slot is made")
+    slot::wrap(&Ring::new(RootKey::from_bytes(ROOT)), label("k/device"), lock).expect("a slot is made")
 }
 
 fn label(id: &str) -> Label<'_> {
@@ -211,13 +211,13 @@ fn wrap_slot(mut food: Food<'_>) {
     key[..given.len()].copy_from_slice(given);
     let name = String::from_utf8_lossy(food.rest()).into_owned();
     let root = RootKey::from_bytes(ROOT);
-    let Ok(bytes) = slot::wrap(&root, label(&name), &Lock::Recovery(&key)) else { return };
+    let Ok(bytes) = slot::wrap(&Ring::new(root.clone()), label(&name), &Lock::Recovery(&key)) else { return };
     // A very long name makes a slot that is refused as too long: never a wrong key.
     if let Ok(back) = slot::unwrap(&bytes, REPOSITORY, &Opening::Recovery(&key)) {
         assert!(*back.root.recovery(0) == *root.recovery(0), "another root key than wrapped");
         assert!(slot::genuine(&bytes, REPOSITORY, &name, &root).is_ok(), "a slot of ours is taken for a strange one");
     } else {
-        assert!(bytes.len() > 16 * 1024, "a slot of ours does not open");
+        assert!(bytes.len() > slot::SLOT_MAX, "a slot of ours does not open");
     }
     key[0] ^= 1;
     assert!(slot::unwrap(&bytes, REPOSITORY, &Opening::Recovery(&key)).is_err(), "a wrong key opens a slot");
