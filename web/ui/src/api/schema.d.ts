@@ -1908,7 +1908,7 @@ export interface components {
             entries: number;
             /** @description A folder, not a single file. */
             folder: boolean;
-            /** @description `volume`, `bind` or `container` (what was changed in its own file system). */
+            /** @description `volume`, `bind`, `container` (what was changed in its own file system) or `dump` (of a database). */
             kind: string;
             /** @description Name, or path on the host. */
             name: string;
@@ -1916,7 +1916,7 @@ export interface components {
             readable: boolean;
             /** @description Why not. */
             reason?: string | null;
-            /** @description How it is asked for: `volume:NAME`, `bind:/PATH`, `container:NAME`. */
+            /** @description How it is asked for: `volume:NAME`, `bind:/PATH`, `container:NAME`, `dump:NAME`. */
             section: string;
         };
         /** @description Who is logged in. */
@@ -3695,7 +3695,7 @@ export interface operations {
     file_content: {
         parameters: {
             query: {
-                /** @description `volume:NAME`, `bind:/PATH` or `container:NAME`. */
+                /** @description `volume:NAME`, `bind:/PATH`, `container:NAME` or `dump:NAME`. */
                 section: string;
                 /** @description Path in it; empty for its root. */
                 path?: string;
@@ -3782,7 +3782,7 @@ export interface operations {
     file_list: {
         parameters: {
             query: {
-                /** @description `volume:NAME`, `bind:/PATH` or `container:NAME`. */
+                /** @description `volume:NAME`, `bind:/PATH`, `container:NAME` or `dump:NAME`. */
                 section: string;
                 /** @description Path in it; empty for its root. Bytes that are no readable text are written `\xHH`, a backslash `\\`. */
                 path?: string;
