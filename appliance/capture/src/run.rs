@@ -201,6 +201,7 @@ impl Work {
     async fn read(&self, mut ready: Ready, stop: &Stop) -> Result<Captured> {
         let hooks = Hooks::of(&ready.members, &mut ready.captured.problems);
         let mut databases = self.databases(&mut ready).await;
+        self.sink.phase("ahead", 3, PHASES);
         let ahead = async {
             ready.captured.problems.extend(run_all(&*self.engine, &hooks.dump).await);
             ready.captured.problems.extend(databases.dump(&self.engine, &*self.sink).await?);
@@ -242,7 +243,6 @@ impl Work {
     /// Stores trees while the app still runs: then the hold lasts as long as a walk and what changed since, not as long
     /// as the data.
     async fn read_ahead(&self, ready: &mut Ready) -> Result<()> {
-        self.sink.phase("ahead", 3, PHASES);
         if self.ask.consistency == Consistency::None {
             return Ok(());
         }
