@@ -17,9 +17,10 @@ case $1 in
     settle) psql -XqAtc checkpoint ;;
     dump) exec pg_dumpall --clean --if-exists -l "$PGDATABASE" ;;
     # Whoever replays it is a role of its own list, which can be neither dropped nor made anew; before the first \connect
-    # there is no data.
+    # there is no data. What comes through a filter that failed must not pass for the whole: psql stops at a line that is none.
     replay)
-        sed -e "1,/^.connect /{" -e "/^DROP ROLE IF EXISTS \"\\{0,1\\}$PGUSER\"\\{0,1\\};\$/d" \
-            -e "/^CREATE ROLE \"\\{0,1\\}$PGUSER\"\\{0,1\\};\$/d" -e "}" | psql -Xq -v ON_ERROR_STOP=1 >/dev/null ;;
+        { sed -e "1,/^.connect /{" -e "/^DROP ROLE IF EXISTS \"\\{0,1\\}$PGUSER\"\\{0,1\\};\$/d" \
+            -e "/^CREATE ROLE \"\\{0,1\\}$PGUSER\"\\{0,1\\};\$/d" -e "}" || echo 'the filter failed;'; } |
+            psql -Xq -v ON_ERROR_STOP=1 >/dev/null ;;
     *) exit 64 ;;
 esac
