@@ -51,6 +51,6 @@ case $1 in
         if [ "$3" = hold ] && [ "${used:-0}" -le 536870912 ]; then ask client pause "$(($2 * 1000))" write >/dev/null || exit 1; fi
         save || { ask client unpause >/dev/null; exit 1; } ;;
     release) ask client unpause >/dev/null ;;
-    dump) exec "$CLIENT" -p "${PORT:-6379}" --rdb - 2>/dev/null ;;
+    dump) exec "$CLIENT" -p "${PORT:-6379}" --rdb - ;;
     *) exit 64 ;;
 esac
