@@ -51,6 +51,13 @@ pub struct Hook {
     pub seconds: u64,
 }
 
+impl Hook {
+    /// Whether a label says it; else it is a script of ours, which has words.
+    fn is_labels(&self) -> bool {
+        self.arguments.is_empty()
+    }
+}
+
 /// All commands of an app.
 #[derive(Debug, Default)]
 pub(crate) struct Hooks {
@@ -110,9 +117,13 @@ pub(crate) async fn run_all(engine: &dyn Engine, hooks: &[Hook]) -> Vec<Problem>
     for hook in hooks {
         if let Err(error) = run(engine, hook).await {
             let text = format!("the {} of container {} failed: {}", hook.what, hook.name, error.chain());
-            problems.push(Problem::error("hook.failed", &hook.name, text).advice(
-                "Run the command of its label by hand in the container; the snapshot was taken without its help.",
-            ));
+            problems.push(match hook.is_labels() {
+                true => Problem::error("hook.failed", &hook.name, text).advice(
+                    "Run the command of its label by hand in the container; the snapshot was taken without its help.",
+                ),
+                false => Problem::error("database.not_released", &hook.name, text)
+                    .advice("Look whether the database takes writes; what locks it ends by itself within two minutes."),
+            });
         }
     }
     problems
