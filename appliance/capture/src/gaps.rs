@@ -67,7 +67,7 @@ fn unknown(app: &FoundApp, error: &Error) -> Problem {
 }
 
 fn unused(name: &str) -> Problem {
-    let text = format!("volume {name} is used by no container, so it belongs to no app and is in no backup");
+    let text = format!("volume {name} is used by no app's container, so it is in no backup");
     Problem::warning("volume.unused", name, text).advice(
         "Remove it if nobody needs it; a container that mounts it, even a stopped one, makes it part of an app.",
     )
