@@ -5,7 +5,8 @@
 //! read while a server writes need a dump beside them.
 //!
 //! # Invariants
-//! - Nothing secret leaves the container: the scripts find passwords where the container has them, and use them there.
+//! - Nothing secret leaves the container: the scripts find passwords where the container has them, and use them there. One that
+//!   stands in its command alone goes in by standard input: it is in no words, events, journals or logs.
 //! - What locks a database is released by a promise in the journal, and by itself after a time.
 //! - What fails is named as an error, and the snapshot is taken all the same, as after a power cut.
 

@@ -69,7 +69,7 @@ fn unknown(app: &FoundApp, error: &Error) -> Problem {
 fn unused(name: &str) -> Problem {
     let text = format!("volume {name} is used by no app's container, so it is in no backup");
     Problem::warning("volume.unused", name, text).advice(
-        "Remove it if nobody needs it; a container that mounts it, even a stopped one, makes it part of an app.",
+        "Remove it if nobody needs it; a container that mounts it, even a stopped one, makes it part of an app; a one-off run does not.",
     )
 }
 
@@ -77,8 +77,8 @@ fn unused(name: &str) -> Problem {
 fn nameless_unused(names: &[&str]) -> Option<Problem> {
     let first = names.first()?;
     let text = match names.len() {
-        1 => "one unnamed volume is used by no container, so it is in no backup".to_owned(),
-        count => format!("{count} unnamed volumes are used by no container, so they are in no backup"),
+        1 => "one unnamed volume is used by no app's container, so it is in no backup".to_owned(),
+        count => format!("{count} unnamed volumes are used by no app's container, so they are in no backup"),
     };
     let told = Problem::note("volume.unused", &first[..12], text);
     Some(told.advice("They are what removed containers left behind; docker volume prune removes them."))
