@@ -204,8 +204,11 @@ impl Mover {
         }
     }
 
+    /// What it complained of, as far as that was kept.
     fn told(&self) -> String {
-        String::from_utf8_lossy(&self.complaints.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+        let kept = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = if kept.len() < COMPLAINTS { "" } else { "…\nand more" };
+        String::from_utf8_lossy(&kept).into_owned() + more
     }
 
     /// Why it said no more: what the engine and it itself tell of its end.
