@@ -256,8 +256,8 @@ async fn everything_is_lost_on_the_fake() {
 
 async fn real() -> Option<Arc<dyn Engine>> {
     std::env::var_os("HOLDFAST_REAL_DOCKER")?;
-    let host =
-        holdfast_model::settings::Host { name: "local".into(), url: "unix:///var/run/docker.sock".into(), tls: None };
+    let url = std::env::var("HOLDFAST_DOCKER_URL").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
+    let host = holdfast_model::settings::Host { name: "local".into(), url, tls: None };
     Some(holdfast_docker::connect(&host).await.unwrap())
 }
 
