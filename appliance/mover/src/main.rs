@@ -21,10 +21,12 @@ use std::{
     },
 };
 
-const USAGE: &str = "usage: holdfast-mover serve|tar|untar|list DIR [NAME]
+const USAGE: &str = "usage: holdfast-mover serve|tar|untar|overlay|clear|list DIR [NAME]
   serve DIR         answers the appliance's asks about the folder, on standard input and output
   tar DIR [NAME]    writes the folder as a PAX tar to standard output; names begin with NAME
   untar DIR [NAME]  writes the tar on standard input into the folder, and has it on the disk when it ends
+  overlay DIR [NAME]  the same; what is there and no folder gives way to what the tar has under its name
+  clear DIR         takes out all that is in the folder
   list DIR          prints the groups of the folder: witness, entries, bytes, first path";
 
 fn main() -> ExitCode {
@@ -39,7 +41,9 @@ fn main() -> ExitCode {
     let result = match verb.to_str() {
         Some("serve") => serve(folder, io::stdin().lock(), io::stdout()).map(|()| 0).map_err(Into::into),
         Some("tar") => tar(folder, name),
-        Some("untar") => untar(folder, name),
+        Some("untar") => untar(folder, name, false),
+        Some("overlay") => untar(folder, name, true),
+        Some("clear") => Writer::clear(folder).map(|()| 0).map_err(Into::into),
         Some("list") => list(folder),
         _ => return usage(),
     };
@@ -80,14 +84,14 @@ fn tar(folder: &Path, name: &[u8]) -> Outcome {
     Ok(report.troubles.len() as u64)
 }
 
-fn untar(folder: &Path, name: &[u8]) -> Outcome {
+fn untar(folder: &Path, name: &[u8], replaces: bool) -> Outcome {
     let troubles = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&troubles);
     let tell = move |trouble: Trouble| {
         count.fetch_add(1, Ordering::Relaxed);
         tell(&trouble);
     };
-    let rights = Rights { strip: name.into(), ..Rights::default() };
+    let rights = Rights { strip: name.into(), replaces, ..Rights::default() };
     let writer = Writer::open(folder, rights, Arc::new(tell))?;
     writer.write(&mut Archive::new(io::stdin().lock()))?;
     syncfs(std::fs::File::open(folder)?)?;

@@ -3,14 +3,16 @@
 
 use crate::{
     entry::{Entry, Kind, Time},
+    place::Folder,
     trouble::{Trouble, What},
+    write::Rights,
     xattr::{self, CAPABILITY},
 };
 use rustix::{
     fd::{AsFd, AsRawFd},
     fs::{
         AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod,
-        fchown, fsetxattr, futimens, lsetxattr, openat, utimensat,
+        fchown, fsetxattr, futimens, lsetxattr, openat, unlinkat, utimensat,
     },
     io::Errno,
 };
@@ -23,6 +25,7 @@ pub(crate) type Tell = Arc<dyn Fn(Trouble) + Send + Sync>;
 pub(crate) struct Maker {
     pub(crate) restores_owners: bool,
     pub(crate) allows_devices: bool,
+    replaces: bool,
     pub(crate) has_proc: bool,
     /// Owner of what this process makes.
     pub(crate) own: (u32, u32),
@@ -30,9 +33,26 @@ pub(crate) struct Maker {
 }
 
 impl Maker {
-    pub(crate) fn new(restores_owners: bool, allows_devices: bool, has_proc: bool, tell: Tell) -> Maker {
+    pub(crate) fn new(rights: &Rights, has_proc: bool, tell: Tell) -> Maker {
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        Maker { restores_owners, allows_devices, has_proc, own, tell }
+        let Rights { owners: restores_owners, devices: allows_devices, replaces, .. } = *rights;
+        Maker { restores_owners, allows_devices, replaces, has_proc, own, tell }
+    }
+
+    /// Makes something under a name; what has it, if it may be replaced and is no folder, goes first.
+    pub(crate) fn anew<T>(
+        &self,
+        folder: &Folder,
+        name: &[u8],
+        make: impl Fn() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match make() {
+            Err(Errno::EXIST) if self.replaces => {
+                unlinkat(folder.fd(), name, AtFlags::empty())?;
+                make()
+            }
+            made => made,
+        }
     }
 
     pub(crate) fn tell(&self, trouble: Trouble) {

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! - Nothing is written over: what is there already stays, and is told. Only folders may be there. Of two members of
-//!   one name one is made and the other told.
+//!   one name one is made and the other told. Unless the writer may replace: then a member takes the place of
+//!   whatever is there and no folder, and nothing is written into an old file.
 //! - Nothing outside the folder is touched: names that lead out are refused, every step down is one name, never
 //!   through a link, also through one that the stream itself made.
 //! - Whatever is not restored as the stream says it is told by path; a file of which a part could not be written is
@@ -21,14 +22,20 @@ use crate::{
     xattr,
 };
 use rustix::{
-    fd::OwnedFd,
+    fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{
-        AtFlags, CWD, FileType, Mode, OFlags, XattrFlags, fremovexattr, fsetxattr, ftruncate, linkat, makedev, mknodat,
-        openat, symlinkat, unlinkat,
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, XattrFlags, fremovexattr, fsetxattr, ftruncate, linkat, makedev,
+        mknodat, openat, symlinkat, unlinkat,
     },
     io::{Errno, pwrite},
 };
-use std::{io::Read, ops::Range, path::Path, sync::Arc};
+use std::{
+    ffi::{CStr, CString},
+    io::Read,
+    ops::Range,
+    path::Path,
+    sync::Arc,
+};
 
 /// Files up to this size are handed to the threads, bytes.
 const SMALL: u64 = 256 << 10;
@@ -46,6 +53,8 @@ pub struct Rights {
     pub owners: bool,
     /// Whether devices are made.
     pub devices: bool,
+    /// Whether what is there, but for folders, gives way.
+    pub replaces: bool,
     /// Threads that write small files besides the one that reads the stream; 0 to 16.
     pub threads: usize,
     /// Taken off the front of every name; members that do not begin with it are refused.
@@ -95,7 +104,7 @@ struct Workers {
 impl Default for Rights {
     fn default() -> Rights {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-        Rights { owners: true, devices: true, threads, strip: Box::default() }
+        Rights { owners: true, devices: true, replaces: false, threads, strip: Box::default() }
     }
 }
 
@@ -108,7 +117,7 @@ impl Writer {
 
     fn new(fd: OwnedFd, rights: Rights, tell: Tell) -> Result<Writer, Errno> {
         let has_proc = xattr::has_proc(&fd);
-        let maker = Arc::new(Maker::new(rights.owners, rights.devices, has_proc, tell));
+        let maker = Arc::new(Maker::new(&rights, has_proc, tell));
         // What a folder hands on to all that is made in it would get into the files.
         let handed_on = xattr::Reader::new().of(&fd)?.into_iter().find(|(name, _)| **name == *xattr::ACL_DEFAULT);
         if handed_on.is_some() {
@@ -116,6 +125,42 @@ impl Writer {
         }
         let root = Folder::new(fd, Last::Nothing, Arc::clone(&maker), None);
         Ok(Writer { root, maker, rights, handed_on })
+    }
+
+    /// Takes out all that is in the folder, which stays. What was taken out before an error is gone; very deep trees (more
+    /// steps than files may be open) end in one.
+    pub fn clear(path: &Path) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |above: BorrowedFd<'_>, name: &CStr| openat(above, name, flags, Mode::empty());
+        let root = openat(CWD, path, flags, Mode::empty())?;
+        // Each with the name under which it is removed once it is empty.
+        let mut way: Vec<(OwnedFd, CString)> = vec![(root, CString::default())];
+        while let Some((folder, _)) = way.last() {
+            let mut below = None;
+            for entry in Dir::read_from(folder)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                if name == c"." || name == c".." {
+                    continue;
+                }
+                match unlinkat(folder, name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(Errno::ISDIR | Errno::PERM) => {
+                        below = Some((open(folder.as_fd(), name)?, name.to_owned()));
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if let Some(below) = below {
+                way.push(below);
+            } else if let Some((_, name)) = way.pop()
+                && let Some((above, _)) = way.last()
+            {
+                unlinkat(above, &*name, AtFlags::REMOVEDIR)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a stream to its end. Troubles with single paths are told; only a stream that cannot be read on
@@ -185,11 +230,11 @@ impl Stream<'_> {
         let folder = self.place.enter(above, &mut self.workers.settle()).map_err(not_made)?;
         let make = |kind| {
             let device = makedev(entry.device.0, entry.device.1);
-            mknodat(folder.fd(), name, kind, Mode::from_raw_mode(0o600), device)
+            self.maker.anew(&*folder, name, || mknodat(folder.fd(), name, kind, Mode::from_raw_mode(0o600), device))
         };
         match entry.kind {
             Kind::HardLink => return self.hard_link(&entry, &folder, name),
-            Kind::Symlink => symlinkat(&*entry.link, folder.fd(), name),
+            Kind::Symlink => self.maker.anew(&*folder, name, || symlinkat(&*entry.link, folder.fd(), name)),
             Kind::Fifo => make(FileType::Fifo),
             Kind::Socket => make(FileType::Socket),
             Kind::Char => make(FileType::CharacterDevice),
@@ -207,7 +252,8 @@ impl Stream<'_> {
         let (above, first_name) = root::split(&first);
         // Not through the place where the stream is: that would finish folders too early.
         let first_folder = open_below(&self.place, above).map_err(|error| trouble(&entry.path, error))?;
-        linkat(first_folder, first_name, folder.fd(), name, AtFlags::empty())
+        self.maker
+            .anew(folder, name, || linkat(&first_folder, first_name, folder.fd(), name, AtFlags::empty()))
             .map_err(|error| trouble(&entry.path, error))
     }
 
@@ -235,7 +281,7 @@ impl Stream<'_> {
     /// Writes a large file as it comes.
     fn large<R: Read>(&mut self, folder: &Folder, entry: &Entry, archive: &mut Archive<R>) -> Result<(), Broken> {
         let name = root::split(&entry.path).1;
-        let file = match create(folder, name) {
+        let file = match create(&self.maker, folder, name) {
             Ok(file) => file,
             Err(error) => return self.pass(trouble(&entry.path, error)),
         };
@@ -300,7 +346,7 @@ impl Workers {
 fn write_batch(maker: &Maker, batch: Batch) {
     for (folder, entry, range) in batch.files {
         let name = root::split(&entry.path).1;
-        match create(&folder, name) {
+        match create(maker, &folder, name) {
             Ok(file) => {
                 let result = put(&file, &entry.holes, 0, &batch.data[range]);
                 settle_file(maker, &folder, &file, &entry, result);
@@ -310,9 +356,9 @@ fn write_batch(maker: &Maker, batch: Batch) {
     }
 }
 
-fn create(folder: &Folder, name: &[u8]) -> Result<OwnedFd, Errno> {
+fn create(maker: &Maker, folder: &Folder, name: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(folder.fd(), name, flags, Mode::from_raw_mode(0o600))
+    maker.anew(folder, name, || openat(folder.fd(), name, flags, Mode::from_raw_mode(0o600)))
 }
 
 /// Writes a part of a file, leaving holes where they were, if they are zeros indeed.
