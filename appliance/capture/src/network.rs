@@ -32,7 +32,29 @@ pub(crate) async fn describe(
             Err(error) => return Err(error.while_doing(format!("look at network {name}"))),
         }
     }
+    lenders(engine, &mut sections).await?;
     Ok(sections)
+}
+
+/// Adds the networks that others take their settings from: no container can be connected to them.
+async fn lenders(engine: &dyn Engine, sections: &mut Vec<NetworkSection>) -> Result<()> {
+    let mut wanted = Vec::new();
+    for section in sections.iter() {
+        let inspect = section.inspect.parse()?;
+        wanted.extend(inspect["ConfigFrom"]["Network"].as_str().filter(|name| !name.is_empty()).map(str::to_owned));
+    }
+    for name in unique(wanted) {
+        if sections.iter().any(|section| section.name == name) {
+            continue;
+        }
+        match engine.network_inspect(&name).await {
+            Ok(text) => sections.push(NetworkSection { name, inspect: RawJson(text) }),
+            // Whoever borrowed from it has all settings and says so when it is restored.
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => return Err(error.while_doing(format!("look at network {name}"))),
+        }
+    }
+    Ok(())
 }
 
 /// By id, because names may be doubled; by name for containers that never ran and know no id.

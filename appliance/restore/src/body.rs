@@ -11,7 +11,7 @@ pub(crate) use mounts::BindFate;
 
 use crate::{
     deed::{FileDeed, Way},
-    json::{child, is_blank, members, object, text, texts},
+    json::{child, is_blank, members, object, text, texts, truth},
     networks::Fate,
 };
 use holdfast_model::Problem;
@@ -71,9 +71,14 @@ fn config(inspect: &Value, context: &Context<'_>) -> Value {
     let hostname = fields.get("Hostname").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mode = text(inspect, "/HostConfig/NetworkMode");
     // Chosen by the engine: the short id, or the name of whoever owns the network namespace.
-    let is_foreign = mode == "host" || mode.starts_with("container:");
+    let is_guest = mode.starts_with("container:");
+    let is_foreign = mode == "host" || is_guest || text(inspect, "/HostConfig/UTSMode") == "host";
     if text(inspect, "/Id").get(..12) == Some(hostname.as_str()) || is_foreign {
         fields.shift_remove("Hostname");
+    }
+    if is_guest {
+        // Only those of its image can be there. The engine refuses to be told of them, and adds them itself.
+        fields.shift_remove("ExposedPorts");
     }
     if context.mac_per_network {
         fields.shift_remove("MacAddress");
@@ -137,6 +142,11 @@ fn refer(host: &mut Value, inspect: &Value, context: &Context<'_>) {
             object(host).insert(key.into(), json!(renamed));
         }
     }
+}
+
+/// Whether the engine refuses to write into the container's own file system: its root is read-only.
+pub(crate) fn is_sealed(described: &Value) -> bool {
+    truth(described, "/HostConfig/ReadonlyRootfs")
 }
 
 /// Ids and names of containers that this one needs to exist before it.

@@ -203,6 +203,10 @@ impl Work<'_> {
             match deed.action {
                 VolumeAction::Create => self.create(deed).await?,
                 VolumeAction::Refill => self.take_out(deed).await?,
+                VolumeAction::Adopt => {
+                    self.create(deed).await?;
+                    self.take_out(deed).await?;
+                }
                 VolumeAction::Keep => continue,
             }
             self.problems.extend(volumes::fill(&self.hand, deed).await?);

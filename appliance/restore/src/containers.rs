@@ -80,8 +80,13 @@ pub(crate) fn plan(
         draft.names.relabel(&mut made.json);
         draft.notes.append(&mut made.notes);
         note_layer(draft, container);
-        let layer: u64 = container.layer.iter().map(|part| part.stream.length).sum();
-        container.layer.iter().for_each(|part| draft.reads(Some(&part.stream)));
+        let sealed = body::is_sealed(&inspects[section]);
+        if sealed && !container.layer.is_empty() {
+            draft.notes.push(sealed_layer(&container.name));
+        }
+        let written: &[LayerPart] = if sealed { &[] } else { &container.layer };
+        let layer: u64 = written.iter().map(|part| part.stream.length).sum();
+        written.iter().for_each(|part| draft.reads(Some(&part.stream)));
         let and = if layer > 0 { format!(" and write {} of changed files", size(layer)) } else { String::new() };
         draft.steps.push(format!("Create container {}{and}", names[section]));
         let replays = replays(draft, snapshot, container);
@@ -214,6 +219,13 @@ fn note_layer(draft: &mut Draft, container: &ContainerSection) {
     draft.notes.push(Problem::note("layer.deleted", &container.name, message));
 }
 
+/// Nobody can write into a container whose root is read-only, so what differs there from the image is the engine's own:
+/// places to mount at, a folder to work in. It makes them again.
+fn sealed_layer(name: &str) -> Problem {
+    let message = format!("the root of {name} is read-only; what the engine changed in it is left to the engine again");
+    Problem::note("layer.read_only", name, message)
+}
+
 fn api_at_least(version: &str, least: (u32, u32)) -> bool {
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= least
@@ -243,7 +255,8 @@ pub(crate) async fn make(
             .map_err(|error| error.while_doing(format!("container {} could not join network {network}", deed.name)))?;
     }
     // Backwards: the attributes of a changed folder come before what lies in it, and writing into it moves its time.
-    for part in section.layer.iter().rev() {
+    let written: &[LayerPart] = if body::is_sealed(&deed.body) { &[] } else { &section.layer };
+    for part in written.iter().rev() {
         if let Some(problem) = layer(hand, &deed.name, &id, part).await? {
             problems.push(problem);
         }

@@ -78,6 +78,8 @@ pub(crate) enum VolumeAction {
     Create,
     /// It is there: its content goes.
     Refill,
+    /// It is not there, but stands for a folder of the host, which may be: make it, then its content goes.
+    Adopt,
     /// It is there and the snapshot holds no content for it: stays as it is.
     Keep,
 }

@@ -32,8 +32,12 @@ pub(crate) async fn plan(
     survey: &Survey,
 ) -> Result<BTreeMap<String, Fate>> {
     let mut fates = BTreeMap::new();
-    for section in snapshot.networks.iter().filter(|section| !is_predefined(&section.name)) {
-        let inspect = section.inspect.parse()?;
+    let own = snapshot.networks.iter().filter(|section| !is_predefined(&section.name));
+    let mut sections = own.map(|section| Ok((section, section.inspect.parse()?))).collect::<Result<Vec<_>>>()?;
+    // Those that others take their settings from come before these; a copy's networks have settings of their own.
+    sections.sort_by_key(|(_, inspect): &(_, Value)| !truth(inspect, "/ConfigOnly"));
+    sections.retain(|(_, inspect)| draft.deed.way != Way::Beside || !truth(inspect, "/ConfigOnly"));
+    for (section, inspect) in sections {
         let fixed = fixed_addresses(snapshot, &section.name)?;
         let fate = match draft.deed.way {
             Way::Beside => beside(draft, &section.name, &inspect, &fixed, survey),
@@ -141,7 +145,7 @@ async fn again(
         let message = format!("swarm network {name} is not on this host, and an app cannot bring it along");
         let problem = Problem::error("network.missing", name, message);
         draft.conflicts.push(problem.advice("Create the network in the swarm, then plan again."));
-    } else if let Some(other) = overlapping(inspect, survey, Some(name)) {
+    } else if let Some(other) = overlapping(inspect, survey, Some(name)).filter(|_| !truth(inspect, "/ConfigOnly")) {
         if chosen_by_docker(inspect, fixed) {
             free_choice(&mut body);
             fate.fixed = false;
@@ -154,6 +158,7 @@ async fn again(
             draft.conflicts.push(problem.advice(format!("Remove network {other}, or restore beside the original.")));
         }
     }
+    borrow(draft, name, &mut body, inspect, survey);
     create(draft, name, body, survey);
     Ok(fate)
 }
@@ -196,10 +201,33 @@ fn body_of(name: &str, inspect: &Value) -> Value {
         "Options": inspect.get("Options"),
         "Labels": inspect.get("Labels"),
     });
+    if truth(inspect, "/ConfigOnly") {
+        object(&mut body).insert("ConfigOnly".into(), json!(true));
+    }
     if let Some(four) = inspect.get("EnableIPv4").filter(|four| four.is_boolean()) {
         object(&mut body).insert("EnableIPv4".into(), four.clone());
     }
     body
+}
+
+/// Lets a network take its settings from the one that it took them from, if that is there or comes. The engine
+/// shows what they lead to as if it were the network's own, and refuses both at once.
+fn borrow(draft: &mut Draft, name: &str, body: &mut Value, inspect: &Value, survey: &Survey) {
+    let lender = text(inspect, "/ConfigFrom/Network");
+    if lender.is_empty() {
+        return;
+    }
+    if survey.network(lender).is_none() && !draft.deed.networks.iter().any(|network| network.name == lender) {
+        let message =
+            format!("network {name} took its settings from {lender}, which is not there; it gets them itself");
+        draft.notes.push(Problem::note("network.lender_missing", name, message));
+        return;
+    }
+    let fields = object(body);
+    for lent in ["IPAM", "Options", "EnableIPv6", "EnableIPv4", "Internal"] {
+        fields.shift_remove(lent);
+    }
+    fields.insert("ConfigFrom".into(), json!({"Network": lender}));
 }
 
 /// One address block; old engines append the prefix to the gateway, which no engine accepts.
@@ -226,7 +254,9 @@ fn subnets(inspect: &Value) -> Vec<Subnet> {
 /// The network on the host whose addresses overlap with these, other than `but`.
 fn overlapping(inspect: &Value, survey: &Survey, but: Option<&str>) -> Option<String> {
     let wanted = subnets(inspect);
-    let others = survey.networks().iter().filter(|other| Some(text(other, "/Name")) != but);
+    // One that only lends its settings holds no addresses.
+    let holds = |network: &Value| !truth(network, "/ConfigOnly");
+    let others = survey.networks().iter().filter(|other| Some(text(other, "/Name")) != but && holds(other));
     let mut meets =
         others.filter(|other| subnets(other).iter().any(|have| wanted.iter().any(|want| want.overlaps(have))));
     meets.next().map(|other| text(other, "/Name").to_owned())

@@ -1,4 +1,5 @@
-//! What stays the same when a container or network is made anew: a description without the rest.
+//! What stays the same when a container or network is made anew: a description without the rest. The same for readers, and
+//! with what a copy beside the original changes: `INSPECT.md`.
 //!
 //! Left out, because an engine chooses them at every creation or start:
 //! - ids and times: `Id`, `Created`, `Image` (image ids differ between image stores; layers are

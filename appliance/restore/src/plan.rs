@@ -89,7 +89,8 @@ impl Draft {
     /// Before content that is there is replaced, everything that shall take its place is read once:
     /// a snapshot that cannot be read must not cost the data that is there.
     fn prove(&mut self) {
-        let refills = self.deed.volumes.iter().any(|volume| volume.action == VolumeAction::Refill);
+        let replaces = |action| matches!(action, VolumeAction::Refill | VolumeAction::Adopt);
+        let refills = self.deed.volumes.iter().any(|volume| replaces(volume.action));
         if !refills && self.deed.paths.is_empty() {
             return;
         }

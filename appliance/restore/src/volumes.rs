@@ -65,7 +65,9 @@ pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, s
         );
         draft.notes.push(Problem::note("volume.plain", &section.name, message));
     }
+    let folder = host_folder(&inspect).filter(|_| draft.names.new_app().is_none() && section.stream.is_some());
     let action = match survey.volume(name) {
+        None if folder.is_some() => VolumeAction::Adopt,
         None => VolumeAction::Create,
         Some(present) => existing(draft, section, name, &inspect, present, survey),
     };
@@ -73,9 +75,15 @@ pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, s
     let stream = section.stream.clone().filter(|_| !in_memory);
     let bytes = stream.as_ref().map_or(0, |stream| stream.length);
     let label = called(name);
+    draft.destructive |= action == VolumeAction::Adopt;
     draft.steps.push(match (action, &stream) {
         (VolumeAction::Create, Some(_)) => format!("Create volume {label} and write {}", size(bytes)),
         (VolumeAction::Create, None) => format!("Create volume {label}, empty"),
+        (VolumeAction::Adopt, _) => format!(
+            "Create volume {label} on {} of the host, and replace what is in that folder by {}",
+            folder.unwrap_or_default(),
+            size(bytes)
+        ),
         (VolumeAction::Refill, _) => format!("Replace the content of volume {label} by {}", size(bytes)),
         (VolumeAction::Keep, _) => format!("Leave volume {label} as it is"),
     });
@@ -95,6 +103,13 @@ pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, s
 /// Whether the engine gives every first user of the volume an empty one.
 fn is_in_memory(inspect: &Value) -> bool {
     text(inspect, "/Options/type") == "tmpfs"
+}
+
+/// The folder of the host that a volume of the local driver stands for.
+fn host_folder(inspect: &Value) -> Option<&str> {
+    let option = |name: &str| text(inspect, &format!("/Options/{name}"));
+    let is_bound = option("o").split(',').any(|word| word == "bind" || word == "rbind");
+    Some(option("device")).filter(|device| is_bound && device.starts_with('/'))
 }
 
 /// What people call a volume: nobody reads 64 digits.

@@ -31,7 +31,7 @@ pub(super) fn rewrite(name: &str, host: &mut Value, inspect: &Value, context: &C
             binds.push(volume_bind(&spec, context));
         } else if context.way != Way::Beside {
             binds.push(bind);
-        } else if let Some(volume) = stand_in(name, &source_at(inspect, &spec), &spec.at, context, body) {
+        } else if let Some(volume) = stand_in(name, &source_at(inspect, &spec), &spec.at, inspect, context, body) {
             let read_only = spec.options.iter().any(|option| option == "ro");
             binds.push(bind_text(&volume, &spec.at, if read_only { &["ro"] } else { &[] }));
         }
@@ -89,9 +89,22 @@ fn source_at(inspect: &Value, spec: &Spec) -> String {
 }
 
 /// The volume that stands for a host path in a copy; files go into the container, the rest is left out.
-fn stand_in(name: &str, source: &str, at: &str, context: &Context<'_>, body: &mut Body) -> Option<String> {
+fn stand_in(
+    name: &str,
+    source: &str,
+    at: &str,
+    inspect: &Value,
+    context: &Context<'_>,
+    body: &mut Body,
+) -> Option<String> {
     match context.binds.get(source) {
         Some(BindFate::Volume(volume)) => Some(volume.clone()),
+        Some(BindFate::File(_)) if super::is_sealed(inspect) => {
+            let message =
+                format!("{name} mounts the file {source}, and its root is read-only; the copy runs without that file");
+            body.notes.push(Problem::warning("bind.left_out", source, message));
+            None
+        }
         Some(BindFate::File(stream)) => {
             let message =
                 format!("{name} mounts the file {source}; the copy has its content at {at} as a file of its own");
@@ -132,7 +145,7 @@ fn rewritten(name: &str, mut mount: Value, inspect: &Value, context: &Context<'_
         }
         "bind" if context.way == Way::Beside => {
             let source = text(&mount, "/Source").to_owned();
-            let volume = stand_in(name, &source, &at, context, body)?;
+            let volume = stand_in(name, &source, &at, inspect, context, body)?;
             let read_only = truth(&mount, "/ReadOnly");
             Some(json!({"Type": "volume", "Source": volume, "Target": at, "ReadOnly": read_only}))
         }

@@ -138,10 +138,23 @@ fn modes_that_name_others_are_followed() {
     assert_eq!(body.json["HostConfig"]["NetworkMode"], "container:copy_shop-db-1");
     assert_eq!(body.json.get("NetworkingConfig"), None);
     assert_eq!(body.json.get("Hostname"), None);
+    // The engine refuses a guest that exposes ports, also those of its image.
+    assert_eq!(body.json.get("ExposedPorts"), None);
     assert_eq!(needs(&inspect), ["shop-db-1", "shop-db-1", "shop-db-1"]);
     inspect["HostConfig"]["NetworkMode"] = json!("host");
     let body = World::new("copy_", false).make(Way::Beside, &inspect, false);
     assert_eq!(body.json["HostConfig"]["NetworkMode"], "bridge");
+}
+
+#[test]
+fn nothing_is_written_into_a_read_only_root() {
+    let mut inspect = recorded();
+    inspect["HostConfig"]["ReadonlyRootfs"] = json!(true);
+    let body = World::new("copy_", false).make(Way::Beside, &inspect, false);
+    assert!(body.files.is_empty(), "{:?}", body.files);
+    let left: Vec<&str> = body.notes.iter().filter(|n| n.code == "bind.left_out").map(|n| n.subject.as_str()).collect();
+    assert_eq!(left, ["/etc/web.conf", "/run/x.sock"]);
+    assert!(is_sealed(&body.json));
 }
 
 #[test]
