@@ -3,11 +3,12 @@
 //! Nothing is left out without a name: what cannot or should not be read becomes a problem.
 
 use crate::{
+    Later,
     member::{Member, Mount, unique},
     peek::Head,
-    reach::{Reach, Reader, Taken},
+    reach::{Came, Reach, Reader, Taken},
 };
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use holdfast_docker::{Engine, mover::Mounted};
 use holdfast_model::{
     Error, Kind, Problem, Result,
@@ -204,32 +205,32 @@ impl Reader {
     }
 
     /// Reads a volume. Fails loudly, unless the volume's bytes lie outside the host.
-    pub(crate) async fn volume(&self, opened: &Opened<Volume>) -> Result<(VolumeSection, Vec<Problem>)> {
-        let volume = &opened.what;
-        self.sink.item(&format!("volume {}", volume.name));
-        let (taken, problems) = match self.volume_stream(opened).await {
-            Ok(taken) => taken,
+    pub(crate) async fn volume(&self, opened: &Opened<Volume>) -> Result<Later<(VolumeSection, Vec<Problem>)>> {
+        let volume = opened.what.clone();
+        self.sink.item(&volume_label(&volume.name));
+        let doing = format!("read volume {}", volume.name);
+        let came = match self.volume_content(opened).await {
+            Ok(came) => came,
             Err(error) if volume.external && is_the_volumes(&error) => {
                 let why = error.chain();
                 let text =
                     format!("the content of volume {} lies outside the host and could not be read: {why}", volume.name);
                 let problem = Problem::error("volume.not_captured", &volume.name, text)
                     .advice("Check the volume's driver and its storage, or back that storage up where it lives.");
-                (Taken::nothing(), vec![problem])
+                Came::Now(Taken::nothing(), vec![problem])
             }
-            Err(error) => return Err(error.while_doing(format!("read volume {}", volume.name))),
+            Err(error) => return Err(error.while_doing(doing)),
         };
-        let section = VolumeSection {
-            name: volume.name.clone(),
-            anonymous: volume.anonymous,
-            inspect: volume.inspect.clone(),
-            stream: taken.stream,
-            fidelity: taken.fidelity,
-        };
-        Ok((section, problems))
+        Ok(async move {
+            let (taken, problems) = came.taken().await.map_err(|error| error.while_doing(doing))?;
+            let Volume { name, anonymous, inspect, .. } = volume;
+            let section = VolumeSection { name, anonymous, inspect, stream: taken.stream, fidelity: taken.fidelity };
+            Ok((section, problems))
+        }
+        .boxed())
     }
 
-    async fn volume_stream(&self, opened: &Opened<Volume>) -> Result<(Taken, Vec<Problem>)> {
+    async fn volume_content(&self, opened: &Opened<Volume>) -> Result<Came> {
         let (volume, reach) = (&opened.what, usable(&opened.reach)?);
         // Mounting a name that vanished makes a new, empty volume: it must not pass for the app's.
         let now: Value = RawJson(self.engine.volume_inspect(&volume.name).await?).parse()?;
@@ -237,49 +238,52 @@ impl Reader {
             let text = format!("volume {} was removed and made anew during the capture", volume.name);
             return Err(Error::not_found("volume.gone", text));
         }
-        let (taken, problems) =
-            self.take(reach, volume.mounted(), &volume_label(&volume.name), opened.ahead.as_ref()).await?;
-        match taken.head {
-            Head::Directory => Ok((taken, problems)),
-            _ => Err(short(&format!("volume {} came without its root directory", volume.name))),
+        let came = self.take(reach, volume.mounted(), &volume_label(&volume.name), opened.ahead.as_ref()).await?;
+        match &came {
+            Came::Now(taken, _) if taken.head != Head::Directory => {
+                Err(short(&format!("volume {} came without its root directory", volume.name)))
+            }
+            _ => Ok(came),
         }
     }
 
     /// Reads a host path; one that cannot be read becomes a problem, unless the host or the repository fails.
-    pub(crate) async fn bind(&self, opened: &Opened<Bind>) -> Result<(BindSection, Vec<Problem>)> {
-        let bind = &opened.what;
-        self.sink.item(&format!("host path {}", bind.source));
-        let section = |directory, taken: Taken| BindSection {
-            source: bind.source.clone(),
-            directory,
-            stream: taken.stream,
-            fidelity: taken.fidelity,
-        };
+    pub(crate) async fn bind(&self, opened: &Opened<Bind>) -> Result<Later<(BindSection, Vec<Problem>)>> {
+        let bind = opened.what.clone();
+        self.sink.item(&bind_label(&bind.source));
+        let doing = format!("read host path {}", bind.source);
         let read = async {
             let reach = usable(&opened.reach)?;
             self.take(reach, bind.mounted(), &bind_label(&bind.source), opened.ahead.as_ref()).await
         };
-        match read.await {
-            Ok((Taken { head: Head::Empty, .. }, _)) => {
+        let came = match read.await {
+            Ok(Came::Now(Taken { head: Head::Empty, .. }, _)) => {
                 let why = "it is a socket, which holds no data";
-                Ok((section(false, Taken::nothing()), vec![not_captured(&bind.source, &bind.users, why)]))
+                Came::Now(Taken::nothing(), vec![not_captured(&bind.source, &bind.users, why)])
             }
-            Ok((taken, problems)) => Ok((section(taken.head == Head::Directory, taken), problems)),
+            Ok(came) => came,
             Err(error) if error.code() == "bind.missing" => {
                 let text = format!(
                     "the host path {} of {} does not exist, so nothing of it was captured",
                     bind.source, bind.users
                 );
-                let problem = Problem::warning("bind.missing", &bind.source, text);
-                Ok((section(true, Taken::nothing()), vec![problem]))
+                Came::Now(Taken::no_folder(), vec![Problem::warning("bind.missing", &bind.source, text)])
             }
             Err(error) if is_the_volumes(&error) => {
                 let doing = format!("the host path {} of {} was not captured", bind.source, bind.users);
                 let problem = Problem::from_error(&bind.source, &error.while_doing(doing));
-                Ok((section(true, Taken::nothing()), vec![problem]))
+                Came::Now(Taken::no_folder(), vec![problem])
             }
-            Err(error) => Err(error.while_doing(format!("read host path {}", bind.source))),
+            Err(error) => return Err(error.while_doing(doing)),
+        };
+        Ok(async move {
+            let (taken, problems) = came.taken().await.map_err(|error| error.while_doing(doing))?;
+            let directory = taken.head == Head::Directory;
+            let section =
+                BindSection { source: bind.source, directory, stream: taken.stream, fidelity: taken.fidelity };
+            Ok((section, problems))
         }
+        .boxed())
     }
 }
 

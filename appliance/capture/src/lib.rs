@@ -24,6 +24,7 @@ mod talk;
 mod tests;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use holdfast_docker::ByteStream;
 use holdfast_model::{
     Problem, Result,
@@ -52,6 +53,9 @@ pub enum StreamKind {
     Bytes,
 }
 
+/// What is left to do of something when the app need not be held for it any more.
+pub type Later<T> = BoxFuture<'static, Result<T>>;
+
 /// Where captured streams go. The engine room stands behind it with the repository.
 #[async_trait]
 pub trait Sink: Send + Sync {
@@ -61,15 +65,17 @@ pub trait Sink: Send + Sync {
     async fn known_blob(&self, sha256: &str) -> Option<StreamRef>;
     /// Stores a stream; returns when all of it is in the repository's hands. `label` is for people.
     async fn store(&self, label: &str, kind: StreamKind, bytes: ByteStream) -> Result<StreamRef>;
-    /// Stores a tree of files, asking it only for what an earlier state does not prove unchanged: `ahead`, if this capture
-    /// has stored the tree before, else what the last snapshot has. The answer names what could not be read or changed
-    /// meanwhile.
-    async fn store_tree(
+    /// Stores a tree of files, asking it only for what the last snapshot does not prove unchanged. The answer names what
+    /// could not be read or changed meanwhile.
+    async fn store_tree(&self, label: &str, tree: Box<dyn Tree>) -> Result<(StreamRef, Vec<Problem>)>;
+    /// Reads from a tree all that has to be read, and stores it only when the answer is waited for: the app may go on before.
+    /// `ahead` is what this capture has stored of it already.
+    async fn take_tree(
         &self,
         label: &str,
         tree: Box<dyn Tree>,
-        ahead: Option<&StreamRef>,
-    ) -> Result<(StreamRef, Vec<Problem>)>;
+        ahead: &StreamRef,
+    ) -> Result<Later<(StreamRef, Vec<Problem>)>>;
     /// Makes what `store_tree` answered good as a later call's `ahead`.
     async fn settle(&self, stream: StreamRef) -> Result<StreamRef>;
     /// Tells the phase at work, for progress: name, number, of how many.

@@ -6,13 +6,14 @@
 //!   once for the host.
 
 use crate::{
-    Sink, StreamKind,
+    Later, Sink, StreamKind,
     data::short,
     helper::{Helper, explain},
     peek::{Head, peek},
     remote::{RemoteTree, bounded},
     talk::Talk,
 };
+use futures::FutureExt;
 use holdfast_docker::{Engine, mover::Mounted};
 use holdfast_model::{
     Error, Kind, Problem, Result, Severity,
@@ -58,6 +59,28 @@ impl Taken {
     /// Nothing was read.
     pub(crate) fn nothing() -> Taken {
         Taken { head: Head::Empty, stream: None, fidelity: Fidelity::Full }
+    }
+
+    /// Nothing was read of a folder.
+    pub(crate) fn no_folder() -> Taken {
+        Taken { head: Head::Directory, ..Taken::nothing() }
+    }
+}
+
+/// What was read: stored, or to be stored when the app goes on.
+pub(crate) enum Came {
+    Now(Taken, Vec<Problem>),
+    /// Of a folder.
+    Later(Later<(Taken, Vec<Problem>)>),
+}
+
+impl Came {
+    /// Stores what is left to store.
+    pub(crate) async fn taken(self) -> Result<(Taken, Vec<Problem>)> {
+        match self {
+            Came::Now(taken, problems) => Ok((taken, problems)),
+            Came::Later(later) => later.await,
+        }
     }
 }
 
@@ -118,7 +141,7 @@ impl Reader {
     pub(crate) async fn ahead(&self, reach: &Reach, label: &str) -> Result<Option<StreamRef>> {
         let Reach::Mover(talk) = reach else { return Ok(None) };
         let tree = Box::new(RemoteTree::new(Arc::clone(talk).lock_owned().await, label));
-        match self.sink.store_tree(label, tree, None).await {
+        match self.sink.store_tree(label, tree).await {
             // What is wrong with files now is not yet what is wrong with the snapshot.
             Ok((stream, _)) => self.sink.settle(stream).await.map(Some),
             Err(error) if error.code().starts_with("mover.") => {
@@ -129,14 +152,14 @@ impl Reader {
         }
     }
 
-    /// Stores what is mounted; `ahead` is what was stored of it while the app still ran.
+    /// Reads what is mounted; `ahead` is what was stored of it while the app still ran.
     pub(crate) async fn take(
         &self,
         reach: &Reach,
         mounted: Mounted<'_>,
         label: &str,
         ahead: Option<&StreamRef>,
-    ) -> Result<(Taken, Vec<Problem>)> {
+    ) -> Result<Came> {
         match reach {
             Reach::Mover(talk) => match self.walk(talk, label, ahead).await {
                 Err(error) if error.code().starts_with("mover.") => {
@@ -144,26 +167,30 @@ impl Reader {
                     let helper = Helper::open(self.engine.clone(), &self.owner, mounted).await?;
                     let outcome = self.archive(&helper, label).await;
                     let _ = helper.close().await;
-                    Ok((outcome?, Vec::new()))
+                    Ok(Came::Now(outcome?, Vec::new()))
                 }
                 outcome => outcome,
             },
-            Reach::Archive(helper) => Ok((self.archive(helper, label).await?, Vec::new())),
+            Reach::Archive(helper) => Ok(Came::Now(self.archive(helper, label).await?, Vec::new())),
         }
     }
 
-    /// Stores a tree through its mover.
-    async fn walk(
-        &self,
-        talk: &Arc<Mutex<Talk>>,
-        label: &str,
-        ahead: Option<&StreamRef>,
-    ) -> Result<(Taken, Vec<Problem>)> {
+    /// Reads a tree through its mover.
+    async fn walk(&self, talk: &Arc<Mutex<Talk>>, label: &str, ahead: Option<&StreamRef>) -> Result<Came> {
         let talk = Arc::clone(talk).lock_owned().await;
         let tree = Box::new(RemoteTree::new(talk, label));
-        let (stream, problems) = self.sink.store_tree(label, tree, ahead).await?;
+        let Some(ahead) = ahead else {
+            let (taken, problems) = self.taken(label, self.sink.store_tree(label, tree).await?);
+            return Ok(Came::Now(taken, problems));
+        };
+        let later = self.sink.take_tree(label, tree, ahead).await?;
+        let (this, label) = (self.clone(), label.to_owned());
+        Ok(Came::Later(async move { Ok(this.taken(&label, later.await?)) }.boxed()))
+    }
+
+    fn taken(&self, label: &str, (stream, problems): (StreamRef, Vec<Problem>)) -> (Taken, Vec<Problem>) {
         let taken = Taken { head: Head::Directory, stream: Some(stream), fidelity: Fidelity::Full };
-        Ok((taken, bounded(label, problems.into_iter().map(|problem| self.weigh(problem)).collect())))
+        (taken, bounded(label, problems.into_iter().map(|problem| self.weigh(problem)).collect()))
     }
 
     /// That files come, go and change while a live app is read is what was asked for.

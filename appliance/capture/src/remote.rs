@@ -58,12 +58,11 @@ impl Tree for RemoteTree {
         Ok(all)
     }
 
-    async fn read<'a>(&'a mut self, requests: Vec<Request>) -> Result<Frames<'a>> {
+    async fn read<'a>(&'a mut self, requests: Vec<Request>, may_keep: bool) -> Result<Frames<'a>> {
         let mut asks = VecDeque::new();
         for some in requests.chunks(GROUPS_AT_ONCE) {
-            asks.push_back(Ask::Read(
-                some.iter().map(|request| (number(request.group), request.wanted.clone())).collect(),
-            ));
+            let groups = some.iter().map(|request| (number(request.group), request.wanted.clone())).collect();
+            asks.push_back(Ask::Read { groups, may_keep });
         }
         let answers = Answers { tree: self, asks, is_open: false };
         Ok(stream::try_unfold(answers, |mut answers| async move {
@@ -131,7 +130,9 @@ impl Answers<'_> {
             Heard::Begin(headers) => Frame::Begin(headers),
             Heard::Content(bytes) => Frame::Content(bytes),
             Heard::Other(Answer::Zeros(count)) => Frame::Hole(count),
-            Heard::Other(Answer::End(trouble)) => Frame::End(trouble.as_ref().map(problem)),
+            Heard::Other(Answer::Kept { name, count }) => Frame::Kept { name, count },
+            Heard::Other(Answer::End) => Frame::End,
+            Heard::Other(Answer::Flawed { name, trouble }) => Frame::Flawed { name, problem: problem(&trouble) },
             Heard::Other(Answer::Left(trouble)) => Frame::Left(problem(&trouble)),
             Heard::Other(_) => return Err(malformed()),
         })

@@ -1,10 +1,10 @@
-//! The course of a capture: look, images, read ahead, hold, read what changed since, let go, look again.
+//! The course of a capture: look, images, read ahead, hold, read what changed since, let go, store that, look again.
 //!
-//! What does not change is read before the hold, so that it is short. Whatever happens, the hold is ended
+//! What does not change is read before the hold, and what was read in it is stored after it, so that it is short. Whatever happens, the hold is ended
 //! before the outcome is told.
 
 use crate::{
-    Journal, Sink, data,
+    Journal, Later, Sink, data,
     database::Databases,
     found::{FoundApp, group, one_offs},
     hold::{Ending, Hold, Order, Way},
@@ -15,7 +15,8 @@ use crate::{
     reach::Reader,
 };
 use futures::{
-    StreamExt, TryStreamExt,
+    FutureExt, StreamExt, TryFutureExt, TryStreamExt,
+    future::{self, BoxFuture},
     stream::{self, FuturesUnordered},
 };
 use holdfast_docker::Engine;
@@ -32,7 +33,9 @@ use std::{sync::Arc, time::Duration};
 
 /// Reads at once: two keep the host's disk and the line busy, more only disturb the app.
 const READS_AT_ONCE: usize = 2;
-const PHASES: u32 = 5;
+/// While the app is held there is nothing to disturb, and it waits.
+const HELD_AT_ONCE: usize = 4;
+const PHASES: u32 = 6;
 
 /// What to capture and how.
 #[derive(Clone, Debug)]
@@ -212,6 +215,10 @@ impl Work {
             Ok(()) => self.held(&mut ready, hooks, &mut databases, stop).await,
             Err(error) => Err(error),
         };
+        let outcome = match outcome {
+            Ok(pieces) => self.store(pieces, stop).await,
+            Err(error) => Err(error),
+        };
         let Ready { mut captured, mut members, volumes, binds } = ready;
         volumes.into_iter().map(data::Opened::close).collect::<FuturesUnordered<_>>().collect::<()>().await;
         binds.into_iter().map(data::Opened::close).collect::<FuturesUnordered<_>>().collect::<()>().await;
@@ -246,7 +253,7 @@ impl Work {
         if self.ask.consistency == Consistency::None {
             return Ok(());
         }
-        let mut reads: Vec<futures::future::BoxFuture<'_, Result<()>>> = Vec::new();
+        let mut reads: Vec<BoxFuture<'_, Result<()>>> = Vec::new();
         for volume in &mut ready.volumes {
             reads.push(Box::pin(volume.read_ahead(&self.reader)));
         }
@@ -263,7 +270,7 @@ impl Work {
         hooks: Hooks,
         databases: &mut Databases,
         stop: &Stop,
-    ) -> Result<Vec<Piece>> {
+    ) -> Result<Vec<Later<Piece>>> {
         self.sink.phase("hold", 4, PHASES);
         // Reading images may have taken long: hold what runs now.
         self.refresh(&mut ready.members).await?;
@@ -352,30 +359,41 @@ impl Work {
         Ok(holds)
     }
 
+    /// Reads everything; what is left to do of it can be done without the app.
     async fn pieces(
         &self,
         members: &[Member],
         volumes: &[data::Opened<data::Volume>],
         binds: &[data::Opened<data::Bind>],
-    ) -> Result<Vec<Piece>> {
+    ) -> Result<Vec<Later<Piece>>> {
         let reader = &self.reader;
-        let mut reads: Vec<futures::future::BoxFuture<'_, Result<Piece>>> = Vec::new();
+        let mut reads: Vec<BoxFuture<'_, Result<Later<Piece>>>> = Vec::new();
         for volume in volumes {
             reads.push(Box::pin(async move {
-                reader.volume(volume).await.map(|(section, problems)| Piece::Volume(section, problems))
+                let later = reader.volume(volume).await?;
+                Ok(later.map_ok(|(section, problems)| Piece::Volume(section, problems)).boxed())
             }));
         }
         for bind in binds {
             reads.push(Box::pin(async move {
-                reader.bind(bind).await.map(|(section, problems)| Piece::Bind(section, problems))
+                let later = reader.bind(bind).await?;
+                Ok(later.map_ok(|(section, problems)| Piece::Bind(section, problems)).boxed())
             }));
         }
         for (place, member) in members.iter().enumerate() {
             reads.push(Box::pin(async move {
-                layer::read(&*self.engine, &*self.sink, member).await.map(|layer| Piece::Layer(place, layer))
+                let layer = layer::read(&*self.engine, &*self.sink, member).await?;
+                Ok(future::ready(Ok(Piece::Layer(place, layer))).boxed())
             }));
         }
-        stream::iter(reads).buffer_unordered(READS_AT_ONCE).try_collect().await
+        let at_once = if self.reader.is_live { READS_AT_ONCE } else { HELD_AT_ONCE };
+        stream::iter(reads).buffer_unordered(at_once).try_collect().await
+    }
+
+    /// Stores what was read while the app was held.
+    async fn store(&self, pieces: Vec<Later<Piece>>, stop: &Stop) -> Result<Vec<Piece>> {
+        self.sink.phase("store", 6, PHASES);
+        until_stopped(stop, stream::iter(pieces).buffer_unordered(READS_AT_ONCE).try_collect()).await
     }
 
     /// Says what was reached, and what became of the hold.

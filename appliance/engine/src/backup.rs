@@ -11,7 +11,7 @@ use crate::{
     words::{count, lock, size, span},
 };
 use async_trait::async_trait;
-use holdfast_capture::{Ask, Captured, Sink, StreamKind, bind_label, capture, dump_label, volume_label};
+use holdfast_capture::{Ask, Captured, Later, Sink, StreamKind, bind_label, capture, dump_label, volume_label};
 use holdfast_docker::ByteStream;
 use holdfast_model::{
     Error, Kind, Moment, Problem, Result, Severity, SnapshotId,
@@ -310,19 +310,30 @@ impl Sink for SessionSink {
             .await
             .map_err(|error| error.while_doing(format!("store {label}")))
     }
-    async fn store_tree(
-        &self,
-        label: &str,
-        tree: Box<dyn Tree>,
-        ahead: Option<&StreamRef>,
-    ) -> Result<(StreamRef, Vec<Problem>)> {
+    async fn store_tree(&self, label: &str, tree: Box<dyn Tree>) -> Result<(StreamRef, Vec<Problem>)> {
         self.desk.item(label);
         let session = self.session()?;
-        let before = ahead.or_else(|| self.parent.as_ref().and_then(|parent| stream_before(parent, label)));
+        let before = self.parent.as_ref().and_then(|parent| stream_before(parent, label));
         session
             .store_tree(before, tree, self.desk.clone())
             .await
             .map_err(|error| error.while_doing(format!("store {label}")))
+    }
+    async fn take_tree(
+        &self,
+        label: &str,
+        tree: Box<dyn Tree>,
+        ahead: &StreamRef,
+    ) -> Result<Later<(StreamRef, Vec<Problem>)>> {
+        self.desk.item(label);
+        let doing = format!("store {label}");
+        let taken = self.session()?.take_tree(ahead, tree, self.desk.clone()).await;
+        let taken = taken.map_err(|error| error.while_doing(&*doing))?;
+        let (desk, label) = (self.desk.clone(), label.to_owned());
+        Ok(Box::pin(async move {
+            desk.item(&label);
+            taken.store().await.map_err(|error| error.while_doing(doing))
+        }))
     }
     async fn settle(&self, stream: StreamRef) -> Result<StreamRef> {
         self.session()?.settle(stream).await

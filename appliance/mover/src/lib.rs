@@ -17,6 +17,7 @@ mod archive;
 mod entry;
 mod group;
 mod holes;
+mod memory;
 mod packed;
 mod parse;
 mod pax;

@@ -3,6 +3,7 @@
 //! # Invariants
 //! - Entries of the whole walk are kept packed; contents of a few groups are read ahead, each into a bounded queue, and
 //!   are given out in order.
+//! - What was sent once is remembered block by block ([`Memory`]); asked for again, only what differs need be sent.
 //! - A hard link whose first name could not be given is left out by name.
 //! - What a program writes through memory it has mapped changes a file's times only when the page was clean before. So dirty
 //!   pages are written back before the first walk, and what has changed since then is trusted by no later conversation.
@@ -11,6 +12,7 @@
 use crate::{
     entry::{Entry, Kind, Time, shown},
     group::Groups,
+    memory::{Differ, Memory, Told},
     packed::{pack, unpack},
     read::{Outcome, Piece, Reader},
     root::Root,
@@ -53,8 +55,16 @@ pub fn serve(folder: &Path, mut input: impl Read, output: impl Write) -> io::Res
         }
     };
     out.last(&Answer::Hello { version: wire::VERSION })?;
-    let mut served =
-        Served { root, key, prefix, clean_since: None, groups: Vec::new(), troubles: Vec::new(), left: HashSet::new() };
+    let mut served = Served {
+        root,
+        key,
+        prefix,
+        clean_since: None,
+        memory: Memory::new(&key, now()),
+        groups: Vec::new(),
+        troubles: Vec::new(),
+        left: HashSet::new(),
+    };
     while let Some(ask) = next(&mut input)? {
         served.answer(ask, &mut out)?;
     }
@@ -128,6 +138,7 @@ struct Served {
     prefix: Vec<u8>,
     /// When the pages that were dirty began to be written back.
     clean_since: Option<Time>,
+    memory: Memory,
     groups: Vec<Box<[u8]>>,
     /// What the walk could not look at.
     troubles: Vec<Trouble>,
@@ -156,7 +167,7 @@ impl Served {
                     out.put(&Answer::Marks(marks))?;
                 }
             }
-            Ask::Read(requests) => self.read(&requests, out)?,
+            Ask::Read { groups, may_keep } => self.read(&groups, may_keep, out)?,
             Ask::Finish => {
                 for trouble in std::mem::take(&mut self.troubles) {
                     out.put(&Answer::Trouble(trouble))?;
@@ -218,7 +229,7 @@ impl Served {
         Ok(marks)
     }
 
-    fn read(&mut self, requests: &[(u32, Vec<bool>)], out: &mut Out<impl Write>) -> io::Result<()> {
+    fn read(&mut self, requests: &[(u32, Vec<bool>)], may_keep: bool, out: &mut Out<impl Write>) -> io::Result<()> {
         let mut left = std::mem::take(&mut self.left);
         let this = &*self;
         let outcome = thread::scope(|scope| {
@@ -229,7 +240,7 @@ impl Served {
                     && let Some((group, wanted)) = requests.next()
                 {
                     let (to, from) = sync_channel(BATCHES_AHEAD);
-                    scope.spawn(move || this.read_group(*group, wanted, to));
+                    scope.spawn(move || this.read_group((*group, wanted), may_keep, to));
                     under_way.push_back(from);
                 }
                 let Some(from) = under_way.pop_front() else { return Ok(()) };
@@ -252,7 +263,7 @@ impl Served {
             }
             Part::Link(entry) => {
                 out.put(&Answer::Begin(crate::pax::header(&self.prefix, &entry)))?;
-                out.put(&Answer::End(None))
+                out.put(&Answer::End)
             }
             Part::Left(trouble) => {
                 out.put(&Answer::Left(trouble.clone()))?;
@@ -262,12 +273,13 @@ impl Served {
         }
     }
 
-    fn read_group(&self, group: u32, wanted: &[bool], to: SyncSender<io::Result<Part>>) {
+    fn read_group(&self, (group, wanted): (u32, &[bool]), may_keep: bool, to: SyncSender<io::Result<Part>>) {
         let mut reader = Reader::new(Arc::clone(&self.root), &self.prefix);
         let mut batch = Batch { to, bytes: Vec::new(), frames: 0 };
+        let how = How { memory: &self.memory, may_keep, key: &self.key };
         let outcome = self.entries(group).and_then(|entries| {
             let wanted = entries.into_iter().zip(wanted).filter(|(_, wanted)| **wanted);
-            wanted.map(|(entry, _)| entry).try_for_each(|entry| batch.entry(&mut reader, entry))?;
+            wanted.map(|(entry, _)| entry).try_for_each(|entry| batch.entry(&mut reader, &how, entry))?;
             batch.hand_over()
         });
         if let Err(error) = outcome {
@@ -284,21 +296,47 @@ struct Batch {
     frames: u64,
 }
 
+/// How entries are told.
+struct How<'a> {
+    memory: &'a Memory,
+    may_keep: bool,
+    key: &'a [u8; 32],
+}
+
 impl Batch {
-    fn entry(&mut self, reader: &mut Reader, entry: Entry) -> io::Result<()> {
+    fn entry(&mut self, reader: &mut Reader, how: &How<'_>, entry: Entry) -> io::Result<()> {
         if entry.kind == Kind::HardLink {
             return self.apart(Part::Link(entry));
         }
+        let mut differ = how.memory.begin(&entry.path, entry.size, how.may_keep);
         let outcome = reader.read(&entry, &mut |piece| match piece {
             Piece::Header(bytes) => self.frame(b'b', bytes),
-            Piece::Content(bytes) => self.frame(b'c', bytes),
-            Piece::Zeros(count) => self.frame(b'z', &count.to_le_bytes()),
+            Piece::Content(bytes) => differ.content(bytes, &mut |told| self.told(&told)),
+            Piece::Zeros(count) => differ.zeros(count, &mut |told| self.told(&told)),
             Piece::Padding(_) => Ok(()),
         })?;
         match outcome {
-            Outcome::Whole => self.put(&Answer::End(None)),
-            Outcome::Flawed(trouble) if trouble.what != What::Damaged => self.put(&Answer::End(Some(trouble))),
+            Outcome::Whole => {
+                self.end(differ, &entry, Some(entry.identity(how.key).mark()))?;
+                self.put(&Answer::End)
+            }
+            Outcome::Flawed(trouble) if trouble.what != What::Damaged => {
+                let name = self.end(differ, &entry, None)?;
+                self.put(&Answer::Flawed { name, trouble })
+            }
             Outcome::Flawed(trouble) | Outcome::Missing(trouble) => self.apart(Part::Left(trouble)),
+        }
+    }
+
+    fn end(&mut self, differ: Differ<'_>, entry: &Entry, whole: Option<u64>) -> io::Result<u64> {
+        differ.end(&entry.path, whole, &mut |told| self.told(&told))
+    }
+
+    fn told(&mut self, told: &Told<'_>) -> io::Result<()> {
+        match *told {
+            Told::Content(bytes) => self.frame(b'c', bytes),
+            Told::Zeros(count) => self.frame(b'z', &count.to_le_bytes()),
+            Told::Kept(name, count) => self.put(&Answer::Kept { name, count }),
         }
     }
 

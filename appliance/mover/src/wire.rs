@@ -11,7 +11,7 @@ use crate::trouble::{Trouble, What};
 use rustix::io::Errno;
 
 /// Both sides must speak the same.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes that one frame carries at most: a piece of content, or all headers of an entry.
 pub const FRAME_MAX: usize = 4 << 20;
 /// Bytes before what a frame carries.
@@ -36,7 +36,12 @@ pub enum Ask {
     /// Marks of the entries of these groups.
     Marks(Vec<u32>),
     /// Contents of these groups: for each entry whether it is wanted.
-    Read(Vec<(u32, Vec<bool>)>),
+    Read {
+        /// Number of the group, and for each of its entries whether it is wanted.
+        groups: Vec<(u32, Vec<bool>)>,
+        /// Whether what was sent before in this conversation may be told as [`Answer::Kept`].
+        may_keep: bool,
+    },
     /// What could not be looked at since the last walk.
     Finish,
 }
@@ -66,8 +71,22 @@ pub enum Answer {
     Content(Vec<u8>),
     /// Zeros of its content.
     Zeros(u64),
-    /// The entry is whole; with a trouble it is not what the walk saw.
-    End(Option<Trouble>),
+    /// Content of the entry that is at this place what it was when it was sent before in this conversation.
+    Kept {
+        /// The mark or the name that the entry was sent under.
+        name: u64,
+        /// Bytes.
+        count: u64,
+    },
+    /// The entry is whole and what the walk saw.
+    End,
+    /// The entry is whole, but not what the walk saw.
+    Flawed {
+        /// What it may be referred to as later in this conversation; 0 if it will not be.
+        name: u64,
+        /// What is wrong.
+        trouble: Trouble,
+    },
     /// The entry cannot be given (to its end).
     Left(Trouble),
     /// Something of the walk.
@@ -144,8 +163,8 @@ impl Ask {
                 let all: Vec<u8> = groups.iter().flat_map(|group| group.to_le_bytes()).collect();
                 put_frame(out, b'M', &[&all]);
             }
-            Ask::Read(requests) => {
-                let mut all = Vec::new();
+            Ask::Read { groups: requests, may_keep } => {
+                let mut all = vec![u8::from(*may_keep)];
                 for (group, wanted) in requests {
                     all.extend_from_slice(&group.to_le_bytes());
                     all.extend_from_slice(&u32::try_from(wanted.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -174,6 +193,7 @@ impl Ask {
             }
             b'R' => {
                 let mut requests = Vec::new();
+                let may_keep = number::<1>(&mut body)? == [1];
                 while !body.is_empty() {
                     let group = u32::from_le_bytes(number(&mut body)?);
                     let count = u32::from_le_bytes(number(&mut body)?) as usize;
@@ -183,7 +203,7 @@ impl Ask {
                 if requests.len() > GROUPS_AT_ONCE {
                     return Err(Malformed);
                 }
-                Ask::Read(requests)
+                Ask::Read { groups: requests, may_keep }
             }
             b'F' => Ask::Finish,
             _ => return Err(Malformed),
@@ -211,8 +231,11 @@ impl Answer {
             Answer::Begin(headers) => put_frame(out, b'b', &[headers]),
             Answer::Content(bytes) => put_frame(out, b'c', &[bytes]),
             Answer::Zeros(count) => put_frame(out, b'z', &[&count.to_le_bytes()]),
-            Answer::End(None) => put_frame(out, b'n', &[]),
-            Answer::End(Some(trouble)) => put_frame(out, b'f', &[&trouble_bytes(trouble)]),
+            Answer::Kept { name, count } => put_frame(out, b'k', &[&name.to_le_bytes(), &count.to_le_bytes()]),
+            Answer::End => put_frame(out, b'n', &[]),
+            Answer::Flawed { name, trouble } => {
+                put_frame(out, b'f', &[&name.to_le_bytes(), &trouble_bytes(trouble)]);
+            }
             Answer::Left(trouble) => put_frame(out, b'l', &[&trouble_bytes(trouble)]),
             Answer::Trouble(trouble) => put_frame(out, b't', &[&trouble_bytes(trouble)]),
             Answer::Done(frames) => put_frame(out, b'.', &[&frames.to_le_bytes()]),
@@ -239,8 +262,12 @@ impl Answer {
             b'b' => Answer::Begin(std::mem::take(&mut body).to_vec()),
             b'c' => Answer::Content(std::mem::take(&mut body).to_vec()),
             b'z' => Answer::Zeros(u64::from_le_bytes(number(&mut body)?)),
-            b'n' => Answer::End(None),
-            b'f' => Answer::End(Some(trouble_of(&mut body)?)),
+            b'k' => Answer::Kept {
+                name: u64::from_le_bytes(number(&mut body)?),
+                count: u64::from_le_bytes(number(&mut body)?),
+            },
+            b'n' => Answer::End,
+            b'f' => Answer::Flawed { name: u64::from_le_bytes(number(&mut body)?), trouble: trouble_of(&mut body)? },
             b'l' => Answer::Left(trouble_of(&mut body)?),
             b't' => Answer::Trouble(trouble_of(&mut body)?),
             b'.' => Answer::Done(u64::from_le_bytes(number(&mut body)?)),
@@ -307,7 +334,7 @@ mod tests {
             Ask::Hello { version: VERSION, key: [7; 32], prefix: b"v".to_vec() },
             Ask::Groups,
             Ask::Marks(vec![0, 1, u32::MAX]),
-            Ask::Read(vec![(3, vec![true, false, true]), (4, vec![]), (5, vec![true; 17])]),
+            Ask::Read { groups: vec![(3, vec![true, false, true]), (4, vec![]), (5, vec![true; 17])], may_keep: true },
             Ask::Finish,
         ]
     }
@@ -322,8 +349,9 @@ mod tests {
             Answer::Begin(vec![1; 512]),
             Answer::Content(b"content".to_vec()),
             Answer::Zeros(1 << 40),
-            Answer::End(None),
-            Answer::End(Some(full.clone())),
+            Answer::Kept { name: 7, count: 1 << 33 },
+            Answer::End,
+            Answer::Flawed { name: 9, trouble: full.clone() },
             Answer::Left(plain.clone()),
             Answer::Trouble(full),
             Answer::Done(77),

@@ -106,7 +106,7 @@ fn tar(frames: &[Answer]) -> Vec<u8> {
                 out.resize(out.len() + usize::try_from(*count).unwrap(), 0);
                 content += count;
             }
-            Answer::End(None) => out.extend_from_slice(padding(std::mem::take(&mut content))),
+            Answer::End => out.extend_from_slice(padding(std::mem::take(&mut content))),
             other => panic!("{other:?}"),
         }
     }
@@ -132,7 +132,7 @@ fn what_is_told_of_a_tree_is_its_tar() {
             assert!(matches!(mark, Answer::Marks(marks) if marks.len() == *entries as usize));
         }
         let all = numbers.iter().map(|group| (*group, vec![true; groups[*group as usize].1 as usize])).collect();
-        let frames = talk.ask(&Ask::Read(all));
+        let frames = talk.ask(&Ask::Read { groups: all, may_keep: false });
         assert!(tar(&frames) == expected, "seed {seed}");
         assert_eq!(talk.ask(&Ask::Finish), []);
         talk.end().unwrap();
@@ -153,8 +153,8 @@ fn a_second_walk_sees_what_changed_and_only_what_is_wanted_comes() {
     let second = talk.groups();
     assert_eq!(first.len(), second.len());
     assert_ne!(first, second);
-    let frames = talk.ask(&Ask::Read(vec![(0, vec![false, false, true, false])]));
-    let [Answer::Begin(_), Answer::Content(content), Answer::End(None)] = &frames[..] else { panic!("{frames:?}") };
+    let frames = talk.ask(&Ask::Read { groups: vec![(0, vec![false, false, true, false])], may_keep: false });
+    let [Answer::Begin(_), Answer::Content(content), Answer::End] = &frames[..] else { panic!("{frames:?}") };
     assert_eq!(content, b"changed");
     talk.end().unwrap();
 }
@@ -195,7 +195,7 @@ fn what_vanished_is_named_and_so_are_its_other_names() {
     let mut talk = Talk::greeted(from.path());
     talk.groups();
     fs::remove_file(from.path().join("a")).unwrap();
-    let frames = talk.ask(&Ask::Read(vec![(0, vec![true; 4])]));
+    let frames = talk.ask(&Ask::Read { groups: vec![(0, vec![true; 4])], may_keep: false });
     let left: Vec<&[u8]> = frames
         .iter()
         .filter_map(|frame| if let Answer::Left(trouble) = frame { Some(&*trouble.path) } else { None })
@@ -225,4 +225,35 @@ fn what_cannot_be_served_is_said_and_nonsense_ends_it() {
     let mut talk = Talk::greeted(folder.path());
     io::Write::write_all(&mut talk.line, b"G\0\0").unwrap();
     assert!(talk.end().is_err(), "half an ask");
+}
+
+#[test]
+fn of_what_was_sent_before_only_what_differs_is_sent_again() {
+    let from = tempfile::tempdir().unwrap();
+    let path = from.path().join("pages");
+    let mut content: Vec<u8> = (0..4_000_000u32).map(|at| (at / 3) as u8 | 1).collect();
+    std::fs::write(&path, &content).unwrap();
+    let mut talk = Talk::greeted(from.path());
+    talk.groups();
+    let read = |may_keep| Ask::Read { groups: vec![(0, vec![false, true])], may_keep };
+    talk.ask(&read(true));
+    let Answer::Marks(before) = &talk.ask(&Ask::Marks(vec![0]))[0] else { panic!() };
+    let name_before = before[1].0;
+    content[2_000_000] ^= 8;
+    std::fs::write(&path, &content).unwrap();
+    // Read by the old walk it is flawed, and gets a name.
+    let frames = talk.ask(&read(true));
+    let sent =
+        |frames: &[Answer]| frames.iter().map(|f| if let Answer::Content(c) = f { c.len() } else { 0 }).sum::<usize>();
+    let names = |frames: &[Answer]| -> Vec<u64> {
+        frames.iter().filter_map(|f| if let Answer::Kept { name, .. } = f { Some(*name) } else { None }).collect()
+    };
+    let Some(Answer::Flawed { name, .. }) = frames.last() else { panic!("{:?}", frames.last()) };
+    assert_eq!((sent(&frames), names(&frames)), (32 << 10, vec![name_before; 2]));
+    talk.groups();
+    let frames = talk.ask(&read(true));
+    assert_eq!((sent(&frames), names(&frames)), (0, vec![*name]));
+    assert_eq!(frames.last(), Some(&Answer::End));
+    assert_eq!(sent(&talk.ask(&read(false))), content.len());
+    talk.end().unwrap();
 }

@@ -66,6 +66,7 @@ pub use session::Session;
 pub use slots::SlotChange;
 pub use stages::Stages;
 pub use survey::Repack;
+pub use tree::TakenTree;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;

@@ -15,7 +15,7 @@ use crate::{
     segment::encode_reach,
     state::{Fate, Held, PackNo},
     threads::blocking,
-    tree,
+    tree::{self, TakenTree},
 };
 use holdfast_chunk::{ChunkKind, ObjectKind};
 use holdfast_model::{
@@ -104,6 +104,8 @@ pub(crate) struct Desk {
     drafts: Mutex<Drafts>,
     done: Mutex<HashMap<ChunkId, Done>>,
     failures: u64,
+    /// Where trees wait that are read first and stored later.
+    pub(crate) spool: Arc<tree::Spool>,
 }
 
 /// One backup being written. Dropped without commit: what it stored stays as dead chunks until prune.
@@ -116,7 +118,14 @@ impl Session {
         let counts = Counts { ticket: inner.pins.session().into(), ..Counts::default() };
         let failures = inner.press.failures();
         inner.finder.try_again();
-        let desk = Desk { inner, counts: Arc::new(counts), drafts: Mutex::default(), done: Mutex::default(), failures };
+        let desk = Desk {
+            inner,
+            counts: Arc::new(counts),
+            drafts: Mutex::default(),
+            done: Mutex::default(),
+            failures,
+            spool: Arc::new(tree::Spool::waiting()),
+        };
         Session { desk: Arc::new(desk) }
     }
 
@@ -157,15 +166,24 @@ impl Session {
         tree::store(&self.desk, parent, tree, meter).await
     }
 
+    /// Reads from a tree all that has to be read of it, and stores it later: for sources that cannot be held still for long.
+    /// What was read waits in memory, at most 256 MB for all trees of the session; what is more is stored meanwhile.
+    /// `ahead` is a state of the tree that the same source has told to this session, [settled](Session::settle): of what changed since
+    /// then it need send only the parts that differ. Errors: those of [`Session::store_tree`].
+    pub async fn take_tree(&self, ahead: &StreamRef, tree: Box<dyn Tree>, meter: Arc<dyn Meter>) -> Result<TakenTree> {
+        tree::take(&self.desk, ahead, tree, meter).await
+    }
+
     /// A stream of this session with its recipes where they lie by now: only so may it be the parent of a later state of
     /// the same tree within the session. Seals the open packs.
     pub async fn settle(&self, mut stream: StreamRef) -> Result<StreamRef> {
         let desk = Arc::clone(&self.desk);
         blocking(move || desk.finish_drafts()).await?;
-        let done = self.desk.done.lock().expect("no holder panics");
+        let mut done = self.desk.done.lock().expect("no holder panics");
         for segment in &mut stream.segments {
-            if let Some(recipe) = done.get(&segment.chunk.id) {
+            if let Some(recipe) = done.get(&segment.chunk.id).cloned() {
                 segment.chunk = recipe.place;
+                done.insert(recipe.place.id, recipe);
             }
         }
         Ok(stream)
@@ -291,6 +309,11 @@ impl Session {
 }
 
 impl Desk {
+    /// Whether a segment's packs are known and kept for this session already.
+    pub(crate) fn leans_on(&self, segment: &SegmentRef) -> bool {
+        self.done.lock().expect("no holder panics").contains_key(&segment.chunk.id)
+    }
+
     /// A stored segment is used again: the commit need not open it, its packs are these.
     pub(crate) async fn lean_on(&self, segment: &SegmentRef, packs: BTreeSet<PackNo>) {
         let mut place = segment.chunk;

@@ -20,6 +20,7 @@ mod schedules;
 mod sections;
 mod segments;
 mod speed;
+mod taken;
 mod tiers;
 mod trees;
 

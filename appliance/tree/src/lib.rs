@@ -19,7 +19,8 @@
 //! # What the repository does
 //! It asks for groups once, for marks and contents of groups in rising order, but may ask for a group again (without
 //! what failed the first time). It takes in each answer to its end before it asks anew, and calls
-//! [`Tree::finish`] last: only then is a tree known to be whole.
+//! [`Tree::finish`] when it has all it needs: only then is a tree known to be whole. After that it asks again only for what it
+//! had and lost.
 
 mod group;
 mod memory;
@@ -74,10 +75,23 @@ pub enum Frame {
     Content(Bytes),
     /// Zeros in its content that need not be sent.
     Hole(u64),
-    /// The entry is whole, made up with zeros if there was less content than promised. Without a problem it is as its
-    /// mark says, and its identity still held after the last byte was read. With one it changed in between: it is
+    /// Content that is at this place what the source sent before: only if whoever asks may be told so.
+    Kept {
+        /// The identity or the name that the entry was sent under.
+        name: u64,
+        /// Bytes.
+        count: u64,
+    },
+    /// The entry is whole and as its mark says, and its identity still held after the last byte was read.
+    End,
+    /// The entry is whole, made up with zeros if there was less content than promised, but changed in between: it is
     /// kept, named, and read again by the next backup.
-    End(Option<Problem>),
+    Flawed {
+        /// What was sent may be told as kept under this name; 0 if it will not be. Nothing else ever has it.
+        name: u64,
+        /// What is wrong.
+        problem: Problem,
+    },
     /// The entry could not be read (to its end): it is named and left out of the tree.
     Left(Problem),
 }
@@ -96,8 +110,9 @@ pub trait Tree: Send {
     async fn groups(&mut self) -> Result<Vec<Group>>;
     /// Marks of some groups, in the order asked.
     async fn marks(&mut self, groups: &[usize]) -> Result<Vec<Vec<Mark>>>;
-    /// Contents of some groups, one after the other.
-    async fn read<'a>(&'a mut self, requests: Vec<Request>) -> Result<Frames<'a>>;
+    /// Contents of some groups, one after the other. If `may_keep`, what this source sent before (it may live longer than one
+    /// tree) need not be sent again ([`Frame::Kept`]).
+    async fn read<'a>(&'a mut self, requests: Vec<Request>, may_keep: bool) -> Result<Frames<'a>>;
     /// Ends it: what the source could not look at, and its word that it has told everything.
     async fn finish(&mut self) -> Result<Vec<Problem>>;
 }

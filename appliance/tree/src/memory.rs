@@ -51,6 +51,8 @@ pub struct MemTree {
     pub sent: Arc<AtomicU64>,
     /// Paths that were asked for.
     pub asked: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// What was sent of each path, and under which name: trees that share it are told apart by nobody.
+    pub told: Arc<Mutex<BTreeMap<Vec<u8>, (u64, Bytes)>>>,
     groups: Vec<Vec<Vec<u8>>>,
 }
 
@@ -72,8 +74,32 @@ impl MemTree {
         Mark { identity: self.identity(path), header, content: node.content.len() as u64 }
     }
 
-    fn frames(&self, path: &[u8]) -> Vec<Result<Frame>> {
+    /// What is told of content: pieces, holes, and what is kept of what was sent before.
+    fn content(&self, path: &[u8], may_keep: bool) -> Vec<Result<Frame>> {
         const PIECE: usize = 100_000;
+        let content = &self.nodes[path].content;
+        let before = self.told.lock().expect("no holder panics").get(path).cloned().filter(|_| may_keep);
+        let told = |at: usize| {
+            let piece = content.slice(at..content.len().min(at + PIECE));
+            let is_kept = |(_, old): &&(u64, Bytes)| old.get(at..at + piece.len()) == Some(&piece[..]);
+            let count = piece.len() as u64;
+            match before.as_ref().filter(is_kept) {
+                Some((name, _)) => Frame::Kept { name: *name, count },
+                None if piece.iter().all(|byte| *byte == 0) => Frame::Hole(count),
+                None => Frame::Content(piece),
+            }
+        };
+        (0..content.len()).step_by(PIECE).map(|at| Ok(told(at))).collect()
+    }
+
+    /// What was sent gets a name.
+    fn named(&self, path: &[u8], name: u64) -> u64 {
+        let content = self.nodes[path].content.clone();
+        self.told.lock().expect("no holder panics").insert(path.to_vec(), (name, content));
+        name
+    }
+
+    fn frames(&self, path: &[u8], may_keep: bool) -> Vec<Result<Frame>> {
         let node = &self.nodes[path];
         let name = String::from_utf8_lossy(path).into_owned();
         let unreadable = || Problem::warning("file.unreadable", &name, "the file could not be read and is not stored");
@@ -81,11 +107,7 @@ impl MemTree {
             return vec![Ok(Frame::Left(unreadable()))];
         }
         let mut frames = vec![Ok(Frame::Begin(node.header.clone()))];
-        for at in (0..node.content.len()).step_by(PIECE) {
-            let piece = node.content.slice(at..node.content.len().min(at + PIECE));
-            let hole = piece.iter().all(|byte| *byte == 0);
-            frames.push(Ok(if hole { Frame::Hole(piece.len() as u64) } else { Frame::Content(piece) }));
-        }
+        frames.extend(self.content(path, may_keep));
         match node.fault {
             Fault::BreaksOff => {
                 frames.truncate(2);
@@ -97,9 +119,15 @@ impl MemTree {
             }
             Fault::Changes => {
                 let problem = Problem::warning("file.changed", &name, "the file changed while it was read");
-                frames.push(Ok(Frame::End(Some(problem))));
+                // A name of its own: the identity stands for the file as it should have been.
+                let name = self.named(path, !self.identity(path));
+                frames.push(Ok(Frame::Flawed { name, problem }));
             }
-            _ => frames.push(Ok(Frame::End(None))),
+            Fault::None => {
+                self.named(path, self.identity(path));
+                frames.push(Ok(Frame::End));
+            }
+            Fault::Unreadable => {}
         }
         frames
     }
@@ -134,7 +162,7 @@ impl Tree for MemTree {
         Ok(groups.iter().map(|group| self.groups[*group].iter().map(|path| self.mark(path)).collect()).collect())
     }
 
-    async fn read<'a>(&'a mut self, requests: Vec<Request>) -> Result<Frames<'a>> {
+    async fn read<'a>(&'a mut self, requests: Vec<Request>, may_keep: bool) -> Result<Frames<'a>> {
         let mut paths = Vec::new();
         for Request { group, wanted } in &requests {
             let entries = self.groups[*group].iter().zip(wanted);
@@ -142,11 +170,12 @@ impl Tree for MemTree {
         }
         self.asked.lock().expect("no holder panics").extend(paths.iter().cloned());
         let this = &*self;
-        let frames = stream::iter(paths).flat_map(move |path| stream::iter(this.frames(&path))).inspect(|frame| {
-            if let Ok(Frame::Begin(bytes) | Frame::Content(bytes)) = frame {
-                this.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            }
-        });
+        let frames =
+            stream::iter(paths).flat_map(move |path| stream::iter(this.frames(&path, may_keep))).inspect(|frame| {
+                if let Ok(Frame::Begin(bytes) | Frame::Content(bytes)) = frame {
+                    this.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                }
+            });
         // Batches of an odd number: they begin and end anywhere.
         Ok(frames.try_ready_chunks(7).map_err(|broken| broken.1).boxed())
     }

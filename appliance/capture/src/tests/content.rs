@@ -35,7 +35,7 @@ async fn everything_of_the_app_is_there() {
     assert_eq!(captured.images[0].tags, [IMAGE]);
     assert!(captured.bytes_logical > 50_000);
     assert_eq!(codes(&captured), ["layer.deleted"]);
-    assert_eq!(bench.sink.phases.lock().unwrap().as_slice(), ["inspect", "images", "ahead", "hold", "data"]);
+    assert_eq!(bench.sink.phases.lock().unwrap().as_slice(), ["inspect", "images", "ahead", "hold", "data", "store"]);
 }
 
 #[tokio::test]

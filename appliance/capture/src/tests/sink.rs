@@ -1,6 +1,6 @@
 //! A sink that keeps everything in memory and proves the end of each tar, as the repository does.
 
-use crate::{Sink, StreamKind};
+use crate::{Later, Sink, StreamKind};
 use async_trait::async_trait;
 use futures::StreamExt;
 use holdfast_docker::{ByteStream, archive::sha256};
@@ -109,29 +109,49 @@ impl Sink for Recorder {
     async fn settle(&self, stream: StreamRef) -> Result<StreamRef> {
         Ok(stream)
     }
-    async fn store_tree(
+    async fn store_tree(&self, label: &str, tree: Box<dyn Tree>) -> Result<(StreamRef, Vec<Problem>)> {
+        self.ahead.lock().unwrap().push((label.to_owned(), None));
+        self.read_tree(label, tree).await
+    }
+    async fn take_tree(
         &self,
         label: &str,
-        mut tree: Box<dyn Tree>,
-        ahead: Option<&StreamRef>,
-    ) -> Result<(StreamRef, Vec<Problem>)> {
-        self.ahead.lock().unwrap().push((label.to_owned(), ahead.map(|stream| stream.sha256.clone())));
+        tree: Box<dyn Tree>,
+        ahead: &StreamRef,
+    ) -> Result<Later<(StreamRef, Vec<Problem>)>> {
+        self.ahead.lock().unwrap().push((label.to_owned(), Some(ahead.sha256.clone())));
+        let taken = self.read_tree(label, tree).await?;
+        Ok(Box::pin(futures::future::ready(Ok(taken))))
+    }
+    fn phase(&self, name: &str, _: u32, _: u32) {
+        self.phases.lock().unwrap().push(name.to_owned());
+    }
+    fn item(&self, _: &str) {}
+}
+
+impl Recorder {
+    async fn read_tree(&self, label: &str, mut tree: Box<dyn Tree>) -> Result<(StreamRef, Vec<Problem>)> {
         let groups = tree.groups().await?;
         let numbers: Vec<usize> = (0..groups.len()).collect();
         let marks = tree.marks(&numbers).await?;
         let request = |(group, marks): (usize, &Vec<Mark>)| Request { group, wanted: vec![true; marks.len()] };
         let (mut tar, mut problems) = (Vec::new(), Vec::new());
         let (mut told, entries) = (0, marks.iter().map(Vec::len).sum::<usize>());
-        let mut frames = tree.read(marks.iter().enumerate().map(request).collect()).await?;
+        let mut frames = tree.read(marks.iter().enumerate().map(request).collect(), false).await?;
         while let Some(batch) = frames.next().await {
             for frame in batch? {
                 match frame {
                     Frame::Begin(headers) => tar.extend_from_slice(&headers),
                     Frame::Content(bytes) => tar.extend_from_slice(&bytes),
                     Frame::Hole(count) => tar.resize(tar.len() + usize::try_from(count).unwrap(), 0),
-                    Frame::End(problem) => {
+                    Frame::Kept { .. } => panic!("nothing may be kept"),
+                    Frame::End => {
                         told += 1;
-                        problems.extend(problem);
+                        tar.resize(tar.len().next_multiple_of(512), 0);
+                    }
+                    Frame::Flawed { problem, .. } => {
+                        told += 1;
+                        problems.push(problem);
                         tar.resize(tar.len().next_multiple_of(512), 0);
                     }
                     Frame::Left(problem) => {
@@ -151,8 +171,4 @@ impl Sink for Recorder {
         let bytes = futures::stream::iter([Ok(tar.into())]).boxed();
         Ok((self.store(label, StreamKind::Tar, bytes).await?, problems))
     }
-    fn phase(&self, name: &str, _: u32, _: u32) {
-        self.phases.lock().unwrap().push(name.to_owned());
-    }
-    fn item(&self, _: &str) {}
 }

@@ -69,7 +69,7 @@ async fn serve(mut run: Run) -> io::Result<()> {
                     answers.push(Answer::Marks(entries.iter().map(mark).collect()));
                 }
             }
-            Ask::Read(requests) => {
+            Ask::Read { groups: requests, .. } => {
                 for (group, wanted) in requests {
                     let entries = &groups.get(group as usize).ok_or(wire::Malformed)?.entries;
                     for (entry, _) in entries.iter().zip(wanted).filter(|(_, wanted)| *wanted) {
@@ -77,7 +77,7 @@ async fn serve(mut run: Run) -> io::Result<()> {
                         let file = files.iter().find(|file| file.path.as_bytes() == &*entry.path);
                         let content = file.map(content_of).unwrap_or_default();
                         answers.extend(content.chunks(PIECE).map(|piece| Answer::Content(piece.to_vec())));
-                        answers.push(Answer::End(None));
+                        answers.push(Answer::End);
                     }
                 }
             }

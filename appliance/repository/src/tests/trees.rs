@@ -6,16 +6,16 @@ use holdfast_tree::{Fault, MemTree, Node};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-type Nodes = BTreeMap<Vec<u8>, Node>;
+pub(super) type Nodes = BTreeMap<Vec<u8>, Node>;
 
-fn node(path: &str, version: u64, content: Vec<u8>) -> (Vec<u8>, Node) {
+pub(super) fn node(path: &str, version: u64, content: Vec<u8>) -> (Vec<u8>, Node) {
     let header = TarEntry::file(path.as_bytes(), content.len() as u64).mtime(version as i64, 0).header().unwrap();
     let node = Node { header: header.into(), content: content.into(), version, fault: Fault::None };
     (path.as_bytes().to_vec(), node)
 }
 
 /// The tar that a tree has to come out as.
-fn plain(nodes: &Nodes) -> Vec<u8> {
+pub(super) fn plain(nodes: &Nodes) -> Vec<u8> {
     let mut out = Vec::new();
     for node in nodes.values().filter(|node| !matches!(node.fault, Fault::Unreadable | Fault::BreaksOff)) {
         out.extend_from_slice(&node.header);
@@ -50,7 +50,7 @@ async fn store(repository: &Repository, nodes: &Nodes, parent: Option<&Snapshot>
 }
 
 /// Many small files, some in the middle, one with pages, one that is a group of its own.
-fn some_nodes() -> Nodes {
+pub(super) fn some_nodes() -> Nodes {
     let mut nodes: Nodes =
         (0..3000).map(|n| node(&format!("v/small/{n:05}"), 1, noise(n, (n as usize * 7) % 900))).collect();
     nodes.extend((0..20).map(|n| node(&format!("v/middle/{n:03}"), 1, noise(n + 9000, 40_000 + n as usize * 5000))));
@@ -63,7 +63,7 @@ fn some_nodes() -> Nodes {
     nodes
 }
 
-fn change(nodes: &mut Nodes, path: &str, content: Vec<u8>) {
+pub(super) fn change(nodes: &mut Nodes, path: &str, content: Vec<u8>) {
     let version = nodes.get(path.as_bytes()).map_or(1, |node| node.version + 1);
     nodes.extend([node(path, version, content)]);
 }
@@ -198,14 +198,14 @@ async fn long_holes_are_told_as_holes() {
 
 /// One edit of a tree.
 #[derive(Clone, Debug)]
-enum Edit {
+pub(super) enum Edit {
     Put(u16, u32),
     Touch(u16),
     Remove(u16),
     Fault(u16, Fault),
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+pub(super) fn edit() -> impl Strategy<Value = Edit> {
     let fault = prop_oneof![Just(Fault::Unreadable), Just(Fault::BreaksOff), Just(Fault::Changes), Just(Fault::None)];
     prop_oneof![
         4 => (0u16..1200, 0u32..60_000).prop_map(|(name, size)| Edit::Put(name, size / 40)),
@@ -216,11 +216,11 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-fn name(number: u16) -> String {
+pub(super) fn name(number: u16) -> String {
     format!("v/{:02}/{number:05}", number % 17)
 }
 
-fn apply(nodes: &mut Nodes, edit: &Edit) {
+pub(super) fn apply(nodes: &mut Nodes, edit: &Edit) {
     match *edit {
         Edit::Put(number, size) => change(nodes, &name(number), noise(u64::from(size), size as usize)),
         Edit::Touch(number) => {
@@ -252,7 +252,7 @@ enum Between {
     Evicted,
 }
 
-async fn evict(repository: &Repository, cache: &Arc<dyn Store>) {
+pub(super) async fn evict(repository: &Repository, cache: &Arc<dyn Store>) {
     for object in cache.list("p/").await.unwrap() {
         cache.delete(&object.key).await.unwrap();
         let (_, id) = crate::layout::parse_pack(&object.key).unwrap();

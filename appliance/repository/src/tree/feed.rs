@@ -1,20 +1,24 @@
-//! One group of a tree on its way in: what the source sends and what is stored already, woven into one stretch of tar.
+//! One group of a tree on its way in: what the source sent and what is stored already, woven into one stretch of tar.
 //!
-//! Invariants: the stretch holds whole entries only, in the order of the group; an entry that breaks off takes the
-//! stretch with it, and the next round goes without; nothing is known of a group that was given up.
+//! Invariants: the stretch holds whole entries only, in the order of the group; what the source had to be asked for again takes
+//! the stretch with it; nothing is known of a group that was given up.
 
-use super::broken;
-use crate::{Piece, PieceStream, assemble::ZEROS, ingest::Intake, threads::blocking, weave::Weaver};
+use super::{
+    broken,
+    source::{Load, Part},
+};
+use crate::{
+    Piece, PieceStream, assemble::ZEROS, ingest::Intake, inner::Inner, reader::read_stretches, threads::blocking,
+    weave::Weaver,
+};
 use bytes::Bytes;
 use futures::StreamExt;
-use holdfast_model::{Error, Problem, Result, Witness, snapshot::SegmentRef};
+use holdfast_model::{Error, Problem, Result, Witness, snapshot::SegmentRef, view::From};
 use holdfast_tar::{Piece as TarPiece, Splitter, write::padding};
 use holdfast_tree::{BATCH, Frame, Mark, Request};
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 use tokio::sync::mpsc;
 
-/// Batches of frames waiting for a group; sources send at most a megabyte at once.
-pub(super) const FRAMES: usize = 4;
 /// Batches of pieces waiting for the thread that weaves.
 const LOADS: usize = 2;
 /// Pieces in one batch at most: headers of empty files are small.
@@ -32,6 +36,7 @@ pub(super) enum Source {
 }
 
 /// A group to be stored.
+#[derive(Clone)]
 pub(super) struct Plan {
     pub(super) group: usize,
     pub(super) witness: Witness,
@@ -43,9 +48,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// How many entries are asked from the source.
-    pub(super) fn fresh(&self) -> usize {
-        self.sources.iter().filter(|source| matches!(source, Source::Fresh)).count()
+    /// Numbers of the entries that are asked from the source.
+    pub(super) fn fresh(&self) -> Vec<usize> {
+        (0..self.sources.len()).filter(|entry| matches!(self.sources[*entry], Source::Fresh)).collect()
+    }
+    /// Bytes that it takes in memory, about.
+    pub(super) fn weight(&self) -> usize {
+        self.marks.len() * (size_of::<Mark>() + size_of::<Source>()) + self.likely.len() * size_of::<SegmentRef>()
     }
     /// What is asked from the source, if anything.
     pub(super) fn request(&self) -> Option<Request> {
@@ -61,8 +70,10 @@ pub(super) enum Grown {
         segments: Vec<SegmentRef>,
         problems: Vec<Problem>,
     },
-    /// It has to be fed again, like this.
+    /// What was to come from the cache cannot: it has to be fed again, like this.
     Again(Plan),
+    /// The source has to be asked for it again, which is known.
+    GivenUp,
 }
 
 /// Stretches of a parent's group, one after the other.
@@ -99,110 +110,117 @@ impl Stored {
 }
 
 /// What the weaving thread gets.
-enum Load {
+enum Thread {
     Pieces(Vec<Piece>),
     /// The group is whole; without it, it is given up.
     End(Vec<Mark>, Witness),
 }
 
+/// How feeding a group ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fed {
+    Whole,
+    GivenUp,
+    Lost,
+}
+
 /// Stores one group.
 pub(super) async fn grow(
     intake: Intake,
-    plan: Plan,
+    plan: Arc<Plan>,
     stored: HashMap<usize, Stored>,
-    frames: mpsc::Receiver<Vec<Frame>>,
+    coming: mpsc::UnboundedReceiver<Load>,
 ) -> Result<Grown> {
-    let (loads, loaded) = mpsc::channel(LOADS);
+    let (thread, loaded) = mpsc::channel(LOADS);
+    let inner = intake.inner();
     let weaver = tokio::spawn(blocking(move || weave(intake, loaded)));
-    let group = plan.group;
     let mut feeder = Feeder {
+        inner,
         kept: Vec::with_capacity(plan.marks.len()),
         plan,
         stored,
-        frames,
-        batch: Vec::new().into_iter(),
+        coming,
+        load: None,
+        keeping: None,
         waiting: Vec::new(),
         weight: 0,
-        loads: Some(loads),
+        thread,
         problems: Vec::new(),
         steady: true,
-        again: false,
     };
     let fed = feeder.feed().await;
-    let Feeder { plan, kept, loads, problems, steady, again, .. } = feeder;
-    let gone = fed.is_err();
-    if let (Some(loads), Ok(()), false) = (loads, &fed, again) {
+    let Feeder { plan, kept, thread, problems, steady, .. } = feeder;
+    if matches!(fed, Ok(Fed::Whole)) {
         let witness = if steady { plan.witness } else { Witness(holdfast_runtime::random()) };
-        let _ = loads.send(Load::End(kept, witness)).await;
+        let _ = thread.send(Thread::End(kept, witness)).await;
     }
+    drop(thread);
     let woven = weaver.await.unwrap_or_else(|error| Err(Error::bug("weaving a group broke off").caused_by(error)));
-    match (fed, woven) {
-        (Ok(()), Ok(Some(segments))) => Ok(Grown::Whole { group, segments, problems }),
-        (Ok(()), Ok(None)) if again => Ok(Grown::Again(plan)),
-        (Ok(()), Ok(None)) => Err(Error::bug("a group was given up without a reason")),
-        (_, Err(error)) => Err(error),
-        (Err(error), Ok(_)) => {
-            debug_assert!(gone);
-            Err(error)
-        }
+    // A weaver that failed is the reason of what failed before it.
+    let segments = woven?;
+    match (fed?, segments) {
+        (Fed::Whole, Some(segments)) => Ok(Grown::Whole { group: plan.group, segments, problems }),
+        (Fed::Lost, _) => Ok(Grown::Again(all_fresh(&plan))),
+        (Fed::GivenUp, _) => Ok(Grown::GivenUp),
+        (Fed::Whole, None) => Err(Error::bug("a group was given up without a reason")),
     }
 }
 
+/// The plan without the cache.
+fn all_fresh(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    for source in &mut plan.sources {
+        if matches!(source, Source::Stored { .. }) {
+            *source = Source::Fresh;
+        }
+    }
+    plan
+}
+
+/// What an entry came to.
+type Taken = std::result::Result<(), Fed>;
+
 struct Feeder {
-    plan: Plan,
+    inner: Arc<Inner>,
+    plan: Arc<Plan>,
     stored: HashMap<usize, Stored>,
-    frames: mpsc::Receiver<Vec<Frame>>,
-    /// What is left of the batch at hand.
-    batch: std::vec::IntoIter<Frame>,
+    coming: mpsc::UnboundedReceiver<Load>,
+    /// What is left of the load at hand.
+    load: Option<Load>,
+    /// Content that is kept, and how many stretches of it are still to be taken.
+    keeping: Option<(Stored, usize)>,
     /// Pieces that are handed over together, and their bytes.
     waiting: Vec<Piece>,
     weight: u64,
-    /// None once the stretch was given up; frames are only counted then.
-    loads: Option<mpsc::Sender<Load>>,
+    thread: mpsc::Sender<Thread>,
     /// Marks of what is in the stretch.
     kept: Vec<Mark>,
     problems: Vec<Problem>,
     /// Whether every entry is in it, as its mark says.
     steady: bool,
-    again: bool,
 }
 
 impl Feeder {
-    async fn feed(&mut self) -> Result<()> {
+    async fn feed(&mut self) -> Result<Fed> {
         for entry in 0..self.plan.sources.len() {
-            match self.plan.sources[entry].clone() {
+            let taken = match self.plan.sources[entry].clone() {
                 Source::Left(problem) => {
                     self.steady = false;
                     self.problems.push(problem);
+                    Ok(())
                 }
                 Source::Fresh => self.fresh(entry).await?,
-                Source::Stored { known, range } if self.loads.is_some() => {
-                    if let Err(error) = self.refeed(entry, known, range).await {
-                        self.ask_instead(&error);
-                    }
+                Source::Stored { known, range } => {
+                    let fed = self.refeed(entry, known, range).await;
+                    fed.map_err(|error| lost(&error))
                 }
-                Source::Stored { .. } => {}
+            };
+            if let Err(fed) = taken {
+                return Ok(fed);
             }
         }
         self.hand_over().await;
-        Ok(())
-    }
-
-    /// Gives up the stretch; the plan says how it goes on.
-    fn give_up(&mut self) {
-        self.loads = None;
-        self.again = true;
-    }
-
-    /// What was to come from the cache cannot: the source has it too.
-    fn ask_instead(&mut self, error: &Error) {
-        tracing::warn!(error = %error.chain(), "what is unchanged could not be read from the cache; it is read anew");
-        for source in &mut self.plan.sources {
-            if matches!(source, Source::Stored { .. }) {
-                *source = Source::Fresh;
-            }
-        }
-        self.give_up();
+        Ok(Fed::Whole)
     }
 
     async fn refeed(&mut self, entry: usize, known: usize, range: Range<u64>) -> Result<()> {
@@ -214,68 +232,114 @@ impl Feeder {
             let stored = self.stored.get_mut(&known).ok_or_else(|| Error::bug("a stored group was not opened"))?;
             let piece = stored.next(left).await?;
             left -= piece.len();
-            self.load(piece).await;
+            self.push(piece).await;
         }
         self.kept.push(Mark { header, ..mark });
         Ok(())
     }
 
-    async fn fresh(&mut self, entry: usize) -> Result<()> {
-        let header = match self.frame().await? {
-            Frame::Begin(header) => header,
-            Frame::Left(problem) => {
+    async fn fresh(&mut self, entry: usize) -> Result<Taken> {
+        let header = match self.part().await? {
+            Part::Frame(Frame::Begin(header)) => header,
+            Part::Frame(Frame::Left(problem)) => {
                 self.steady = false;
-                self.problems.push(problem.clone());
-                self.plan.sources[entry] = Source::Left(problem);
-                return Ok(());
+                self.problems.push(problem);
+                return Ok(Ok(()));
             }
+            Part::GivenUp => return Ok(Err(Fed::GivenUp)),
             _ => return Err(broken("an entry has no beginning")),
         };
         let length = u32::try_from(header.len()).map_err(|_| broken("a header has no end"))?;
-        self.load(Piece::Bytes(header)).await;
+        self.push(Piece::Bytes(header)).await;
         let mut content = 0u64;
         loop {
-            match self.frame().await? {
-                Frame::Begin(_) => return Err(broken("an entry has no end")),
-                Frame::Content(bytes) => {
-                    content += bytes.len() as u64;
-                    self.load(Piece::Bytes(bytes)).await;
+            let piece = match self.part().await? {
+                Part::GivenUp => return Ok(Err(Fed::GivenUp)),
+                Part::Kept(segments, range) => {
+                    content = grown(content, range.end - range.start)?;
+                    if let Err(error) = self.keep(&segments, range).await {
+                        return Ok(Err(lost(&error)));
+                    }
+                    continue;
                 }
-                Frame::Hole(count) => {
-                    content = content.checked_add(count).ok_or_else(|| broken("a hole has no end"))?;
-                    self.load(Piece::Zeros(count)).await;
+                Part::Frame(Frame::Content(bytes)) => Piece::Bytes(bytes),
+                Part::Frame(Frame::Hole(count)) => Piece::Zeros(count),
+                Part::Frame(Frame::End) => return self.entry_ends(entry, None, length, content).await.map(Ok),
+                Part::Frame(Frame::Flawed { name, problem }) => {
+                    return self.entry_ends(entry, Some((name, problem)), length, content).await.map(Ok);
                 }
-                Frame::End(problem) => return self.entry_ends(entry, problem, length, content).await,
-                Frame::Left(problem) => {
-                    self.plan.sources[entry] = Source::Left(problem);
-                    self.give_up();
-                    return Ok(());
-                }
-            }
+                Part::Frame(_) => return Err(broken("an entry has no end")),
+            };
+            content = grown(content, piece.len())?;
+            self.push(piece).await;
         }
     }
 
-    async fn entry_ends(&mut self, entry: usize, problem: Option<Problem>, header: u32, content: u64) -> Result<()> {
-        self.load(Piece::Bytes(Bytes::from_static(padding(content)))).await;
-        let mark = self.plan.marks[entry];
-        let as_told = problem.is_none() && content == mark.content;
-        self.steady &= as_told;
-        self.kept.push(Mark { identity: if as_told { mark.identity } else { 0 }, header, content });
-        self.problems.extend(problem);
+    /// Takes content from where it is stored: this stretch, and those that the load at hand promises after it in one go.
+    async fn keep(&mut self, segments: &Arc<Vec<SegmentRef>>, range: Range<u64>) -> Result<()> {
+        let mut left = range.end - range.start;
+        let (mut stored, mut promised) = match self.keeping.take() {
+            Some(keeping) => keeping,
+            None => {
+                let ahead = self.load.as_ref().map_or(&[][..], Load::rest);
+                let mut ranges = vec![range];
+                for part in ahead {
+                    match part {
+                        Part::Kept(same, next) if Arc::ptr_eq(same, segments) => ranges.push(next.clone()),
+                        Part::Frame(Frame::Content(_) | Frame::Hole(_)) => {}
+                        _ => break,
+                    }
+                }
+                let pieces = read_stretches(Arc::clone(&self.inner), segments, &ranges, From::Cache);
+                (Stored::new(pieces), ranges.len())
+            }
+        };
+        while left > 0 {
+            let piece = stored.next(left).await?;
+            left -= piece.len();
+            self.push(piece).await;
+        }
+        promised -= 1;
+        self.keeping = (promised > 0).then_some((stored, promised));
         Ok(())
     }
 
-    async fn frame(&mut self) -> Result<Frame> {
+    async fn entry_ends(
+        &mut self,
+        entry: usize,
+        flaw: Option<(u64, Problem)>,
+        header: u32,
+        content: u64,
+    ) -> Result<()> {
+        self.push(Piece::Bytes(Bytes::from_static(padding(content)))).await;
+        let mark = self.plan.marks[entry];
+        let as_told = flaw.is_none() && content == mark.content;
+        self.steady &= as_told;
+        // What is not as its mark says must never be found by it.
+        let name = flaw.as_ref().map_or(0, |(name, _)| *name);
+        let identity = if as_told {
+            mark.identity
+        } else if name == mark.identity {
+            0
+        } else {
+            name
+        };
+        self.kept.push(Mark { identity, header, content });
+        self.problems.extend(flaw.map(|(_, problem)| problem));
+        Ok(())
+    }
+
+    async fn part(&mut self) -> Result<Part> {
         loop {
-            if let Some(frame) = self.batch.next() {
-                return Ok(frame);
+            if let Some(part) = self.load.as_mut().and_then(Load::next) {
+                return Ok(part);
             }
-            self.batch = self.frames.recv().await.ok_or_else(|| broken("it ended in the middle"))?.into_iter();
+            self.load = Some(self.coming.recv().await.ok_or_else(|| broken("it ended in the middle"))?);
         }
     }
 
-    async fn load(&mut self, piece: Piece) {
-        if self.loads.is_none() || piece.len() == 0 {
+    async fn push(&mut self, piece: Piece) {
+        if piece.len() == 0 {
             return;
         }
         if let Piece::Bytes(bytes) = &piece {
@@ -290,15 +354,25 @@ impl Feeder {
     async fn hand_over(&mut self) {
         self.weight = 0;
         let pieces = std::mem::take(&mut self.waiting);
-        if let Some(loads) = self.loads.as_ref().filter(|_| !pieces.is_empty()) {
+        if !pieces.is_empty() {
             // A thread that has ended says why itself.
-            let _ = loads.send(Load::Pieces(pieces)).await;
+            let _ = self.thread.send(Thread::Pieces(pieces)).await;
         }
     }
 }
 
+/// What was to come from the cache cannot: the source has it too.
+fn lost(error: &Error) -> Fed {
+    tracing::warn!(error = %error.chain(), "what is unchanged could not be read from the cache; it is read anew");
+    Fed::Lost
+}
+
+fn grown(content: u64, more: u64) -> Result<u64> {
+    content.checked_add(more).ok_or_else(|| broken("content has no end"))
+}
+
 /// Weaves a group; none if it was given up. Blocks.
-fn weave(intake: Intake, mut loaded: mpsc::Receiver<Load>) -> Result<Option<Vec<SegmentRef>>> {
+fn weave(intake: Intake, mut loaded: mpsc::Receiver<Thread>) -> Result<Option<Vec<SegmentRef>>> {
     let inner = intake.inner();
     let mut weaver = Weaver::new(&inner.cutters, intake).with_sums();
     let mut splitter = Splitter::new();
@@ -320,8 +394,8 @@ fn weave(intake: Intake, mut loaded: mpsc::Receiver<Load>) -> Result<Option<Vec<
     let (marks, witness) = loop {
         match loaded.blocking_recv() {
             None => return Ok(None),
-            Some(Load::End(marks, witness)) => break (marks, witness),
-            Some(Load::Pieces(pieces)) => pieces.into_iter().try_for_each(&mut push)?,
+            Some(Thread::End(marks, witness)) => break (marks, witness),
+            Some(Thread::Pieces(pieces)) => pieces.into_iter().try_for_each(&mut push)?,
         }
     };
     let end = splitter.finish(&mut sink)?;

@@ -26,7 +26,7 @@ const BLOCK: u64 = 512;
 /// A group of the parent.
 struct KnownGroup {
     witness: Witness,
-    segments: Vec<SegmentRef>,
+    segments: Arc<Vec<SegmentRef>>,
 }
 
 /// A group whose marks are in memory.
@@ -50,6 +50,8 @@ pub(super) struct Known {
     entries: usize,
     /// Up to where marks were loaded.
     next: usize,
+    /// What lies before is not asked for any more.
+    floor: usize,
     by_identity: HashMap<u64, (usize, usize)>,
 }
 
@@ -64,6 +66,7 @@ impl Known {
             loaded: BTreeMap::new(),
             entries: 0,
             next: 0,
+            floor: 0,
             by_identity: HashMap::new(),
         };
         let Some(parent) = parent else { return known };
@@ -81,8 +84,8 @@ impl Known {
         while let Some(segment) = walk.leaf().await? {
             let (Some(witness), Some(_)) = (segment.witness, segment.sum) else { continue };
             match self.groups.last_mut().filter(|group| group.witness == witness) {
-                Some(group) => group.segments.push(segment),
-                None => self.groups.push(KnownGroup { witness, segments: vec![segment] }),
+                Some(group) => Arc::make_mut(&mut group.segments).push(segment),
+                None => self.groups.push(KnownGroup { witness, segments: Arc::new(vec![segment]) }),
             }
         }
         Ok(())
@@ -107,6 +110,7 @@ impl Known {
         // Both are in path order: what was taken over before and after says where to look.
         let low = self.taken.range(..group).next_back().map_or(0, |(_, known)| known + 1);
         let high = self.taken.range(group..).next().map_or(self.groups.len(), |(_, known)| *known);
+        self.floor = self.floor.max(low);
         self.load(low, high).await;
         let mut sources = Vec::with_capacity(marks.len());
         let mut ends: HashMap<usize, u64> = HashMap::new();
@@ -126,9 +130,26 @@ impl Known {
         }
         // Far from both ends only the neighbourhood is kept.
         if let Some(first) = ends.keys().min() {
-            self.unload_before(first.saturating_sub(2));
+            self.floor = self.floor.max(first.saturating_sub(2));
         }
         sources
+    }
+
+    /// Marks that no group after those asked for so far needs may go.
+    pub(super) fn pass(&mut self) {
+        self.unload_before(self.floor);
+    }
+
+    /// Where content lies that was sent under this name: `count` bytes from `at` on, if the cache has them.
+    pub(super) async fn kept(&mut self, name: u64, at: u64, count: u64) -> Option<(Arc<Vec<SegmentRef>>, Range<u64>)> {
+        let (known, entry) = *self.by_identity.get(&name).filter(|_| name != 0)?;
+        let loaded = &self.loaded[&known];
+        let mark = loaded.marks[entry];
+        let end = at.checked_add(count).filter(|end| *end <= mark.content)?;
+        let begin = loaded.starts[entry] + u64::from(mark.header);
+        let range = begin + at..begin + end;
+        let has = self.has(known, &range).await;
+        has.then(|| (Arc::clone(&self.groups[known].segments), range))
     }
 
     /// The parent's entry with this mark: its group, and where in the group it lies, padding included.
@@ -146,7 +167,7 @@ impl Known {
     async fn has(&mut self, known: usize, range: &Range<u64>) -> bool {
         let Some(loaded) = self.loaded.get_mut(&known) else { return false };
         if loaded.lacking.is_none() {
-            let segments = &self.groups[known].segments;
+            let segments = &*self.groups[known].segments;
             let length = segments.iter().map(|segment| segment.length).sum();
             let whole = std::iter::once(0..length).collect();
             loaded.lacking = Some(lacks(&self.inner, segments).await.unwrap_or(whole));
@@ -158,7 +179,6 @@ impl Known {
 
     /// Loads marks of groups in these bounds, as far as there is room.
     async fn load(&mut self, low: usize, high: usize) {
-        self.unload_before(low);
         self.next = self.next.max(low);
         while self.next < high && self.entries < ENTRIES_MAX {
             let place = self.next;
@@ -213,7 +233,7 @@ impl Known {
         }
         let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(known, _)| known);
         let beside = || self.taken.range(..group).next_back().map_or(group, |(place, known)| known + (group - place));
-        self.groups.get(most.unwrap_or_else(beside)).map(|group| group.segments.clone()).unwrap_or_default()
+        self.groups.get(most.unwrap_or_else(beside)).map(|group| group.segments.to_vec()).unwrap_or_default()
     }
 
     /// Opens what some sources say is stored.
