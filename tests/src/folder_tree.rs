@@ -167,8 +167,10 @@ fn read_entry(reader: &mut Reader, entry: Entry, parts: &mut Batches) -> io::Res
         Piece::Padding(_) => Ok(()),
     })?;
     send(match outcome {
-        Outcome::Whole => Part::Frame(Frame::End(None)),
-        Outcome::Flawed(trouble) if trouble.what != What::Damaged => Part::Frame(Frame::End(Some(problem(&trouble)))),
+        Outcome::Whole => Part::Frame(Frame::End),
+        Outcome::Flawed(trouble) if trouble.what != What::Damaged => {
+            Part::Frame(Frame::Flawed { name: 0, problem: problem(&trouble) })
+        }
         Outcome::Flawed(trouble) | Outcome::Missing(trouble) => {
             Part::Left { path: entry.path.clone(), problem: problem(&trouble) }
         }
@@ -192,7 +194,7 @@ impl Tree for FolderTree {
         self.blocking(move |shared| groups.into_iter().map(|group| shared.marks(group)).collect()).await
     }
 
-    async fn read<'a>(&'a mut self, requests: Vec<Request>) -> Result<Frames<'a>> {
+    async fn read<'a>(&'a mut self, requests: Vec<Request>, _may_keep: bool) -> Result<Frames<'a>> {
         let shared = Arc::clone(&self.shared);
         let start = move |request: Request| {
             let (to, receiver) = channel(BATCHES_AHEAD);
@@ -233,7 +235,7 @@ fn tell(part: Part, left: &mut HashSet<Box<[u8]>>, frames: &mut Vec<Frame>) -> R
             let what = format!("it is another name of {}, which could not be read", shown(&entry.link));
             frames.push(Frame::Left(Problem::warning("file.unreadable", shown(&entry.path), what)));
         }
-        Part::Link { header, .. } => frames.extend([Frame::Begin(header), Frame::End(None)]),
+        Part::Link { header, .. } => frames.extend([Frame::Begin(header), Frame::End]),
         Part::Left { path, problem } => {
             left.insert(path);
             frames.push(Frame::Left(problem));

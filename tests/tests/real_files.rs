@@ -2,7 +2,7 @@
 
 use holdfast_tests::{
     demo::Demo,
-    house::{self, Setup, sh},
+    house::{self, Appliance, Setup, sh},
 };
 use std::path::Path;
 
@@ -76,6 +76,45 @@ fn files_of_a_real_volume_are_listed_downloaded_found_and_compared() {
     );
     let found = appliance.cli(&["files", "find", "hffiles", "plain.conf"]).expect(0).json();
     assert_eq!(found["found"][0]["versions"].as_array().map(Vec::len), Some(2), "{found}");
+    files_are_put_back(&demo, &appliance, &first, data);
+}
+
+/// Removed and changed files come back where they were, or beside; what is there gives way only if it may.
+fn files_are_put_back(demo: &Demo, appliance: &Appliance, first: &str, data: &str) {
+    let put = |path: &str, more: &[&str]| {
+        let place = format!("{first}:hffiles_data/odd/{path}");
+        appliance.cli(&[&["files", "put", &place, "--wait"], more].concat())
+    };
+    let look = |path: &str| {
+        demo.exec("db", &format!("cd {data}/odd && stat -c '%s %a %u:%g %y' {path} && sha256sum < {path}"))
+    };
+    let listed = || appliance.cli(&["snapshots", "hffiles"]).expect(0).json().as_array().map_or(0, Vec::len);
+
+    put("noise", &[]).expect(0);
+    put("noise", &["--to", "odd/new place/noise again"]).expect(0);
+    let (back, beside) = (look("noise"), look("'new place/noise again'"));
+    assert!(back.starts_with("3000000 ") && back == beside, "{back}{beside}");
+    demo.exec("db", &format!("rm -r {data}/odd/deep {data}/odd/soft"));
+    put("deep", &[]).expect(0);
+    put("soft", &[]).expect(0);
+    assert_eq!(
+        demo.exec("db", &format!("readlink {data}/odd/soft && cat {data}/odd/deep/again")),
+        "../../../etc/passwd\none\n"
+    );
+
+    let kept = put("plain.conf", &[]).expect(3).json();
+    let said = kept["problems"][0]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(kept["problems"][0]["code"] == "files.left" && said.contains("odd/plain.conf"), "{kept}");
+    assert_eq!(demo.exec("db", &format!("cat {data}/odd/plain.conf")), "two\n");
+    let before = listed();
+    put("plain.conf", &["--replace"]).expect(0);
+    assert_eq!(demo.exec("db", &format!("cat {data}/odd/plain.conf")), "one\n");
+    assert_eq!(listed(), before + 1, "what was replaced is in a safety snapshot");
+
+    let nowhere = appliance.cli(&["files", "put", &format!("{first}:hffiles_data/odd/none")]);
+    assert_eq!(nowhere.code, 4, "{}{}", nowhere.out, nowhere.err);
+    let outside = put("noise", &["--to", "../../escape"]);
+    assert_eq!(outside.code, 2, "{}{}", outside.out, outside.err);
 }
 
 /// The folder's tar, unpacked by GNU tar, is the folder.

@@ -2,7 +2,7 @@
 
 mod files;
 
-pub use files::{FilesCommand, GetArgs, LsArgs};
+pub use files::{FilesCommand, GetArgs, LsArgs, PutArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;

@@ -58,7 +58,16 @@ enum Work {
     /// Says all of it as a tar.
     Tar,
     /// Writes a tar.
-    Untar,
+    Untar(Over),
+}
+
+/// What a writer does with what is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It stays, and is complained of.
+    Keep,
+    /// What is no folder gives way.
+    Replace,
 }
 
 impl Work {
@@ -67,7 +76,8 @@ impl Work {
         match self {
             Work::Serve => vec![PROGRAM, "serve", PLACE],
             Work::Tar => vec![PROGRAM, "tar", PLACE, name],
-            Work::Untar => vec![PROGRAM, "untar", PLACE, name],
+            Work::Untar(Over::Keep) => vec![PROGRAM, "untar", PLACE, name],
+            Work::Untar(Over::Replace) => vec![PROGRAM, "overlay", PLACE, name],
         }
     }
 
@@ -75,7 +85,7 @@ impl Work {
     fn capabilities(self) -> &'static [&'static str] {
         match self {
             Work::Serve | Work::Tar => &["DAC_READ_SEARCH"],
-            Work::Untar => &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"],
+            Work::Untar(_) => &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"],
         }
     }
 }
@@ -143,8 +153,9 @@ impl Mover {
         name: &str,
         owner: &str,
         mounted: Mounted<'_>,
+        over: Over,
     ) -> Result<(Mover, Line)> {
-        Mover::begin(engine, name, owner, mounted, Work::Untar).await
+        Mover::begin(engine, name, owner, mounted, Work::Untar(over)).await
     }
 
     async fn begin(
@@ -284,7 +295,7 @@ fn body(image: &str, owner: &str, mounted: Mounted<'_>, work: Work) -> Value {
         "Labels": crate::labels(owner),
         "NetworkDisabled": true,
         "HostConfig": {
-            "Mounts": [mounted.mount(PLACE, work != Work::Untar)],
+            "Mounts": [mounted.mount(PLACE, !matches!(work, Work::Untar(_)))],
             "NetworkMode": "none",
             "ReadonlyRootfs": true,
             "CapDrop": ["ALL"],

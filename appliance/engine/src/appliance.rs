@@ -14,8 +14,8 @@ use holdfast_model::{
     view::{
         AppView, BackupRequest, BucketRequest, BucketView, CheckView, CoverageView, DiffView, DoctorLine,
         EnrolmentView, EscrowRequest, Event, FindView, FolderView, HostRequest, HostView, KeysChange, KeysView,
-        KitView, PassphraseRequest, PlanView, PolicyView, PruneView, RecoverRequest, RestoreRequest, SectionView,
-        SetupView, SnapshotDetail, SnapshotView, StatusView,
+        KitView, PassphraseRequest, PlanView, PolicyView, PruneView, PutRequest, RecoverRequest, RestoreRequest,
+        SectionView, SetupView, SnapshotDetail, SnapshotView, StatusView,
     },
 };
 use holdfast_runtime::Stop;
@@ -96,6 +96,10 @@ impl Appliance {
     /// One page of what differs between two snapshots. `Invalid` (`files.after`).
     pub async fn files_diff(&self, before: &str, after: &str, page: Option<&str>, limit: usize) -> Result<DiffView> {
         files::diff(&self.0, before, after, page, limit).await
+    }
+    /// Puts a file or folder of a snapshot back. Errors as above; `Refused` (`files.no_place`), `NotFound` (`volume.gone`).
+    pub async fn files_put(&self, snapshot: &str, request: PutRequest) -> Result<JobView> {
+        files::put(&self.0, snapshot, request).await
     }
     /// What a restore would do.
     pub async fn restore_plan(&self, request: RestoreRequest) -> Result<PlanView> {

@@ -7,9 +7,11 @@
 mod body;
 mod diff;
 mod find;
+mod put;
 mod section;
 
 pub use body::{Content, OpenFile};
+pub use put::request as put;
 
 use crate::{
     house::House,

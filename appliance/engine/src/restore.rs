@@ -163,20 +163,28 @@ async fn safety(house: &House, desk: &Arc<Desk>, request: &RestoreRequest, case:
     if request.target != Target::InPlace {
         return Ok(false);
     }
-    let name = &case.entry.snapshot.app;
-    if !discover(case.engine.as_ref()).await?.iter().any(|app| app.name == *name) {
+    let is_safe = safety_of(house, desk, (&*case.engine, &case.host, &case.entry.snapshot.app)).await?;
+    // The job tells the snapshot it restores, not the one it took on the way.
+    desk.snapshot(&case.entry.snapshot.id);
+    Ok(is_safe)
+}
+
+/// Backs an app up as it is, if it is there, before something of it is replaced.
+pub async fn safety_of(
+    house: &House,
+    desk: &Arc<Desk>,
+    (engine, host, name): (&dyn Engine, &str, &str),
+) -> Result<bool> {
+    if !discover(engine).await?.iter().any(|app| app.name == name) {
         desk.log("nothing of the app is on the host: no safety backup is needed");
         return Ok(false);
     }
-    let app = app_id(&case.host, name);
-    let settled = backup::wish(&Facts::gather(house), app, (None, None), Trigger::Safety);
+    let settled = backup::wish(&Facts::gather(house), app_id(host, name), (None, None), Trigger::Safety);
     let wish = Wish { policy: None, ..settled };
     desk.log("safety backup of what is there now");
     let taken = backup::take(house, desk, &wish).await;
     let taken = taken.map_err(|error| error.while_doing("the safety backup failed, so nothing was replaced"))?;
     desk.log(&format!("safety snapshot {}", taken.id));
-    // The job tells the snapshot it restores, not the one it took on the way.
-    desk.snapshot(&case.entry.snapshot.id);
     Ok(true)
 }
 

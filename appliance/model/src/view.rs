@@ -462,6 +462,26 @@ pub struct RestoreRequest {
     pub confirmed: bool,
 }
 
+/// A file or folder of a snapshot to be put back into the volume or folder of the host that it is from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutRequest {
+    /// `volume:NAME` or `bind:/PATH`, as `sections` tells.
+    pub section: String,
+    /// Path in it; empty for all of it. Bytes that are no readable text are written `\\xHH`, a backslash `\\\\`.
+    #[serde(default)]
+    pub path: String,
+    /// Path that it gets in the same volume or folder; its own if not said.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// Whether files that are there give way, after a safety backup of the app; without it they stay and are named.
+    #[serde(default)]
+    pub replace: bool,
+    /// Where it may be read from.
+    #[serde(default)]
+    pub from: From,
+}
+
 /// What a restore will do, before it does it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PlanView {

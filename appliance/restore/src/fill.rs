@@ -6,7 +6,7 @@ use crate::{
     streams::{self, Cause},
     verify::{self, Tolerance},
 };
-use holdfast_docker::mover::{Mounted, Mover};
+use holdfast_docker::mover::{Mounted, Mover, Over};
 use holdfast_model::{Error, Kind, Problem, Result, snapshot::StreamRef};
 use holdfast_runtime::random;
 use std::sync::{Mutex, PoisonError};
@@ -37,7 +37,7 @@ impl Reduced {
 pub(crate) async fn fill(hand: &Hand, volume: &str, stream: &StreamRef) -> Result<Option<Vec<Problem>>> {
     let (engine, owner) = (&hand.engine, &hand.owner);
     let mounted = Mounted::Volume(volume);
-    let (mover, line) = match Mover::writer(engine.clone(), &name(), owner, mounted).await {
+    let (mover, line) = match Mover::writer(engine.clone(), &name(), owner, mounted, Over::Keep).await {
         Ok(begun) => begun,
         Err(error) if error.kind() == Kind::Unavailable => return Err(error),
         Err(error) => {

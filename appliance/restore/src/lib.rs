@@ -26,6 +26,7 @@ mod note;
 mod order;
 mod plan;
 mod ports;
+mod put;
 mod replay;
 mod start;
 mod streams;
@@ -39,6 +40,7 @@ pub use carry::carry_out;
 pub use normalise::{differences, normalise};
 pub use note::{Trace, put_back, unfinished};
 pub use plan::plan;
+pub use put::{Files, Where, put_files};
 
 use async_trait::async_trait;
 use holdfast_docker::ByteStream;

@@ -41,8 +41,19 @@ impl Cause {
 
 /// A stream of the snapshot for the host: ends with an error on `stop`, counts what flows.
 pub(crate) fn guarded(inner: ByteStream, source: &Arc<dyn Source>, stop: &Stop, cause: &Cause) -> ByteStream {
-    let state = (Some(inner), Arc::clone(source), stop.clone(), cause.clone());
-    stream::unfold(state, |(inner, source, stop, cause)| async move {
+    let source = Arc::clone(source);
+    watched(inner, move |bytes| source.wrote(bytes), stop, cause)
+}
+
+/// The same; `wrote` counts.
+pub(crate) fn watched(
+    inner: ByteStream,
+    wrote: impl Fn(u64) + Send + 'static,
+    stop: &Stop,
+    cause: &Cause,
+) -> ByteStream {
+    let state = (Some(inner), wrote, stop.clone(), cause.clone());
+    stream::unfold(state, |(inner, wrote, stop, cause)| async move {
         let mut inner = inner?;
         let next = tokio::select! {
             biased;
@@ -51,12 +62,12 @@ pub(crate) fn guarded(inner: ByteStream, source: &Arc<dyn Source>, stop: &Stop, 
         };
         match next? {
             Ok(bytes) => {
-                source.wrote(bytes.len() as u64);
-                Some((Ok(bytes), (Some(inner), source, stop, cause)))
+                wrote(bytes.len() as u64);
+                Some((Ok(bytes), (Some(inner), wrote, stop, cause)))
             }
             Err(error) => {
                 let words = cause.keep(error);
-                Some((Err(words), (None, source, stop, cause)))
+                Some((Err(words), (None, wrote, stop, cause)))
             }
         }
     })

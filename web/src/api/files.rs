@@ -3,8 +3,9 @@
 //! Contents come from strangers (law L8). They leave as attachments of a type that no browser shows or runs, under a
 //! tame name; what cannot be read to its end breaks the connection off, so that it never passes for whole.
 
+use super::Accepted;
 use crate::{
-    extract::{Asked, Named},
+    extract::{Asked, Body as Said, Named},
     fault::{Answer, Fault},
     shared::App,
 };
@@ -19,7 +20,8 @@ use futures::TryStreamExt;
 use holdfast_engine::{Asked as Wish, Content};
 use holdfast_model::{
     Error,
-    view::{DiffView, FindView, FolderView, From, SectionView},
+    job::JobView,
+    view::{DiffView, FindView, FolderView, From, PutRequest, SectionView},
 };
 use serde::Deserialize;
 use std::{fmt::Write, ops::Range};
@@ -186,6 +188,19 @@ pub(super) async fn file_content(
         bytes.inspect_err(|error| tracing::warn!(code = error.code(), "a download broke off: {}", error.chain()));
     *response.body_mut() = Body::from_stream(told);
     Ok(response)
+}
+
+/// Puts a file or folder back into the volume or folder of the host that it is from.
+#[utoipa::path(post, path = "/snapshots/{id}/files", tag = "files",
+    params(("id" = String, Path, description = "Snapshot id, a unique beginning, or latest:APP")),
+    request_body = PutRequest,
+    responses((status = 202, description = "The job", body = JobView)))]
+pub(super) async fn file_put(
+    State(app): State<App>,
+    Named(id): Named<String>,
+    Said(request): Said<PutRequest>,
+) -> Result<Accepted<JobView>, Fault> {
+    Ok(Accepted(app.appliance.files_put(&id, request).await?))
 }
 
 /// Says that a browser is to save it, under this name.

@@ -130,7 +130,7 @@ fn closed_routes() -> OpenApiRouter<App> {
         .routes(routes!(snapshots::snapshot_list))
         .routes(routes!(snapshots::snapshot_get, snapshots::snapshot_forget))
         .routes(routes!(files::section_list))
-        .routes(routes!(files::file_list))
+        .routes(routes!(files::file_list, files::file_put))
         .routes(routes!(files::file_content))
         .routes(routes!(files::file_find))
         .routes(routes!(files::file_diff))

@@ -77,6 +77,7 @@ const LINES: &[Line] = &[
     ("DELETE /api/v1/snapshots/{id}", "", USUAL),
     ("GET /api/v1/snapshots/{id}/sections", "", USUAL),
     ("GET /api/v1/snapshots/{id}/files", "", USUAL),
+    ("POST /api/v1/snapshots/{id}/files", r#"{"section":"volume:none"}"#, USUAL),
     ("GET /api/v1/snapshots/{id}/content", "", USUAL),
     ("GET /api/v1/snapshots/{id}/diff", "", USUAL),
     ("GET /api/v1/apps/{host}/{app}/files", "", USUAL),

@@ -78,6 +78,12 @@ async function files(page, base) {
   await page.getByRole('dialog').getByText("<script>alert('never run')</script>").waitFor();
   await page.keyboard.press('Escape');
   await page.getByRole('dialog').waitFor({ state: 'hidden' });
+  await page.getByRole('button', { name: /^Put <img/ }).click();
+  const back = page.getByRole('dialog', { name: 'Put back' });
+  await back.getByRole('textbox', { name: 'Path it gets' }).fill('restored.html');
+  await back.getByRole('checkbox', { name: /^Replace what is there/ }).check();
+  await back.getByRole('button', { name: 'Put back' }).click();
+  await page.getByText('It is being put back; see Jobs').waitFor();
   await page.getByRole('textbox', { name: 'Search by name in all restore points' }).fill('nginx');
   await page.keyboard.press('Enter');
   await page.getByText('Not everything is shown').waitFor();

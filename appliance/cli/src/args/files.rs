@@ -11,6 +11,8 @@ pub enum FilesCommand {
     Ls(LsArgs),
     /// Get a file, or a folder as a tar.
     Get(GetArgs),
+    /// Put a file or folder back into the volume or folder of the host that it is from.
+    Put(PutArgs),
     /// Look for names in all snapshots of an app.
     Find {
         /// HOST/NAME or a unique NAME.
@@ -56,4 +58,24 @@ pub struct GetArgs {
     /// Where it may be read from.
     #[arg(long, value_enum, default_value = "auto", value_name = "TIER")]
     pub from: Tier,
+}
+
+/// Arguments of `files put`.
+#[derive(Debug, Args)]
+pub struct PutArgs {
+    /// A place in a snapshot.
+    #[arg(help = PLACE)]
+    pub place: String,
+    /// Path that it gets in the same volume or folder; without it its own.
+    #[arg(long, value_name = "PATH")]
+    pub to: Option<String>,
+    /// Files that are there give way; the app is backed up first as it is. Without it they stay and are named.
+    #[arg(long)]
+    pub replace: bool,
+    /// Where it may be read from.
+    #[arg(long, value_enum, default_value = "auto", value_name = "TIER")]
+    pub from: Tier,
+    /// Wait for the end and show how it goes.
+    #[arg(long)]
+    pub wait: bool,
 }

@@ -1,18 +1,20 @@
-//! What people do with the insides of snapshots: list, get, find, compare.
+//! What people do with the insides of snapshots: list, get, put back, find, compare.
 //!
 //! Files are named by strangers: what is printed is the text that the API makes of a name, what is written goes where
 //! the person said, or into a new file of the working folder. A download that breaks off leaves nothing behind.
 
 use super::Desk;
 use crate::{
-    args::{FilesCommand, GetArgs, LsArgs, Tier},
+    args::{FilesCommand, GetArgs, LsArgs, PutArgs, Tier},
     client::part,
-    outcome::{DONE, Failure, Outcome, PROBLEMS},
+    outcome::{self, DONE, Failure, Outcome, PROBLEMS},
+    watch::{Reach, until_one_ended},
     words,
 };
 use holdfast_model::{
     Error,
-    view::{DiffView, FindView, FolderView, SectionView},
+    job::JobView,
+    view::{DiffView, FindView, FolderView, From, PutRequest, SectionView},
 };
 use serde_json::json;
 use std::{
@@ -29,6 +31,7 @@ pub async fn files(desk: &Desk, command: FilesCommand) -> Outcome {
     match command {
         FilesCommand::Ls(args) => list(desk, args).await,
         FilesCommand::Get(args) => get(desk, args).await,
+        FilesCommand::Put(args) => put(desk, args).await,
         FilesCommand::Find { app, pattern, limit } => find(desk, &app, &pattern, limit).await,
     }
 }
@@ -119,6 +122,22 @@ async fn get(desk: &Desk, args: GetArgs) -> Outcome {
     let told = json!({ "file": output.to_string_lossy(), "bytes": bytes });
     desk.output.show(&told, |told| format!("{} ({bytes} bytes)", told["file"].as_str().unwrap_or_default()));
     Ok(DONE)
+}
+
+async fn put(desk: &Desk, args: PutArgs) -> Outcome {
+    let Place { snapshot, section, path } = Place::find(desk, &args.place).await?;
+    let from = match args.from {
+        Tier::Auto => From::Auto,
+        Tier::Cache => From::Cache,
+        Tier::Bucket => From::Bucket,
+    };
+    let request = PutRequest { section, path, to: args.to, replace: args.replace, from };
+    let mut job: JobView = desk.client.post(&format!("/snapshots/{}/files", part(&snapshot)), &request).await?;
+    if args.wait {
+        job = until_one_ended(&Reach::Socket(&desk.client), desk.output, job).await?;
+    }
+    desk.output.show(&job, |job| words::ended_jobs(std::slice::from_ref(job)));
+    outcome::of_jobs(std::slice::from_ref(&job))
 }
 
 async fn find(desk: &Desk, app: &str, pattern: &str, limit: usize) -> Outcome {

@@ -19,7 +19,7 @@ const PIECE: usize = 256 << 10;
 pub(crate) async fn work(run: Run) -> io::Result<()> {
     match run.arguments.first().map(String::as_str) {
         Some("tar") => give(run).await,
-        Some("untar") => take(run).await,
+        Some("untar" | "overlay") => take(run).await,
         _ => serve(run).await,
     }
 }

@@ -51,8 +51,17 @@ pub enum Content {
     Folder,
 }
 
-/// Finds out what lies at a place.
+/// Finds out what lies at a place: a file or a folder.
 pub(super) async fn open(place: Place, sending: Arc<Semaphore>) -> Result<OpenFile> {
+    look(place, sending, false).await
+}
+
+/// The same for whatever a tar can carry, links, pipes and devices too.
+pub(super) async fn open_any(place: Place, sending: Arc<Semaphore>) -> Result<OpenFile> {
+    look(place, sending, true).await
+}
+
+async fn look(place: Place, sending: Arc<Semaphore>, any: bool) -> Result<OpenFile> {
     let listing = Listing::of(&place.desk, &place.section.streams).await?;
     if let Some(plain) = &place.section.plain {
         if !place.path.is_empty() {
@@ -82,6 +91,8 @@ pub(super) async fn open(place: Place, sending: Arc<Semaphore>) -> Result<OpenFi
                         _ => return Err(lost(&place.path)),
                     }
                 }
+                // It has no bytes of its own; a tar can carry it.
+                _ if any => Content::Folder,
                 _ => {
                     let what = format!("“{}” is neither a file nor a folder", path::show(&place.path));
                     return Err(Error::invalid("files.not_file", what));
@@ -131,9 +142,15 @@ impl OpenFile {
 
     /// The folder as a tar whose entries lie under its own name.
     pub async fn tar(self) -> Result<ByteStream> {
+        let name = self.name.clone();
+        self.tar_as(name).await
+    }
+
+    /// The file or folder as a tar, under another name.
+    pub(super) async fn tar_as(self, name: Vec<u8>) -> Result<ByteStream> {
         let sending = Arc::clone(&self.sending);
         let (out, mut pieces) = mpsc::channel(WAITING);
-        let OpenFile { name, place, listing, .. } = self;
+        let OpenFile { place, listing, .. } = self;
         let handle = Handle::current();
         let work = move || {
             let hold = place.desk.repository.hold();

@@ -6,7 +6,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use futures::StreamExt;
-use holdfast_capture::{Ask, Journal, Sink, StreamKind};
+use holdfast_capture::{Ask, Journal, Later, Sink, StreamKind};
 use holdfast_docker::{
     ByteStream,
     archive::{self, Entry},
@@ -59,29 +59,33 @@ impl Sink for Scale {
         }
         Ok(stream(&all))
     }
-    async fn store_tree(
-        &self,
-        _: &str,
-        mut tree: Box<dyn Tree>,
-        _: Option<&StreamRef>,
-    ) -> Result<(StreamRef, Vec<Problem>)> {
-        let groups: Vec<usize> = (0..tree.groups().await?.len()).collect();
-        let marks = tree.marks(&groups).await?;
-        let request = |(group, marks): (usize, &Vec<Mark>)| Request { group, wanted: vec![true; marks.len()] };
-        let mut frames = tree.read(marks.iter().enumerate().map(request).collect()).await?;
-        let mut count = 0u64;
-        while let Some(batch) = frames.next().await {
-            count += batch?.len() as u64;
-        }
-        drop(frames);
-        let problems = tree.finish().await?;
-        Ok((stream(&count.to_le_bytes()), problems))
+    async fn store_tree(&self, _: &str, tree: Box<dyn Tree>) -> Result<(StreamRef, Vec<Problem>)> {
+        listen(tree, false).await
+    }
+    async fn take_tree(&self, _: &str, tree: Box<dyn Tree>, _: &StreamRef) -> Result<Later<(StreamRef, Vec<Problem>)>> {
+        let heard = listen(tree, true).await?;
+        Ok(Box::pin(async move { Ok(heard) }))
     }
     async fn settle(&self, stream: StreamRef) -> Result<StreamRef> {
         Ok(stream)
     }
     fn phase(&self, _: &str, _: u32, _: u32) {}
     fn item(&self, _: &str) {}
+}
+
+/// Asks a tree for everything.
+async fn listen(mut tree: Box<dyn Tree>, may_keep: bool) -> Result<(StreamRef, Vec<Problem>)> {
+    let groups: Vec<usize> = (0..tree.groups().await?.len()).collect();
+    let marks = tree.marks(&groups).await?;
+    let request = |(group, marks): (usize, &Vec<Mark>)| Request { group, wanted: vec![true; marks.len()] };
+    let mut frames = tree.read(marks.iter().enumerate().map(request).collect(), may_keep).await?;
+    let mut count = 0u64;
+    while let Some(batch) = frames.next().await {
+        count += batch?.len() as u64;
+    }
+    drop(frames);
+    let problems = tree.finish().await?;
+    Ok((stream(&count.to_le_bytes()), problems))
 }
 
 /// A reference to a stream of these bytes, without chunks.
@@ -160,11 +164,12 @@ pub(super) fn conversations() -> Vec<Vec<u8>> {
         Answer::Marks(vec![(1, 512, 0), (2, 512, 7)]),
         Answer::Done(1),
         Answer::Begin(vec![0; 512]),
-        Answer::End(None),
+        Answer::End,
         Answer::Begin(vec![1; 512]),
         Answer::Content(b"con".to_vec()),
         Answer::Zeros(4),
-        Answer::End(Some(trouble.clone())),
+        Answer::Kept { name: 2, count: 3 },
+        Answer::Flawed { name: 9, trouble: trouble.clone() },
         Answer::Left(trouble.clone()),
         Answer::Done(7),
         Answer::Trouble(trouble),

@@ -149,6 +149,7 @@ pub(super) fn restore(input: &[u8]) {
     let rights = Rights {
         owners: false,
         devices: false,
+        replaces: false,
         threads: usize::from(mode & 1),
         strip: if mode & 2 == 0 { "v" } else { "" }.as_bytes().into(),
     };

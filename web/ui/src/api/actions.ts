@@ -62,6 +62,16 @@ export const useStartRestore = () =>
     'apps',
   );
 
+export const usePutFile = () =>
+  useAct(
+    ({ snapshot, body }: { snapshot: string; body: T.PutRequest }) =>
+      need<T.JobView>(
+        http.POST('/api/v1/snapshots/{id}/files', { params: { path: { id: snapshot } }, body }) as never,
+      ),
+    'jobs',
+    'apps',
+  );
+
 export const useCancelJob = () =>
   useAct((id: string) => need(http.POST('/api/v1/jobs/{id}/cancel', { params: { path: { id } } })), 'jobs');
 

@@ -687,7 +687,8 @@ export interface paths {
         /** What lies in a folder of a snapshot, one page. */
         get: operations["file_list"];
         put?: never;
-        post?: never;
+        /** Puts a file or folder back into the volume or folder of the host that it is from. */
+        post: operations["file_put"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1809,6 +1810,19 @@ export interface components {
              * @default 0
              */
             repack_frees: number;
+        };
+        /** @description A file or folder of a snapshot to be put back into the volume or folder of the host that it is from. */
+        PutRequest: {
+            /** @description Where it may be read from. */
+            from?: components["schemas"]["From"];
+            /** @description Path in it; empty for all of it. Bytes that are no readable text are written `\\xHH`, a backslash `\\\\`. */
+            path?: string;
+            /** @description Whether files that are there give way, after a safety backup of the app; without it they stay and are named. */
+            replace?: boolean;
+            /** @description `volume:NAME` or `bind:/PATH`, as `sections` tells. */
+            section: string;
+            /** @description Path that it gets in the same volume or folder; its own if not said. */
+            to?: string | null;
         };
         /**
          * @description What a database's files are.
@@ -3809,6 +3823,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FolderView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    file_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Snapshot id, a unique beginning, or latest:APP */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutRequest"];
+            };
+        };
+        responses: {
+            /** @description The job */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobView"];
                 };
             };
             /** @description What went wrong, for whom, and what to do */

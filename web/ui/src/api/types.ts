@@ -50,6 +50,7 @@ export type Progress = Solid<Schemas['Progress']>;
 export type PruneView = Solid<Schemas['PruneView']>;
 export type RecoverRequest = Schemas['RecoverRequest'];
 export type RestoreRequest = Schemas['RestoreRequest'];
+export type PutRequest = Schemas['PutRequest'];
 export type SectionView = Solid<Schemas['SectionView']>;
 export type SessionView = Solid<Schemas['SessionView']>;
 export type SetupView = Solid<Schemas['SetupView']>;

@@ -1,5 +1,5 @@
 import { ActionIcon } from '@mantine/core';
-import { IconDownload, IconEye, IconFile, IconFolder, IconLink, IconPlug } from '@tabler/icons-react';
+import { IconArrowBackUp, IconDownload, IconEye, IconFile, IconFolder, IconLink, IconPlug } from '@tabler/icons-react';
 import type { FileView } from '~/api/types';
 import { useWords } from '~/i18n';
 import { contentUrl, isFile, isFolder, rights, type Place } from '~/lib/files';
@@ -16,10 +16,12 @@ interface Props {
   place: Place;
   go: (path: string) => void;
   preview: (file: FileView) => void;
+  /** Asks to put it back; absent where nothing can be. */
+  put?: (file: FileView) => void;
 }
 
 /** One entry of a folder. */
-export function FileRow({ file, place, go, preview }: Props) {
+export function FileRow({ file, place, go, preview, put }: Props) {
   const { t, f } = useWords();
   const Icon = icon(file);
   const owner = file.uid !== null && file.gid !== null ? `${file.uid}:${file.gid}` : '';
@@ -58,6 +60,11 @@ export function FileRow({ file, place, go, preview }: Props) {
           {isFile(file) && (
             <ActionIcon aria-label={t.files.previewOf(file.name)} onClick={() => preview(file)}>
               <IconEye size={16} aria-hidden />
+            </ActionIcon>
+          )}
+          {put && (
+            <ActionIcon aria-label={t.files.putOf(file.name)} onClick={() => put(file)}>
+              <IconArrowBackUp size={16} aria-hidden />
             </ActionIcon>
           )}
         </div>

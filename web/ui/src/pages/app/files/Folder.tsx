@@ -12,6 +12,7 @@ import { Panel } from '~/parts/Panel';
 import { Failure } from '~/parts/Problems';
 import { FileRow } from './FileRow';
 import { Preview } from './Preview';
+import { PutBack } from './PutBack';
 import css from './files.module.css';
 
 interface Props {
@@ -25,6 +26,8 @@ export function Folder({ place, part, go }: Props) {
   const { t, f } = useWords();
   const folder = useFolder(place, part.readable && part.folder);
   const [shown, setShown] = useState<FileView | null>(null);
+  const [back, setBack] = useState<string | null>(null);
+  const takesBack = part.folder && (part.kind === 'volume' || part.kind === 'bind');
   const pages = folder.data?.pages ?? [];
   const files = part.folder ? pages.flatMap((page) => page.files) : [single(part)];
   const leftOut = Math.max(0, ...pages.map((page) => page.left_out));
@@ -41,7 +44,14 @@ export function Folder({ place, part, go }: Props) {
           heads={[t.common.name, t.files.colSize, t.files.colChanged, t.files.colMode, t.files.colActions]}
         >
           {files.map((file) => (
-            <FileRow key={file.path} file={file} place={place} go={go} preview={setShown} />
+            <FileRow
+              key={file.path}
+              file={file}
+              place={place}
+              go={go}
+              preview={setShown}
+              put={takesBack ? (chosen) => setBack(chosen.path) : undefined}
+            />
           ))}
         </DataTable>
       )}
@@ -53,6 +63,7 @@ export function Folder({ place, part, go }: Props) {
         </div>
       )}
       {leftOut > 0 && <p className="dim small" style={{ padding: '0.75rem 1.25rem' }}>{t.files.leftOut(f.number(leftOut))}</p>}
+      <PutBack place={place} path={back} onClose={() => setBack(null)} />
       <Preview place={place} file={shown} onClose={() => setShown(null)} />
     </Panel>
   );
