@@ -230,11 +230,11 @@ impl Stream<'_> {
         let folder = self.place.enter(above, &mut self.workers.settle()).map_err(not_made)?;
         let make = |kind| {
             let device = makedev(entry.device.0, entry.device.1);
-            self.maker.anew(&*folder, name, || mknodat(folder.fd(), name, kind, Mode::from_raw_mode(0o600), device))
+            self.maker.anew(&folder, name, || mknodat(folder.fd(), name, kind, Mode::from_raw_mode(0o600), device))
         };
         match entry.kind {
             Kind::HardLink => return self.hard_link(&entry, &folder, name),
-            Kind::Symlink => self.maker.anew(&*folder, name, || symlinkat(&*entry.link, folder.fd(), name)),
+            Kind::Symlink => self.maker.anew(&folder, name, || symlinkat(&*entry.link, folder.fd(), name)),
             Kind::Fifo => make(FileType::Fifo),
             Kind::Socket => make(FileType::Socket),
             Kind::Char => make(FileType::CharacterDevice),

@@ -42,6 +42,9 @@ pub struct Node {
     pub fault: Fault,
 }
 
+/// Names and contents under which entries were sent, by path.
+pub type Told = BTreeMap<Vec<u8>, (u64, Bytes)>;
+
 /// A tree in memory. Its entries may be changed between two backups.
 #[derive(Debug, Default)]
 pub struct MemTree {
@@ -52,7 +55,7 @@ pub struct MemTree {
     /// Paths that were asked for.
     pub asked: Arc<Mutex<Vec<Vec<u8>>>>,
     /// What was sent of each path, and under which name: trees that share it are told apart by nobody.
-    pub told: Arc<Mutex<BTreeMap<Vec<u8>, (u64, Bytes)>>>,
+    pub told: Arc<Mutex<Told>>,
     groups: Vec<Vec<Vec<u8>>>,
 }
 

@@ -151,7 +151,7 @@ export const routes = [
   ['DELETE', '/snapshots/:id', ({ state, params, tell }) => { for (const [id, list] of state.snapshots) state.snapshots.set(id, list.filter((each) => each.id !== params.id)); tell({ type: 'snapshots' }); return done; }],
   ['POST', '/restores/plan', ({ state, body }) => plan(state, body)],
   ['POST', '/restores', (house) => { const made = plan(house.state, house.body); if (made.fault) return made; if (made.json.destructive && !house.body.confirmed) return no(409, 'refused', 'restore.confirm', 'this restore replaces a running app and needs your agreement'); return accepted(addJob(house, 'restore', `${made.json.host}/${made.json.snapshot.app}`, { snapshot: made.json.snapshot.id })); }],
-  ['POST', '/snapshots/:id/files', (house) => { const { app } = house.state.snapshots.find((each) => each.id === house.params.id) ?? house.state.snapshots[0]; return accepted(addJob(house, 'restore', app, { snapshot: house.params.id })); }],
+  ['POST', '/snapshots/:id/files', (house) => { const { id } = house.params; const [app] = [...house.state.snapshots].find(([, list]) => list.some((each) => each.id === id)) ?? ['edge-01/gitea']; return accepted(addJob(house, 'restore', app, { snapshot: id })); }],
   ['GET', '/jobs', ({ state }) => ok(state.jobs)],
   ['GET', '/jobs/:id', ({ state, params }) => ok(state.jobs.find((each) => each.id === params.id))],
   ['POST', '/jobs/:id/cancel', ({ state, params, tell }) => { const found = state.jobs.find((each) => each.id === params.id); Object.assign(found, { state: 'cancelled', ended: iso(), summary: 'Stopped by admin' }); tell({ type: 'job', job: found }); return ok(found); }],
