@@ -91,6 +91,8 @@ pub struct Setup {
     pub socket: String,
     /// Environment: credentials and the like.
     pub env: Vec<(String, String)>,
+    /// A command that runs the binary, if it does not run as it is.
+    pub within: Vec<String>,
 }
 
 impl Setup {
@@ -102,6 +104,7 @@ impl Setup {
             bucket: None,
             socket: "/var/run/docker.sock".into(),
             env: Vec::new(),
+            within: Vec::new(),
         }
     }
     /// With this bucket.
@@ -116,6 +119,12 @@ impl Setup {
         self.socket = path.to_owned();
         self
     }
+    /// Run by another command, in another network for example.
+    #[must_use]
+    pub fn within(mut self, command: &[&str]) -> Setup {
+        self.within = command.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
     /// With S3 keys in the environment.
     #[must_use]
     pub fn keys(mut self, access: &str, secret: &str) -> Setup {
@@ -125,7 +134,14 @@ impl Setup {
     }
     /// A command of the CLI on this data folder.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.within.split_first() {
+            None => Command::new(&self.binary),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.binary);
+                command
+            }
+        };
         command.arg("--data").arg(&self.data).envs(self.env.iter().cloned());
         command
     }

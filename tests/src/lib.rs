@@ -8,4 +8,6 @@ pub mod engine_api;
 pub mod folder_repository;
 pub mod folder_tree;
 pub mod house;
+pub mod proxy;
 pub mod s3mem;
+pub mod zoo;

@@ -17,7 +17,12 @@ use std::sync::Arc;
 const IMAGE: &str = "holdfast/empty:1";
 
 /// A helper container.
-pub(crate) struct Helper(Made);
+pub(crate) enum Helper {
+    /// Created, read through the engine's archive.
+    Archive(Made),
+    /// A mover for each reading of a single file of the host, where the engine's archives are not true.
+    File { engine: Arc<dyn Engine>, owner: String, path: String },
+}
 
 impl Helper {
     /// Makes a helper that mounts something read-only. A host path that is not there is `bind.missing`.
@@ -32,17 +37,31 @@ impl Helper {
             other => other,
         };
         let id = made.map_err(|error| explain(error, mounted))?;
-        Ok(Helper(Made::new(engine, id)))
+        Ok(Helper::Archive(Made::new(engine, id)))
+    }
+
+    /// Reads a single file without the engine's archive.
+    pub(crate) fn file(engine: Arc<dyn Engine>, owner: &str, path: &str) -> Helper {
+        Helper::File { engine, owner: owner.to_owned(), path: path.to_owned() }
     }
 
     /// What it mounts, as a tar whose entries lie under `v`.
     pub(crate) async fn read(&self) -> Result<ByteStream> {
-        self.0.engine().archive_get(self.0.id(), PLACE).await
+        match self {
+            Helper::Archive(made) => made.engine().archive_get(made.id(), PLACE).await,
+            Helper::File { engine, owner, path } => {
+                let name = format!("holdfast-read-{}", hex::encode(random::<6>()));
+                mover::Mover::file(engine.clone(), &name, owner, Mounted::HostPath(path)).await
+            }
+        }
     }
 
     /// Removes it.
     pub(crate) async fn close(self) -> Result<()> {
-        self.0.remove().await
+        match self {
+            Helper::Archive(made) => made.remove().await,
+            Helper::File { .. } => Ok(()),
+        }
     }
 }
 
@@ -74,6 +93,7 @@ fn body(owner: &str, mounted: Mounted<'_>) -> Value {
             "ReadonlyRootfs": true,
             "CapDrop": ["ALL"],
             "LogConfig": { "Type": "none" },
+            "UsernsMode": mounted.users(),
         },
     })
 }

@@ -13,6 +13,7 @@ mod hooks;
 mod image;
 mod journal;
 mod layer;
+mod limits;
 mod member;
 mod network;
 mod peek;

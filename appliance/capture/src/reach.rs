@@ -94,6 +94,10 @@ pub(crate) struct Reader {
     pub(crate) key: [u8; 32],
     /// Whether the app goes on writing while it is read.
     pub(crate) is_live: bool,
+    /// Whether the engine's archives tell owners as they are.
+    pub(crate) true_archives: bool,
+    /// Whether they lose files too: Podman's leave out what follows a file that grows, and say that volumes of some drivers are empty.
+    pub(crate) needs_mover: bool,
     /// Why the first of them had to do without a mover.
     pub(crate) reduced: Arc<SyncMutex<Option<String>>>,
 }
@@ -106,22 +110,36 @@ impl Reader {
             Err(error) if error.kind() == Kind::Unavailable && error.code().starts_with("host.unreachable") => {
                 return Err(error);
             }
-            // A single file is a matter of the archive.
-            Err(error) if error.code() == "mover.not_a_folder" => {}
+            // A single file is a matter of the archive, where that is true.
+            Err(error) if error.code() == "mover.not_a_folder" => {
+                if let (false, Mounted::HostPath(path)) = (self.true_archives, mounted) {
+                    return Ok(Reach::Archive(Helper::file(self.engine.clone(), &self.owner, path)));
+                }
+            }
             Err(error) => {
                 let error = explain(error, mounted);
                 if error.code() == "bind.missing" {
                     return Err(error);
                 }
-                self.reduce(&error);
+                self.reduce(&error)?;
             }
         }
         Ok(Reach::Archive(Helper::open(self.engine.clone(), &self.owner, mounted).await?))
     }
 
-    fn reduce(&self, error: &Error) {
+    /// Notes why there is no mover. `Refused` (`mover.needed`) where the archive would lose data without a word.
+    fn reduce(&self, error: &Error) -> Result<()> {
+        if self.needs_mover {
+            let text = format!(
+                "Podman's archive interface leaves out files, and no helper container may read them: {}",
+                error.chain()
+            );
+            return Err(Error::new(Kind::Refused, "mover.needed", text)
+                .advice("Let the appliance create, attach and start helper containers on this host."));
+        }
         tracing::debug!(error = %error.chain(), "no mover: the engine's archive is read");
         self.reduced.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.chain());
+        Ok(())
     }
 
     /// What to tell of the host, if a mover could not be had or broke off.
@@ -145,7 +163,7 @@ impl Reader {
             // What is wrong with files now is not yet what is wrong with the snapshot.
             Ok((stream, _)) => self.sink.settle(stream).await.map(Some),
             Err(error) if error.code().starts_with("mover.") => {
-                self.reduce(&error);
+                self.reduce(&error)?;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -163,7 +181,7 @@ impl Reader {
         match reach {
             Reach::Mover(talk) => match self.walk(talk, label, ahead).await {
                 Err(error) if error.code().starts_with("mover.") => {
-                    self.reduce(&error);
+                    self.reduce(&error)?;
                     let helper = Helper::open(self.engine.clone(), &self.owner, mounted).await?;
                     let outcome = self.archive(&helper, label).await;
                     let _ = helper.close().await;

@@ -9,7 +9,7 @@ use crate::{
     found::{FoundApp, group, one_offs},
     hold::{Ending, Hold, Order, Way},
     hooks::{Afterwards, Hooks, run_all},
-    image, layer,
+    image, layer, limits,
     member::{Member, inspect_all, unique},
     network,
     reach::Reader,
@@ -103,16 +103,26 @@ pub async fn capture(
     clock: &Clock,
     stop: &Stop,
 ) -> Result<Captured> {
+    let info = until_stopped(stop, engine.info()).await?;
+    let asked = ask.consistency;
+    let mut ask = ask;
+    if info.cannot_pause && asked == Consistency::Pause {
+        // Known before anything is read: databases are dumped then, as those of every app that goes on writing.
+        ask.consistency = Consistency::None;
+    }
     let reader = Reader {
         engine: engine.clone(),
         sink: sink.clone(),
         owner: ask.owner.clone(),
         key: ask.key,
         is_live: ask.consistency == Consistency::None,
+        true_archives: info.has_true_archives(),
+        needs_mover: info.product == "podman",
         reduced: Arc::default(),
     };
     let work = Work { engine, ask, journal, sink, reader, now: clock.now() };
-    let ready = until_stopped(stop, work.prepare()).await?;
+    let mut ready = until_stopped(stop, work.prepare(info)).await?;
+    ready.captured.problems.extend(limits::not_paused(&work.ask, asked));
     work.read(ready, stop).await
 }
 
@@ -149,9 +159,8 @@ enum Piece {
 }
 
 impl Work {
-    async fn prepare(&self) -> Result<Ready> {
+    async fn prepare(&self, info: EngineInfo) -> Result<Ready> {
         self.sink.phase("inspect", 1, PHASES);
-        let info = self.engine.info().await?;
         let mut problems = Vec::new();
         let app = self.find(&mut problems).await?;
         let members = inspect_all(&*self.engine, &app).await?;
@@ -229,13 +238,8 @@ impl Work {
         captured.problems.extend(self.reader.reduction(&self.ask.host));
         self.refresh(&mut members).await?;
         captured.fidelity = lowest(&captured);
-        if captured.engine.product == "podman" && captured.fidelity == Fidelity::Api {
-            captured.problems.push(Problem::warning(
-                "podman.reduced",
-                &self.ask.host,
-                "Podman's archive interface does not tell owners of files: they are captured as root's",
-            ));
-        }
+        let untold = limits::owners_untold(&captured);
+        captured.problems.extend(untold);
         captured.volumes.sort_by(|a, b| a.name.cmp(&b.name));
         captured.binds.sort_by(|a, b| a.source.cmp(&b.source));
         captured.bytes_logical = logical(&captured);

@@ -261,7 +261,7 @@ pub enum HostCommand {
     Add {
         /// Its name here.
         name: String,
-        /// unix:///PATH or tcp://NAME:PORT.
+        /// unix:///PATH, tcp://NAME:PORT or ssh://[USER@]NAME[:PORT][/SOCKET].
         url: String,
         /// PEM file of the CA that signs the host (tcp with TLS).
         #[arg(long, value_name = "FILE", requires = "tls_cert")]
@@ -272,6 +272,12 @@ pub enum HostCommand {
         /// PEM file of our key.
         #[arg(long, value_name = "FILE", requires = "tls_ca")]
         tls_key: Option<PathBuf>,
+        /// File of our private key, without a passphrase (ssh); without it that of the appliance's account.
+        #[arg(long, value_name = "FILE")]
+        ssh_key: Option<PathBuf>,
+        /// File of the keys that the host may show, as ssh-keyscan prints it (ssh); without it the account's own.
+        #[arg(long, value_name = "FILE")]
+        ssh_known_hosts: Option<PathBuf>,
     },
     /// List hosts.
     Ls,
@@ -601,6 +607,7 @@ mod tests {
             "holdfast jobs 01ab",
             "holdfast job cancel 01ab",
             "holdfast host add edge tcp://edge:2376 --tls-ca a --tls-cert b --tls-key c",
+            "holdfast host add edge ssh://ada@edge --ssh-key a --ssh-known-hosts b",
             "holdfast policy set daily --every 1d --keep-last 3",
             "holdfast policy assign shop gold",
             "holdfast policy unassign shop",

@@ -69,7 +69,7 @@ pub async fn run(desk: &Desk, args: ServeArgs) -> Outcome {
 pub async fn start(data: &Path, docker: &str, bucket: Option<BucketSettings>, stop: &Stop) -> Result<Appliance> {
     prepare(data)?;
     let url = if docker.is_empty() { DOCKER } else { docker };
-    let local_host = Host { name: "local".into(), url: url.to_owned(), tls: None };
+    let local_host = Host { name: "local".into(), url: url.to_owned(), tls: None, ssh: None };
     local_host.validate()?;
     let start = Start {
         data: data.to_owned(),

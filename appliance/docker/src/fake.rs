@@ -225,7 +225,7 @@ impl Engine for FakeDocker {
             platform: "linux/amd64".into(),
             name: self.name.to_string(),
             id: "FAKE:FAKE".into(),
-            free_bytes: None,
+            ..EngineInfo::default()
         })
     }
 
@@ -380,6 +380,9 @@ impl Engine for FakeDocker {
 
     async fn volume_create(&self, body: &Value) -> Result<String> {
         self.enter("volume_create", body["Name"].as_str().unwrap_or_default())?;
+        if body["Name"].as_str().is_some_and(|name| name.contains('/')) {
+            return Err(Error::invalid("host.refused", "a volume's name includes invalid characters"));
+        }
         let name = self.machine().volume_create(body);
         self.tell("volume", "create", &name);
         Ok(name)
@@ -408,6 +411,9 @@ impl Engine for FakeDocker {
 
     async fn network_create(&self, body: &Value) -> Result<String> {
         self.enter("network_create", body["Name"].as_str().unwrap_or_default())?;
+        if let Some(driver) = body["Driver"].as_str().filter(|driver| driver.starts_with("holdfast-")) {
+            return Err(Error::not_found("network.not_found", format!("plugin \"{driver}\" not found")));
+        }
         self.machine().network_create(body)
     }
 

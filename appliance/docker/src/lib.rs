@@ -11,6 +11,7 @@ pub mod fake;
 mod made;
 pub mod mover;
 mod real;
+pub mod rights;
 
 pub use made::{Made, is_left_over, labels};
 pub use real::connect;

@@ -57,8 +57,12 @@ enum Work {
     Serve,
     /// Says all of it as a tar.
     Tar,
+    /// Says one file as a tar.
+    File,
     /// Writes a tar.
     Untar(Over),
+    /// Takes everything out.
+    Clear,
 }
 
 /// What a writer does with what is there already.
@@ -76,15 +80,22 @@ impl Work {
         match self {
             Work::Serve => vec![PROGRAM, "serve", PLACE],
             Work::Tar => vec![PROGRAM, "tar", PLACE, name],
+            Work::File => vec![PROGRAM, "file", PLACE],
             Work::Untar(Over::Keep) => vec![PROGRAM, "untar", PLACE, name],
             Work::Untar(Over::Replace) => vec![PROGRAM, "overlay", PLACE, name],
+            Work::Clear => vec![PROGRAM, "clear", PLACE],
         }
+    }
+
+    fn writes(self) -> bool {
+        !matches!(self, Work::Serve | Work::Tar | Work::File)
     }
 
     /// Whoever writes has to give away what it made, with all its attributes.
     fn capabilities(self) -> &'static [&'static str] {
         match self {
-            Work::Serve | Work::Tar => &["DAC_READ_SEARCH"],
+            Work::Serve | Work::Tar | Work::File => &["DAC_READ_SEARCH"],
+            Work::Clear => &["DAC_OVERRIDE", "FOWNER"],
             Work::Untar(_) => &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"],
         }
     }
@@ -95,6 +106,15 @@ impl Mounted<'_> {
     /// there instead of making it.
     pub fn body(&self, target: &str) -> Value {
         self.mount(target, true)
+    }
+
+    /// Where users are remapped, files of volumes are the containers' and those of the host are the host's: each is read and
+    /// written as whoever uses it sees it, so that it is right on other hosts too.
+    pub fn users(&self) -> &'static str {
+        match self {
+            Mounted::HostPath(_) => "host",
+            Mounted::Volume(_) | Mounted::Memory => "",
+        }
     }
 
     fn mount(&self, target: &str, read_only: bool) -> Value {
@@ -147,6 +167,23 @@ impl Mover {
         Ok((mover, output))
     }
 
+    /// Says a single file that is mounted as a tar of the name `v`; one that changes meanwhile has no end. The mover is gone with the stream.
+    pub async fn file(engine: Arc<dyn Engine>, name: &str, owner: &str, mounted: Mounted<'_>) -> Result<ByteStream> {
+        let (mover, Line { input, output }) = Mover::begin(engine, name, owner, mounted, Work::File).await?;
+        drop(input);
+        let said = stream::unfold((output, mover), |(mut output, mover)| async move {
+            match output.next().await {
+                Some(bytes) => Some((bytes, (output, mover))),
+                None => {
+                    // Found by its label if it cannot be removed now.
+                    let _ = mover.close().await;
+                    None
+                }
+            }
+        });
+        Ok(said.boxed())
+    }
+
     /// Starts one that writes a tar (names below `v/`) into what is mounted, with all that it tells of files.
     pub async fn writer(
         engine: Arc<dyn Engine>,
@@ -156,6 +193,15 @@ impl Mover {
         over: Over,
     ) -> Result<(Mover, Line)> {
         Mover::begin(engine, name, owner, mounted, Work::Untar(over)).await
+    }
+
+    /// Takes everything out of what is mounted. `mover.failed` if something is left.
+    pub async fn clear(engine: Arc<dyn Engine>, name: &str, owner: &str, mounted: Mounted<'_>) -> Result<()> {
+        let (mover, line) = Mover::begin(engine, name, owner, mounted, Work::Clear).await?;
+        let cleared = mover.fill(line, stream::empty().boxed()).await;
+        // The container that could not be removed is found by its label.
+        let _ = mover.close().await;
+        cleared.map(drop)
     }
 
     async fn begin(
@@ -292,18 +338,19 @@ fn body(image: &str, owner: &str, mounted: Mounted<'_>, work: Work) -> Value {
         "AttachStdout": true,
         "AttachStderr": true,
         "Tty": false,
+        // It has nothing to put in order. Podman would wait ten seconds for it to end by itself.
+        "StopSignal": "SIGKILL",
         "Labels": crate::labels(owner),
         "NetworkDisabled": true,
         "HostConfig": {
-            "Mounts": [mounted.mount(PLACE, !matches!(work, Work::Untar(_)))],
+            "Mounts": [mounted.mount(PLACE, !work.writes())],
             "NetworkMode": "none",
             "ReadonlyRootfs": true,
             "CapDrop": ["ALL"],
             "CapAdd": work.capabilities(),
             // With a label of its own it could not read what containers with theirs have written (SELinux).
             "SecurityOpt": ["no-new-privileges", "label=disable"],
-            // Where users are remapped, what the host's root owns would be closed to it.
-            "UsernsMode": "host",
+            "UsernsMode": mounted.users(),
             // Else the engine would write all that is read into a log as well.
             "LogConfig": { "Type": "none" },
             "Memory": MEMORY,

@@ -5,8 +5,10 @@
 
 mod body;
 mod lines;
+mod owners;
 mod refusal;
 mod socket;
+mod ssh;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -22,6 +24,7 @@ use http::Method;
 use refusal::About;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
 use wire::{Wire, encode};
 
 /// Commands that change state: an engine that removes a large layer takes minutes.
@@ -52,7 +55,7 @@ pub async fn connect(host: &Host) -> Result<Arc<dyn Engine>> {
     )
     .map_err(|error| Error::bug("the Docker client could not be made").caused_by(error))?;
     let patient = docker.clone().with_timeout(STAGING_LIMIT);
-    Ok(Arc::new(RealDocker { wire, docker, patient }))
+    Ok(Arc::new(RealDocker { wire, docker, patient, remap: OnceCell::new() }))
 }
 
 struct RealDocker {
@@ -60,6 +63,8 @@ struct RealDocker {
     docker: Docker,
     /// The same client with a limit fit for staging and uploads: bollard counts the whole upload.
     patient: Docker,
+    /// Which users of the host those of containers are, once it was asked.
+    remap: OnceCell<Option<owners::Remap>>,
 }
 
 impl RealDocker {
@@ -85,6 +90,19 @@ impl RealDocker {
         let what = about.what;
         let rest = inner.map(move |item| item.map_err(|error| About { what, name: "" }.bollard(&place, error)));
         Ok(watched(host, futures::stream::iter(first.map(Ok)).chain(rest).boxed()))
+    }
+
+    /// How the owners in an archive of this container have to be read. Engines that remap users tell those of the host, and take those
+    /// of the container.
+    async fn remap_of(&self, id: &str) -> Result<Option<owners::Remap>> {
+        let ask = || async {
+            let info: Value = self.wire.json("/info", About { what: "host", name: "" }).await?;
+            Ok::<_, Error>(owners::Remap::of(&info))
+        };
+        let Some(remap) = *self.remap.get_or_try_init(ask).await? else { return Ok(None) };
+        let inspect: Value =
+            self.wire.json(&format!("/containers/{}/json", segment(container(id))?), container(id)).await?;
+        Ok((inspect["HostConfig"]["UsernsMode"] != "host").then_some(remap))
     }
 
     async fn list(&self, path: &str, about: About<'_>) -> Result<Vec<Value>> {
@@ -141,6 +159,9 @@ impl Engine for RealDocker {
             name: text(&info, "Name"),
             id: text(&info, "ID"),
             free_bytes: None,
+            remapped: owners::has_option(&info, "userns"),
+            rootless: owners::has_option(&info, "rootless"),
+            cannot_pause: info["CgroupDriver"] == "none",
         })
     }
 
@@ -259,7 +280,12 @@ impl Engine for RealDocker {
     async fn archive_get(&self, id: &str, path: &str) -> Result<ByteStream> {
         let options = query::DownloadFromContainerOptions { path: path.to_owned() };
         let name = segment(container(id))?;
-        self.stream(container(id), self.docker.download_from_container(&name, Some(options))).await
+        let remap = self.remap_of(id).await?;
+        let told = self.stream(container(id), self.docker.download_from_container(&name, Some(options))).await?;
+        Ok(match remap {
+            Some(remap) => owners::as_in_the_container(told, remap),
+            None => told,
+        })
     }
 
     async fn archive_put(&self, id: &str, path: &str, tar: ByteStream) -> Result<()> {

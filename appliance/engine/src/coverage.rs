@@ -8,8 +8,9 @@ use crate::{
 };
 use futures::future::join_all;
 use holdfast_capture::{Gaps, gaps};
+use holdfast_docker::rights::{self, Need};
 use holdfast_model::{
-    Error, Kind, Result,
+    Error, Kind, Problem, Result,
     view::{AppCoverage, CoverState, CoverageView, HostCoverage},
 };
 use std::time::Duration;
@@ -30,7 +31,12 @@ pub async fn look(house: &House) -> CoverageView {
 async fn of_host(house: &House, name: &str) -> Result<Gaps> {
     let look = async {
         let engine = house.hosts.engine(name).await?;
-        gaps(engine.as_ref()).await
+        let mut found = gaps(engine.as_ref()).await?;
+        let missing = rights::missing(engine.as_ref()).await;
+        found.host.extend(
+            missing.iter().filter(|missing| missing.need == Need::Backup).map(|missing| forbidden(name, missing)),
+        );
+        Ok(found)
     };
     tokio::time::timeout(LIMIT, look).await.unwrap_or_else(|_| {
         let words = format!("the host did not answer within {} s", LIMIT.as_secs());
@@ -54,6 +60,13 @@ fn host(facts: &Facts, name: &str, found: Result<Gaps>) -> HostCoverage {
             gaps: Vec::new(),
         },
     }
+}
+
+/// Whatever a backup needs and may not ask for, some backup will miss.
+fn forbidden(host: &str, missing: &rights::Missing) -> Problem {
+    let text = format!("the host forbids a call that backups need: to {} ({})", missing.what, missing.call);
+    Problem::error("host.right_missing", host, text)
+        .advice("Allow it in the proxy before the engine; deploy/docs/socket-proxy.md has the list.")
 }
 
 fn last_seen(facts: &Facts, name: &str) -> Vec<String> {

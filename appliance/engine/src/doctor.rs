@@ -5,7 +5,10 @@
 
 use crate::{folder::Folder, house::House, words::size};
 use futures::future::join_all;
-use holdfast_docker::Engine;
+use holdfast_docker::{
+    Engine,
+    rights::{self, Need},
+};
 use holdfast_model::{
     Error, Result,
     settings::Host,
@@ -98,7 +101,10 @@ async fn look_at_host(house: &House, host: &Host) -> Vec<DoctorLine> {
         Err(error) => return vec![bad(&test, &error)],
     };
     let mover = mover(&test, engine.clone(), &house.owner()).await;
-    vec![reach, rights(&test, engine.as_ref()).await, mover]
+    let mut lines = vec![reach];
+    lines.extend(rights(&test, engine.as_ref()).await);
+    lines.push(mover);
+    lines
 }
 
 /// Without a mover data can be read all the same, but less of it, and all of it each time.
@@ -117,22 +123,36 @@ async fn mover(host: &str, engine: Arc<dyn Engine>, owner: &str) -> DoctorLine {
     }
 }
 
-/// Reads one listing of each kind: a socket proxy may allow some and forbid others.
-async fn rights(host: &str, engine: &dyn Engine) -> DoctorLine {
-    let test = format!("{host} rights");
-    let tries = [
-        ("containers", in_time(engine.container_list()).await.err()),
-        ("images", in_time(engine.image_list()).await.err()),
-        ("volumes", in_time(engine.volume_list()).await.err()),
-        ("networks", in_time(engine.network_list()).await.err()),
-    ];
-    let refused: Vec<String> =
-        tries.iter().filter_map(|(what, error)| Some(format!("{what}: {}", error.as_ref()?.chain()))).collect();
-    if refused.is_empty() {
-        good(&test, "containers, images, volumes and networks can be listed".into())
-    } else {
-        line(&test, false, refused.join("; "))
-    }
+/// Tries each call: a socket proxy may allow some and forbid others.
+async fn rights(host: &str, engine: &dyn Engine) -> Vec<DoctorLine> {
+    let tried = in_time(async {
+        // Forbidden or broken, a listing that fails says why.
+        let lists = [
+            ("containers", engine.container_list().await.err()),
+            ("images", engine.image_list().await.err()),
+            ("volumes", engine.volume_list().await.err()),
+            ("networks", engine.network_list().await.err()),
+        ];
+        let failed = lists.iter().filter_map(|(what, error)| Some(format!("{what}: {}", error.as_ref()?.chain())));
+        Ok((failed.collect::<Vec<_>>(), rights::missing(engine).await))
+    });
+    let test = |what: &str| format!("{host} {what}");
+    let (failed, missing) = match tried.await {
+        Ok(tried) => tried,
+        Err(error) => return vec![bad(&test("rights"), &error)],
+    };
+    let of = |need| missing.iter().filter(move |missing| missing.need == need);
+    let name = |missing: &rights::Missing| format!("forbidden: {} ({})", missing.what, missing.call);
+    let backup: Vec<_> = failed.into_iter().chain(of(Need::Backup).map(name)).collect();
+    let restore: Vec<_> = of(Need::Restore).map(name).collect();
+    let line = |what: &str, wrong: Vec<String>, fine: &str| match wrong.is_empty() {
+        true => good(&test(what), fine.to_owned()),
+        false => line(&test(what), false, wrong.join("; ")),
+    };
+    vec![
+        line("rights", backup, "all that a backup asks of the engine is allowed"),
+        line("restores", restore, "all that a restore asks besides is allowed"),
+    ]
 }
 
 async fn look_at_bucket(house: &House) -> Vec<DoctorLine> {

@@ -6,7 +6,7 @@
 use crate::{hosts::HostState, house::House, watch};
 use holdfast_model::{
     Error, Kind, Result, Secret,
-    settings::{Host, HostTls},
+    settings::{Host, HostSsh, HostTls},
     view::{HostRequest, HostView},
 };
 use std::{sync::Arc, time::Duration};
@@ -110,5 +110,17 @@ fn host_of(request: HostRequest) -> Result<Host> {
             return Err(Error::invalid("host.tls", "TLS needs all three: the CA, our certificate and our key"));
         }
     };
-    Ok(Host { name: request.name, url: request.url, tls })
+    let ssh = match (request.ssh_key, request.ssh_known_hosts) {
+        (None, None) => None,
+        (key, known_hosts) => {
+            let key = key.unwrap_or_default();
+            let is_private = key.trim_start().starts_with("-----BEGIN") && key.contains("PRIVATE KEY-----");
+            if !is_private && !key.trim().is_empty() {
+                return Err(Error::invalid("host.ssh", "that is no private key for SSH")
+                    .advice("Give the file without .pub at its end, in the form that ssh-keygen writes."));
+            }
+            Some(HostSsh { key: Secret::new(key), known_hosts: known_hosts.unwrap_or_default() })
+        }
+    };
+    Ok(Host { name: request.name, url: request.url, tls, ssh })
 }

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     fn host(name: &str) -> Host {
-        Host { name: name.into(), url: "unix:///x".into(), tls: None }
+        Host { name: name.into(), url: "unix:///x".into(), tls: None, ssh: None }
     }
 
     #[tokio::test]

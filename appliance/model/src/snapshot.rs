@@ -141,6 +141,23 @@ pub struct EngineInfo {
     /// Bytes free under the engine's data root, if known.
     #[serde(default)]
     pub free_bytes: Option<u64>,
+    /// Users of containers are others on the host (`userns-remap`).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub remapped: bool,
+    /// It runs without root: host paths are only those of its own user.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rootless: bool,
+    /// Containers cannot be paused: it has no control groups.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cannot_pause: bool,
+}
+
+impl EngineInfo {
+    /// Whether its archives may be written to and tell owners of files as they are in a container and on the host. Podman's tell root
+    /// for every file, and write past volumes that are mounted; remapped ones are read as the host's users and written as the container's.
+    pub fn has_true_archives(&self) -> bool {
+        self.product != "podman" && !self.remapped
+    }
 }
 
 /// How a container was found, so that it can be left and restored the same way.

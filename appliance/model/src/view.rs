@@ -245,7 +245,7 @@ pub struct HostView {
 pub struct HostRequest {
     /// Name, `[a-z0-9-]{1,40}`.
     pub name: String,
-    /// `unix:///path` or `tcp://host:port`.
+    /// `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`.
     pub url: String,
     /// PEM of the CA (tcp with TLS).
     #[serde(default)]
@@ -256,6 +256,12 @@ pub struct HostRequest {
     /// PEM of our key.
     #[serde(default)]
     pub tls_key: Option<String>,
+    /// Private key for `ssh`, without a passphrase; the account's own without it.
+    #[serde(default)]
+    pub ssh_key: Option<String>,
+    /// Keys that the host may show, as lines of known_hosts (`ssh`); the account's own without it.
+    #[serde(default)]
+    pub ssh_known_hosts: Option<String>,
 }
 
 /// The local tier.

@@ -4,17 +4,21 @@
 //! group that is being read.
 
 use crate::{
-    entry::Entry,
+    entry::{Entry, Kind},
     group::Groups,
     pax::TRAILER,
     read::{Outcome, Piece, Reader},
-    root::Root,
+    root::{Root, entry_of, stat_of},
     trouble::Trouble,
     walk::{Options, Walk},
+    xattr,
 };
+use rustix::fs::FileType;
 use std::{
     collections::VecDeque,
-    io::{self, Write},
+    io::{self, Read, Write},
+    os::unix::ffi::OsStrExt,
+    path::Path,
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -74,6 +78,30 @@ pub fn write_archive(root: &Arc<Root>, options: Options, prefix: &[u8], out: &mu
         out.flush()
     })?;
     Ok(report)
+}
+
+/// Writes one file to `out` as a tar of its own, under its own name. A file that changed while it was read is an error, and the archive
+/// has no end then.
+pub fn write_file(path: &Path, out: &mut dyn Write) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.as_bytes();
+    let root = Arc::new(Root::open(path.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new(".")))?);
+    let file = root.open_file(root.fd(), name)?;
+    let stat = stat_of(&file)?;
+    if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::RegularFile {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut entry = Entry { xattrs: xattr::Reader::new().of(&file)?, ..entry_of(name, Kind::File, &stat) };
+    let mut reader = Reader::new(root, b"");
+    reader.find_holes(&mut entry);
+    let outcome = reader.read(&entry, &mut |part| match part {
+        Piece::Header(bytes) | Piece::Content(bytes) | Piece::Padding(bytes) => out.write_all(bytes),
+        Piece::Zeros(length) => io::copy(&mut io::repeat(0).take(length), out).map(drop),
+    })?;
+    if let Outcome::Flawed(trouble) | Outcome::Missing(trouble) = outcome {
+        return Err(io::Error::other(trouble.to_string()));
+    }
+    out.write_all(&TRAILER)?;
+    out.flush()
 }
 
 /// Reads a group in a thread of its own.

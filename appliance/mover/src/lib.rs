@@ -35,7 +35,7 @@ pub mod wire;
 mod write;
 mod xattr;
 
-pub use archive::{Report, write_archive};
+pub use archive::{Report, write_archive, write_file};
 pub use entry::{Entry, Hole, Identity, Kind, Time, Xattr, shown};
 pub use group::{Group, Grouper, Groups};
 pub use packed::{pack, unpack};

@@ -3,7 +3,9 @@
 //!
 //! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems.
 
-use holdfast_mover::{Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, serve, shown, write_archive};
+use holdfast_mover::{
+    Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, serve, shown, write_archive, write_file,
+};
 use rustix::{
     fs::syncfs,
     process::{Resource, getrlimit, setrlimit},
@@ -21,9 +23,10 @@ use std::{
     },
 };
 
-const USAGE: &str = "usage: holdfast-mover serve|tar|untar|overlay|clear|list DIR [NAME]
+const USAGE: &str = "usage: holdfast-mover serve|tar|file|untar|overlay|clear|list DIR [NAME]
   serve DIR         answers the appliance's asks about the folder, on standard input and output
   tar DIR [NAME]    writes the folder as a PAX tar to standard output; names begin with NAME
+  file PATH         writes one file as a tar under its own name
   untar DIR [NAME]  writes the tar on standard input into the folder, and has it on the disk when it ends
   overlay DIR [NAME]  the same; what is there and no folder gives way to what the tar has under its name
   clear DIR         takes out all that is in the folder
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let result = match verb.to_str() {
         Some("serve") => serve(folder, io::stdin().lock(), io::stdout()).map(|()| 0).map_err(Into::into),
         Some("tar") => tar(folder, name),
+        Some("file") => write_file(folder, &mut io::stdout().lock()).map(|()| 0).map_err(Into::into),
         Some("untar") => untar(folder, name, false),
         Some("overlay") => untar(folder, name, true),
         Some("clear") => Writer::clear(folder).map(|()| 0).map_err(Into::into),

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{assert_same, facts, grow};
-use holdfast_mover::{Archive, Options, Rights, Root, Writer, write_archive};
+use holdfast_mover::{Archive, Options, Rights, Root, Writer, write_archive, write_file};
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -69,6 +69,31 @@ fn what_is_there_gives_way_and_what_lies_outside_does_not() {
         tree.remove(&b"d"[..].to_vec());
     }
     assert_same(&was, &is, "replaced");
+}
+
+#[test]
+fn one_file_is_an_archive_of_its_own() {
+    let home = tempfile::tempdir().unwrap();
+    let (from, to) = (home.path().join("from"), home.path().join("to"));
+    fs::create_dir(&from).unwrap();
+    fs::create_dir(&to).unwrap();
+    let file = fs::File::create(from.join("one")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"end", 300 << 10).unwrap();
+    rustix::fs::fsetxattr(&file, c"user.colour", b"green", rustix::fs::XattrFlags::empty()).unwrap();
+    let mut tar = Vec::new();
+    write_file(&from.join("one"), &mut tar).unwrap();
+    let rights = Rights::default();
+    Writer::open(&to, rights, Arc::new(|_| ())).unwrap().write(&mut Archive::new(&tar[..])).unwrap();
+    let (mut was, mut is) = (facts(&from), facts(&to));
+    for tree in [&mut was, &mut is] {
+        tree.retain(|path, _| path == b"one");
+        assert_eq!(tree.len(), 1);
+    }
+    assert_same(&was, &is, "one file");
+    symlink("one", from.join("link")).unwrap();
+    for no_file in [from.join("link"), from.clone(), from.join("none")] {
+        assert!(write_file(&no_file, &mut Vec::new()).is_err(), "{no_file:?}");
+    }
 }
 
 #[test]

@@ -76,6 +76,12 @@ fn config(inspect: &Value, context: &Context<'_>) -> Value {
     if text(inspect, "/Id").get(..12) == Some(hostname.as_str()) || is_foreign {
         fields.shift_remove("Hostname");
     }
+    if let Some(env) = fields.get_mut("Env").and_then(Value::as_array_mut) {
+        // Podman tells it among what was asked for, and the new container has another.
+        env.retain(|entry| {
+            entry.as_str().and_then(|entry| entry.strip_prefix("HOSTNAME=")) != text(inspect, "/Id").get(..12)
+        });
+    }
     if is_guest {
         // Only those of its image can be there. The engine refuses to be told of them, and adds them itself.
         fields.shift_remove("ExposedPorts");

@@ -30,6 +30,10 @@ pub(crate) struct Hand {
     pub(crate) owner: String,
     /// The host's engine is like the one that was captured: it gives the same bytes for the same files.
     pub(crate) same_engine: bool,
+    /// Archives of this engine may be written to, and tell owners as they are. Else movers do what can be done without.
+    pub(crate) true_archives: bool,
+    /// Whether archives of this engine tell owners at all.
+    pub(crate) tells_owners: bool,
     /// Whether volumes had to do without a mover.
     pub(crate) reduced: Reduced,
 }
@@ -59,6 +63,8 @@ pub async fn carry_out(
         stop: stop.clone(),
         owner: plan.deed.owner.clone(),
         same_engine,
+        true_archives: info.has_true_archives(),
+        tells_owners: info.product != "podman",
         reduced: Reduced::default(),
     };
     let mut work = Work { hand, snapshot, deed: &plan.deed, undo: Undo::default(), problems: Vec::new() };

@@ -4,11 +4,12 @@ use crate::{
     archive,
     carry::Hand,
     deed::{FileDeed, PathDeed},
+    fill,
     helper::{Helper, MOUNT},
     streams::{self, Cause},
     verify::{self, Compared, Tolerance},
 };
-use holdfast_model::{Problem, Result, snapshot::StreamRef};
+use holdfast_model::{Error, Problem, Result, snapshot::StreamRef};
 
 /// Unpacks a stored archive into `into` of a container. With `name`, the archive is one file that goes
 /// under that name (relative to `into`).
@@ -31,6 +32,7 @@ pub(crate) async fn verify(
     stream: &StreamRef,
     tolerance: &Tolerance,
 ) -> Result<Compared> {
+    let tolerance = &Tolerance { owners_untold: !hand.tells_owners, ..tolerance.clone() };
     // The same engine gives the same bytes, and one reading will do; trees were not told by an engine.
     if hand.same_engine && !stream.tree && tolerance.renamed.is_none() && !tolerance.extra {
         let present = hand.engine.archive_get(id, path).await?;
@@ -44,8 +46,16 @@ pub(crate) async fn verify(
 }
 
 /// Writes a path of the host back and reads it back. Returns a note if the host has more there.
-pub(crate) async fn restore_path(hand: &Hand, path: &PathDeed) -> Result<Option<Problem>> {
+pub(crate) async fn restore_path(hand: &Hand, path: &PathDeed) -> Result<Vec<Problem>> {
     let (folder, file) = if path.directory { (path.source.as_str(), None) } else { split(&path.source) };
+    let failed = |error: Error| error.while_doing(format!("{} could not be restored", path.source));
+    if !hand.true_archives {
+        let (compared, reduced) = fill::overwrite(hand, folder, &path.stream, file).await.map_err(failed)?;
+        if file.is_some() {
+            verify_file(hand, path).await.map_err(failed)?;
+        }
+        return Ok(more(path, &compared).into_iter().chain(reduced).collect());
+    }
     let helper = Helper::make(&hand.engine, &hand.owner, folder).await?;
     let done = async {
         let (at, name, tolerance) = match file {
@@ -61,14 +71,24 @@ pub(crate) async fn restore_path(hand: &Hand, path: &PathDeed) -> Result<Option<
     };
     let done = done.await;
     helper.remove().await;
-    let compared = done.map_err(|error| error.while_doing(format!("{} could not be restored", path.source)))?;
-    Ok((compared.extra > 0).then(|| {
+    Ok(more(path, &done.map_err(failed)?).into_iter().collect())
+}
+
+/// Reads a single file of the host back by a mover.
+async fn verify_file(hand: &Hand, path: &PathDeed) -> Result<()> {
+    let present = fill::file(hand, &path.source).await?;
+    let stored = hand.source.open(&path.stream).await?;
+    verify::compare(stored, present, &Tolerance::default(), &hand.stop).await.map(drop)
+}
+
+fn more(path: &PathDeed, compared: &Compared) -> Option<Problem> {
+    (compared.extra > 0).then(|| {
         let what = match compared.extra {
             1 => "one file or folder is there that the snapshot does not have, and stays".to_owned(),
             count => format!("{count} files and folders are there that the snapshot does not have, and stay"),
         };
         Problem::note("bind.extra", &path.source, format!("under {} {what}", path.source))
-    }))
+    })
 }
 
 /// Writes a file into a container that was created and not started.

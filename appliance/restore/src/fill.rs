@@ -2,11 +2,15 @@
 //! was stored with. Where no mover may run, the engine's archive does it, and that is told.
 
 use crate::{
+    archive,
     carry::Hand,
     streams::{self, Cause},
-    verify::{self, Tolerance},
+    verify::{self, Compared, Tolerance},
 };
-use holdfast_docker::mover::{Mounted, Mover, Over};
+use holdfast_docker::{
+    ByteStream,
+    mover::{Mounted, Mover, Over, PLACE},
+};
 use holdfast_model::{Error, Kind, Problem, Result, snapshot::StreamRef};
 use holdfast_runtime::random;
 use std::sync::{Mutex, PoisonError};
@@ -40,6 +44,7 @@ pub(crate) async fn fill(hand: &Hand, volume: &str, stream: &StreamRef) -> Resul
     let (mover, line) = match Mover::writer(engine.clone(), &name(), owner, mounted, Over::Keep).await {
         Ok(begun) => begun,
         Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+        Err(error) if !hand.true_archives => return Err(needed(error)),
         Err(error) => {
             hand.reduced.note(&error);
             return Ok(None);
@@ -52,12 +57,60 @@ pub(crate) async fn fill(hand: &Hand, volume: &str, stream: &StreamRef) -> Resul
     let complaints = complaints?;
 
     let (mover, present) = Mover::reader(engine.clone(), &name(), owner, mounted).await?;
-    let tolerance = Tolerance { full: complaints.is_none(), ..Tolerance::default() };
+    let tolerance = Tolerance { full: stream.tree && complaints.is_none(), ..Tolerance::default() };
     let stored = hand.source.open(stream).await?;
     let compared = verify::compare(stored, present, &tolerance, &hand.stop).await;
     leave(mover).await;
     compared?;
     Ok(Some(complaints.map(|told| reduced(volume, &told)).into_iter().collect()))
+}
+
+/// A single file of the host as it is.
+pub(crate) async fn file(hand: &Hand, path: &str) -> Result<ByteStream> {
+    Mover::file(hand.engine.clone(), &name(), &hand.owner, Mounted::HostPath(path)).await
+}
+
+/// Takes everything out of a volume.
+pub(crate) async fn clear(hand: &Hand, volume: &str) -> Result<()> {
+    Mover::clear(hand.engine.clone(), &name(), &hand.owner, Mounted::Volume(volume)).await
+}
+
+/// Writes a stored tree over a folder of the host and reads it back; with `file`, one file under that name into its folder. The answer is what the
+/// folder has besides, and what could not be put back as it was.
+pub(crate) async fn overwrite(
+    hand: &Hand,
+    folder: &str,
+    stream: &StreamRef,
+    file: Option<&str>,
+) -> Result<(Compared, Option<Problem>)> {
+    let (engine, owner, mounted) = (&hand.engine, &hand.owner, Mounted::HostPath(folder));
+    let (mover, line) = Mover::writer(engine.clone(), &name(), owner, mounted, Over::Replace).await.map_err(needed)?;
+    let cause = Cause::default();
+    let stored = streams::open(&hand.source, stream, &hand.stop, &cause).await?;
+    let place = PLACE.trim_start_matches('/');
+    let stored = match file {
+        Some(file) => archive::renamed(stored, format!("{place}/{file}")),
+        None => stored,
+    };
+    let complaints = cause.explain(mover.fill(line, stored).await);
+    leave(mover).await;
+    let problem = complaints?.map(|told| untold("bind.reduced", &format!("under {folder}"), &told));
+    if file.is_some() {
+        return Ok((Compared::default(), problem));
+    }
+    let (mover, present) = Mover::reader(engine.clone(), &name(), owner, mounted).await?;
+    let tolerance = Tolerance { full: stream.tree && problem.is_none(), extra: true, ..Tolerance::default() };
+    let compared = verify::compare(hand.source.open(stream).await?, present, &tolerance, &hand.stop).await;
+    leave(mover).await;
+    Ok((compared?, problem))
+}
+
+/// Without a mover the engine's archive would be all there is, and it loses data here.
+fn needed(error: Error) -> Error {
+    let text = "this engine's archive interface loses data or owners on the way, and no helper container may run";
+    Error::new(Kind::Refused, "mover.needed", text)
+        .advice("Let the appliance create, attach and start helper containers on this host, or restore to another one.")
+        .caused_by(error)
 }
 
 fn name() -> String {
@@ -72,8 +125,13 @@ async fn leave(mover: Mover) {
 }
 
 fn reduced(volume: &str, told: &str) -> Problem {
+    let problem = untold("volume.reduced", &format!("in volume {volume}"), told);
+    Problem { subject: volume.to_owned(), ..problem }
+}
+
+fn untold(code: &str, place: &str, told: &str) -> Problem {
     let told: Vec<_> = told.lines().map(|line| line.trim_start_matches("holdfast-mover: ")).collect();
-    let text = format!("not everything in volume {volume} could be put back as it was: {}", told.join("; "));
-    Problem::warning("volume.reduced", volume, text)
+    let text = format!("not everything {place} could be put back as it was: {}", told.join("; "));
+    Problem::warning(code, place, text)
         .advice("Names, contents, owners, permissions and times were read back and are right; look at what is named.")
 }

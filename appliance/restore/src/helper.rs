@@ -27,7 +27,9 @@ impl Helper {
             "Cmd": ["/never"],
             "Labels": labels(owner),
             "NetworkDisabled": true,
-            "HostConfig": {"Binds": [format!("{source}:{MOUNT}")], "NetworkMode": "none", "LogConfig": {"Type": "none"}},
+            "HostConfig": {"Binds": [format!("{source}:{MOUNT}")], "NetworkMode": "none", "LogConfig": {"Type": "none"},
+                // Paths of the host belong to users of the host.
+                "UsernsMode": if source.starts_with('/') { "host" } else { "" }},
         });
         let id = engine.container_create(&name, &body).await?;
         Ok(Helper(Made::new(Arc::clone(engine), id)))

@@ -268,7 +268,11 @@ fn is_same(recorded: &Value, found: &Value, image: &ImageSection) -> bool {
     if text(found, "/Id") == image.id {
         return true;
     }
-    let same_text = |key| text(recorded, key) == text(found, key);
+    // An image that does not say when it was made: the older store tells the year 1, the newer one nothing.
+    let told = |image, key| {
+        Some(text(image, key)).filter(|text| *text != "0001-01-01T00:00:00Z").unwrap_or_default().to_owned()
+    };
+    let same_text = |key| told(recorded, key) == told(found, key);
     let same_list = |key| list(recorded, key) == list(found, key);
     let same_map = |key| members(recorded, key).eq(members(found, key));
     ["/Created", "/Architecture", "/Os", "/Config/User", "/Config/WorkingDir"].iter().all(|key| same_text(key))
@@ -339,6 +343,26 @@ mod tests {
         assert!(layers.skippable(&ids(&["b"])).is_empty());
         // Twice in the image, known only once: it has to be sent.
         assert_eq!(layers.skippable(&ids(&["a", "c", "a"])), HashSet::new());
+    }
+
+    #[test]
+    fn an_image_without_a_date_is_the_same_in_both_stores() {
+        let image = ImageSection {
+            id: "sha256:a".into(),
+            tags: Vec::new(),
+            inspect: holdfast_model::snapshot::RawJson(String::new()),
+            diff_ids: vec!["sha256:d".into()],
+            parts: Vec::new(),
+            bytes: 0,
+        };
+        let told = |created: Option<&str>| {
+            let mut all = serde_json::json!({"Id": "sha256:b", "RootFS": {"Layers": ["sha256:d"]}});
+            all["Created"] = created.into();
+            all
+        };
+        let (old, new, dated) = (told(Some("0001-01-01T00:00:00Z")), told(None), told(Some("2026-01-01T00:00:00Z")));
+        assert!(is_same(&old, &new, &image) && is_same(&new, &old, &image));
+        assert!(!is_same(&old, &dated, &image));
     }
 
     #[test]

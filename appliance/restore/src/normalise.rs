@@ -12,7 +12,9 @@
 //! - how an anonymous volume is attached (by name after a restore) and `nocopy`, which keeps an empty
 //!   volume empty; the marker label of newer engines on anonymous volumes is not part of a container.
 //!
-//! Order where Docker gives none (mounts, aliases, binds, links, labels) is made equal; null, `""`,
+//! - `HOSTNAME` in the environment if it is the short id (Podman tells it there).
+//!
+//! Order where engines give none (mounts, aliases, binds, links, labels, the environment) is made equal; null, `""`,
 //! `[]`, `{}` and the default runtime `runc` are the same as absent.
 
 use crate::{
@@ -61,6 +63,13 @@ fn config(inspect: &Value, short: &str) -> Value {
     let mut config = inspect.get("Config").cloned().unwrap_or_default();
     if text(&config, "/Hostname") == short {
         object(&mut config).shift_remove("Hostname");
+    }
+    let mut env = texts(&config, "/Env");
+    if !env.is_empty() {
+        env.retain(|entry| entry.strip_prefix("HOSTNAME=") != Some(short));
+        // By name alone: of two with one name the later counts.
+        env.sort_by(|a, b| a.split('=').next().cmp(&b.split('=').next()));
+        object(&mut config).insert("Env".into(), json!(env));
     }
     config
 }

@@ -67,7 +67,6 @@ impl Draft {
 
     fn finish(mut self, name: String, survey: &Survey) -> Plan {
         check_space(&mut self, survey);
-        check_engine(&mut self, survey);
         self.prove();
         // One problem is named once, however many containers share it.
         let mut seen = HashSet::new();
@@ -196,17 +195,6 @@ fn check_space(draft: &mut Draft, survey: &Survey) {
         let message = format!("the restore needs {}, and the host has {} free", size(needed), size(free));
         let problem = Problem::error("space.short", &survey.info.name, message);
         draft.conflicts.push(problem.advice("Free space under the Docker engine's data directory, then plan again."));
-    }
-}
-
-/// Podman writes archives past a volume that is mounted: data would be lost without a word.
-fn check_engine(draft: &mut Draft, survey: &Survey) {
-    let writes = draft.deed.volumes.iter().any(|volume| volume.stream.is_some()) || !draft.deed.paths.is_empty();
-    if survey.info.product == "podman" && writes {
-        let message = "Podman does not take volume data the way Docker does; this version cannot restore volumes to it";
-        draft
-            .conflicts
-            .push(Problem::error("host.podman", &survey.info.name, message).advice("Restore to a Docker host."));
     }
 }
 

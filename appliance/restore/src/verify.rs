@@ -33,6 +33,8 @@ pub(crate) struct Tolerance {
     pub(crate) extra: bool,
     /// Both were told by a mover, so everything is compared: nanoseconds, attributes, devices, sockets.
     pub(crate) full: bool,
+    /// The engine tells root for every file.
+    pub(crate) owners_untold: bool,
 }
 
 /// What a comparison found besides equality.
@@ -69,8 +71,8 @@ pub(crate) async fn compare(
     tolerance: &Tolerance,
     stop: &Stop,
 ) -> Result<Compared> {
-    let mut stored = Prints::of(stored, tolerance.renamed.clone(), tolerance.full, stop);
-    let mut present = Prints::of(present, None, tolerance.full, stop);
+    let mut stored = Prints::of(stored, tolerance.clone(), stop);
+    let mut present = Prints::of(present, Tolerance { renamed: None, ..tolerance.clone() }, stop);
     let mut apart = Apart::default();
     loop {
         let (left, right) = tokio::join!(stored.next(), present.next());
@@ -183,12 +185,15 @@ impl Drop for Prints {
 }
 
 impl Prints {
-    fn of(mut stream: ByteStream, renamed: Option<(String, String)>, full: bool, stop: &Stop) -> Prints {
+    fn of(mut stream: ByteStream, tolerance: Tolerance, stop: &Stop) -> Prints {
         let (give, take) = mpsc::channel::<Bytes>(CHUNKS);
         let (told, prints) = mpsc::channel::<Print>(MEMBERS);
         let work = tokio::task::spawn_blocking(move || {
-            let digest = if full { full::digest_entries } else { digest_members };
-            digest(take, &told, renamed.as_ref())
+            if tolerance.full {
+                full::digest_entries(take, &told, tolerance.renamed.as_ref())
+            } else {
+                digest_members(take, &told, &tolerance)
+            }
         });
         let stop = stop.clone();
         let pump = tokio::spawn(async move {
@@ -224,11 +229,7 @@ async fn next(stream: &mut ByteStream, stop: &Stop) -> Result<Option<Bytes>> {
     }
 }
 
-fn digest_members(
-    mut input: mpsc::Receiver<Bytes>,
-    told: &mpsc::Sender<Print>,
-    renamed: Option<&(String, String)>,
-) -> Result<()> {
+fn digest_members(mut input: mpsc::Receiver<Bytes>, told: &mpsc::Sender<Print>, tolerance: &Tolerance) -> Result<()> {
     let mut walker = Walker::new();
     let mut open: Option<(Member, Sha256)> = None;
     while let Some(bytes) = input.blocking_recv() {
@@ -243,7 +244,7 @@ fn digest_members(
                     if member.kind == MemberKind::Socket {
                         continue;
                     }
-                    if told.blocking_send(print(&member, &content.finalize(), renamed)).is_err() {
+                    if told.blocking_send(print(&member, &content.finalize(), tolerance)).is_err() {
                         return Ok(());
                     }
                 }
@@ -253,7 +254,8 @@ fn digest_members(
     walker.finish().map(drop)
 }
 
-fn print(member: &Member, content: &[u8], renamed: Option<&(String, String)>) -> Print {
+fn print(member: &Member, content: &[u8], tolerance: &Tolerance) -> Print {
+    let renamed = tolerance.renamed.as_ref();
     let path = called(&member.path, renamed);
     let mut digest = Sha256::new();
     let (tag, is_link) = match member.kind {
@@ -267,8 +269,10 @@ fn print(member: &Member, content: &[u8], renamed: Option<&(String, String)>) ->
     digest.update([tag]);
     // A hard link is its target's name and nothing else; a symbolic link has no permissions.
     if member.kind != MemberKind::HardLink {
-        digest.update(member.uid.to_be_bytes());
-        digest.update(member.gid.to_be_bytes());
+        if !tolerance.owners_untold {
+            digest.update(member.uid.to_be_bytes());
+            digest.update(member.gid.to_be_bytes());
+        }
         // Docker cannot set times before 1970.
         digest.update(member.mtime.max(0).to_be_bytes());
         if !is_link {

@@ -249,8 +249,8 @@ fn paths(draft: &mut Draft, snapshot: &Snapshot) {
 pub(crate) async fn fill(hand: &Hand, volume: &VolumeDeed) -> Result<Vec<Problem>> {
     let Some(stream) = &volume.stream else { return Ok(Vec::new()) };
     let doing = |error: Error| error.while_doing(format!("volume {} could not be restored", called(&volume.name)));
-    // What an engine's archive told, an engine's archive takes.
-    if stream.tree
+    // What an engine's archive told, an engine's archive takes, if it can be trusted with it.
+    if (stream.tree || !hand.true_archives)
         && let Some(problems) = fill::fill(hand, &volume.name, stream).await.map_err(doing)?
     {
         return Ok(problems);
@@ -271,6 +271,12 @@ pub(crate) async fn fill(hand: &Hand, volume: &VolumeDeed) -> Result<Vec<Problem
 /// it removes what is in the directory, then fails at the mount itself. The answer says nothing; what
 /// is read afterwards does. `Conflict` (`volume.not_emptied`) if something is left.
 pub(crate) async fn empty(hand: &Hand, volume: &str) -> Result<()> {
+    if !hand.true_archives {
+        return fill::clear(hand, volume).await.map_err(|error| {
+            let text = format!("the old content of volume {} could not be taken out", called(volume));
+            Error::new(Kind::Conflict, "volume.not_emptied", text).caused_by(error)
+        });
+    }
     let helper = Helper::make(&hand.engine, &hand.owner, volume).await?;
     let emptied = async {
         let name = MOUNT.trim_start_matches('/').as_bytes();

@@ -306,7 +306,7 @@ impl House {
             clock: clock.clone(),
             outside,
             bucket: None,
-            local_host: Host { name: "local".into(), url: "unix:///nowhere.sock".into(), tls: None },
+            local_host: Host { name: "local".into(), url: "unix:///nowhere.sock".into(), tls: None, ssh: None },
             version: "0.0.0-test".into(),
         };
         let appliance = Appliance::start(start, stop.clone()).await.unwrap();

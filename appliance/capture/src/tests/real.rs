@@ -31,7 +31,7 @@ impl Bench {
     async fn new() -> Option<Bench> {
         std::env::var_os("HOLDFAST_REAL_DOCKER")?;
         let url = std::env::var("HOLDFAST_DOCKER_URL").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
-        let host = Host { name: "local".into(), url, tls: None };
+        let host = Host { name: "local".into(), url, tls: None, ssh: None };
         let engine = connect(&host).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let journal = Arc::new(Journal::open(&folder.path().join("holds")).unwrap());

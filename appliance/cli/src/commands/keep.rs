@@ -19,15 +19,17 @@ use holdfast_model::{
 use serde_json::json;
 use std::path::PathBuf;
 
-/// `host add NAME URL`; files are CA, certificate, key.
-pub async fn host_add(desk: &Desk, name: String, url: String, files: [Option<PathBuf>; 3]) -> Outcome {
-    let [tls_ca, tls_cert, tls_key] = files;
+/// `host add NAME URL`; files are CA, certificate and key for TLS, key and known hosts for SSH.
+pub async fn host_add(desk: &Desk, name: String, url: String, files: [Option<PathBuf>; 5]) -> Outcome {
+    let [tls_ca, tls_cert, tls_key, ssh_key, ssh_known_hosts] = files;
     let request = HostRequest {
         name,
         url,
         tls_ca: files::read_named(tls_ca.as_ref())?,
         tls_cert: files::read_named(tls_cert.as_ref())?,
         tls_key: files::read_named(tls_key.as_ref())?,
+        ssh_key: files::read_named(ssh_key.as_ref())?,
+        ssh_known_hosts: files::read_named(ssh_known_hosts.as_ref())?,
     };
     let view: HostView = desk.client.post("/hosts", &request).await?;
     desk.output.show(&view, |view| words::hosts(std::slice::from_ref(view)));

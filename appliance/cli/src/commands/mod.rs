@@ -73,8 +73,8 @@ pub async fn run(cli: Cli) -> Outcome {
 
 async fn host(desk: &Desk, command: HostCommand) -> Outcome {
     match command {
-        HostCommand::Add { name, url, tls_ca, tls_cert, tls_key } => {
-            keep::host_add(desk, name, url, [tls_ca, tls_cert, tls_key]).await
+        HostCommand::Add { name, url, tls_ca, tls_cert, tls_key, ssh_key, ssh_known_hosts } => {
+            keep::host_add(desk, name, url, [tls_ca, tls_cert, tls_key, ssh_key, ssh_known_hosts]).await
         }
         HostCommand::Ls => keep::hosts(desk).await,
         HostCommand::Rm { name } => keep::host_remove(desk, &name).await,

@@ -17,6 +17,6 @@ async fn the_real_engine_conforms() {
     }
     let program = std::fs::read("/bin/busybox").expect("a static busybox (package busybox-static)");
     let url = std::env::var("HOLDFAST_DOCKER_URL").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
-    let host = Host { name: "local".into(), url, tls: None };
+    let host = Host { name: "local".into(), url, tls: None, ssh: None };
     Bench::new(connect(&host).await.unwrap(), "hfconform", program).run().await.unwrap();
 }

@@ -1,9 +1,9 @@
-//! How bytes reach an engine: unix socket, plain tcp, tcp with TLS. One connector for every HTTP call.
+//! How bytes reach an engine: unix socket, plain tcp, tcp with TLS, SSH. One connector for every HTTP call.
 //!
 //! Every failure to connect is a [`holdfast_model::Error`] already, so that the layers above find it
 //! in the chain of causes instead of guessing from texts. Never here: HTTP.
 
-use super::tls;
+use super::{ssh::Ssh, tls};
 use futures::future::BoxFuture;
 use holdfast_model::{Error, Kind, Result, settings::Host};
 use hyper_util::{
@@ -39,6 +39,7 @@ struct Place {
 enum Way {
     Unix(PathBuf),
     Tcp(String),
+    Ssh(Ssh),
     Tls { address: String, name: rustls_pki_types::ServerName<'static>, config: Arc<rustls::ClientConfig> },
 }
 
@@ -53,7 +54,7 @@ impl Connector {
                 let address = address.trim_end_matches('/').to_owned();
                 Way::Tls { name: tls::server_name(&address)?, config: tls::config(&host.name, keys)?, address }
             }
-            (None, None, _) => return Err(Error::bug("a validated host URL is neither unix nor tcp")),
+            (None, None, _) => Way::Ssh(Ssh::new(host)?),
         };
         Ok(Connector(Arc::new(Place { host: host.name.clone(), way })))
     }
@@ -91,6 +92,7 @@ impl Place {
                 let stream = UnixStream::connect(path).await.map_err(|error| self.unix_refused(path, error))?;
                 Ok(Socket(Box::new(stream)))
             }
+            Way::Ssh(ssh) => Ok(Socket(Box::new(ssh.open()?))),
             Way::Tcp(address) => Ok(Socket(Box::new(self.tcp(address).await?))),
             Way::Tls { address, name, config } => {
                 let stream = self.tcp(address).await?;

@@ -51,7 +51,7 @@ impl Server {
     }
 
     fn host(&self) -> Host {
-        Host { name: "lab".into(), url: self.url.clone(), tls: None }
+        Host { name: "lab".into(), url: self.url.clone(), tls: None, ssh: None }
     }
 
     async fn connect(&self) -> Result<Arc<dyn Engine>> {
@@ -116,6 +116,7 @@ async fn the_agreed_version_is_on_every_path() {
     for (theirs, ours) in [("1.41", "/v1.41/"), ("1.55", "/v1.53/"), ("1.40", "/v1.40/")] {
         let server = Server::start(false, move |line| match line {
             "GET /_ping" => pong(theirs),
+            line if line.ends_with("/info") => reply("200 OK", "", "{}"),
             line if line.contains("/archive") => reply("200 OK", "", "bytes"),
             line if line.ends_with("/json") => reply("200 OK", "", r#"{"b":1,"a":{"NewField":2}}"#),
             _ => reply("204 No Content", "", ""),
@@ -151,8 +152,9 @@ async fn what_is_no_usable_engine_is_told_apart() {
         assert_eq!((error.kind(), error.code()), (kind, code), "{}", error.chain());
     }
     let folder = std::env::temp_dir().join(format!("holdfast-no-socket-{}", std::process::id()));
-    let error =
-        |url: String| async move { connect(&Host { name: "lab".into(), url, tls: None }).await.map(drop).unwrap_err() };
+    let error = |url: String| async move {
+        connect(&Host { name: "lab".into(), url, tls: None, ssh: None }).await.map(drop).unwrap_err()
+    };
     let missing = error(format!("unix://{}", folder.display())).await;
     assert_eq!((missing.kind(), missing.code()), (Kind::Unavailable, "host.socket_missing"));
     assert!(missing.advice_text().is_some());
@@ -162,13 +164,14 @@ async fn what_is_no_usable_engine_is_told_apart() {
     std::fs::remove_file(&folder).unwrap();
     let refused = error("tcp://127.0.0.1:1".into()).await;
     assert_eq!((refused.kind(), refused.code()), (Kind::Unavailable, "host.unreachable"));
-    assert_eq!(error("ssh://somewhere".into()).await.code(), "host.url");
+    assert_eq!(error("ssh://some where".into()).await.code(), "host.url");
 }
 
 #[tokio::test]
 async fn streams_that_break_end_with_an_error() {
     let server = Server::start(false, |line| match line {
         "GET /_ping" => pong("1.41"),
+        line if line.ends_with("/info") => reply("200 OK", "", "{}"),
         line if line.contains("/events") => reply(
             "200 OK",
             "",
@@ -225,7 +228,7 @@ async fn tls_is_mutual_and_trusts_only_the_hosts_own_ca() {
         cert: include_str!("testdata/client.pem").into(),
         key: Secret::new(include_str!("testdata/client.key")),
     };
-    let with = |tls: HostTls, url: &str| Host { name: "lab".into(), url: url.to_owned(), tls: Some(tls) };
+    let with = |tls: HostTls, url: &str| Host { name: "lab".into(), url: url.to_owned(), tls: Some(tls), ssh: None };
     connect(&with(ours.clone(), &server.url)).await.unwrap();
     connect(&with(ours.clone(), &server.url.replace("127.0.0.1", "localhost"))).await.unwrap();
     let other = HostTls { ca: OTHER_CA.into(), ..ours.clone() };

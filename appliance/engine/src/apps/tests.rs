@@ -53,7 +53,7 @@ fn shop() -> SeenApp {
 
 fn local(reachable: bool, apps: Vec<SeenApp>) -> HostState {
     HostState {
-        host: Host { name: "local".into(), url: "unix:///x".into(), tls: None },
+        host: Host { name: "local".into(), url: "unix:///x".into(), tls: None, ssh: None },
         reachable,
         error: (!reachable).then(|| "connection refused".into()),
         seen: SeenHost { apps, ..SeenHost::default() },

@@ -28,7 +28,15 @@ fn bucket(url: &str) -> BucketRequest {
 }
 
 fn host(name: &str, url: &str) -> HostRequest {
-    HostRequest { name: name.into(), url: url.into(), tls_ca: None, tls_cert: None, tls_key: None }
+    HostRequest {
+        name: name.into(),
+        url: url.into(),
+        tls_ca: None,
+        tls_cert: None,
+        tls_key: None,
+        ssh_key: None,
+        ssh_known_hosts: None,
+    }
 }
 
 #[tokio::test]
@@ -244,6 +252,7 @@ async fn doctor_tells_line_by_line() {
         ("recovery kit", false),
         ("host local", true),
         ("host local rights", true),
+        ("host local restores", true),
         ("host local mover", true),
         ("bucket", true),
         ("bucket rights", true),

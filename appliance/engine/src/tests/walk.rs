@@ -257,7 +257,7 @@ async fn everything_is_lost_on_the_fake() {
 async fn real() -> Option<Arc<dyn Engine>> {
     std::env::var_os("HOLDFAST_REAL_DOCKER")?;
     let url = std::env::var("HOLDFAST_DOCKER_URL").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
-    let host = holdfast_model::settings::Host { name: "local".into(), url, tls: None };
+    let host = holdfast_model::settings::Host { name: "local".into(), url, tls: None, ssh: None };
     Some(holdfast_docker::connect(&host).await.unwrap())
 }
 

@@ -70,7 +70,7 @@ impl World {
                 credentials: None,
                 ca: None,
             }),
-            local_host: Host { name: "local".into(), url: "unix:///docker".into(), tls: None },
+            local_host: Host { name: "local".into(), url: "unix:///docker".into(), tls: None, ssh: None },
             version: "0.0.0-test".into(),
         };
         Appliance::start(begin, stop.clone()).await

@@ -9,6 +9,9 @@ use crate::{
 };
 use serde_json::{Value, json};
 
+/// What Podman calls the network that Docker calls `bridge`.
+const PODMANS_OWN: &str = "podman";
+
 /// The network that a mode names; ids become names, since the restored network has another id.
 pub(super) fn mode_name(mode: &str, inspect: &Value) -> String {
     if is_long_id(mode)
@@ -17,7 +20,15 @@ pub(super) fn mode_name(mode: &str, inspect: &Value) -> String {
     {
         return name.clone();
     }
-    mode.to_owned()
+    // Podman says so for every network of this kind, and a container made that way would be on its default network too.
+    let networks: Vec<&String> = members(inspect, "/NetworkSettings/Networks").map(|(name, _)| name).collect();
+    let is_podmans =
+        texts(inspect, "/Config/Env").iter().any(|entry| entry == "container=podman" || entry == "container=oci");
+    let is_the_engines = |name: &&String| is_predefined(name) || *name == PODMANS_OWN;
+    match networks.first() {
+        Some(first) if is_podmans && mode == "bridge" && !networks.iter().any(is_the_engines) => (*first).clone(),
+        _ => mode.to_owned(),
+    }
 }
 
 /// Adds `NetworkingConfig` and the connects.
@@ -28,7 +39,7 @@ pub(super) fn add(name: &str, host: &Value, inspect: &Value, context: &Context<'
     }
     let first = if mode == "default" || mode.is_empty() { "bridge" } else { mode.as_str() };
     for (old, recorded) in members(inspect, "/NetworkSettings/Networks") {
-        if matches!(old.as_str(), "host" | "none") {
+        if matches!(old.as_str(), "host" | "none") || (old == PODMANS_OWN && first == "bridge") {
             continue;
         }
         let new = context.networks.get(old).map_or(old.as_str(), |fate| fate.name.as_str());

@@ -178,3 +178,23 @@ fn nonsense_makes_no_panic() {
         assert!(body.json.is_object());
     }
 }
+
+#[test]
+fn a_container_of_podman_is_on_its_own_network_alone() {
+    let mut inspect = recorded();
+    inspect["HostConfig"]["NetworkMode"] = json!("bridge");
+    inspect["Config"]["Env"] = json!(["A=1", "container=podman", format!("HOSTNAME={}", &ID[..12])]);
+    inspect["NetworkSettings"]["Networks"] = json!({"shop_default": {"NetworkID": "n", "Aliases": ["web"]}});
+    let make = |inspect: &Value| World::new("", true).make(Way::InPlace, inspect, false);
+    let body = make(&inspect);
+    assert_eq!(body.json["HostConfig"]["NetworkMode"], "shop_default");
+    assert!(body.connects.is_empty(), "{:?}", body.connects);
+    assert_eq!(body.json["Env"], json!(["A=1", "container=podman"]));
+    // On the engine's own network it stays there, whatever that is called.
+    for own in ["bridge", "podman"] {
+        inspect["NetworkSettings"]["Networks"] = json!({own: {}, "shop_default": {}});
+        let body = make(&inspect);
+        assert_eq!(body.json["HostConfig"]["NetworkMode"], "bridge");
+        assert_eq!(body.connects.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["shop_default"]);
+    }
+}

@@ -27,7 +27,7 @@ pub async fn engine() -> Option<Arc<dyn Engine>> {
         return None;
     }
     let url = std::env::var("HOLDFAST_DOCKER_URL").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
-    let host = Host { name: "local".into(), url, tls: None };
+    let host = Host { name: "local".into(), url, tls: None, ssh: None };
     Some(holdfast_docker::connect(&host).await.expect("a Docker engine is there"))
 }
 

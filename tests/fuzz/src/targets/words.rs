@@ -63,7 +63,7 @@ fn moment(text: &str) {
 fn small(text: &str) {
     let _ = (parse_duration(text), parse_size(text), Consistency::parse(text));
     let (name, url) = text.split_once('\n').unwrap_or((text, ""));
-    let _ = Host { name: name.into(), url: url.into(), tls: None }.validate();
+    let _ = Host { name: name.into(), url: url.into(), tls: None, ssh: None }.validate();
     if let Ok(policy) = serde_json::from_str::<Policy>(text) {
         let _ = policy.validate();
     }
@@ -80,7 +80,7 @@ pub(super) fn manifests() -> Vec<Vec<u8>> {
 
 pub(super) fn settings_seeds() -> Vec<Vec<u8>> {
     let mut settings = Settings::default();
-    let host = Host { name: "local".into(), url: "unix:///var/run/docker.sock".into(), tls: None };
+    let host = Host { name: "local".into(), url: "unix:///var/run/docker.sock".into(), tls: None, ssh: None };
     settings.hosts.insert("local".into(), host);
     let document = serde_json::to_vec(&settings).expect("settings can be written");
     let texts = [

@@ -1208,6 +1208,8 @@ export interface components {
         EngineInfo: {
             /** @description API version spoken. */
             api_version: string;
+            /** @description Containers cannot be paused: it has no control groups. */
+            cannot_pause?: boolean;
             /** @description Storage driver. */
             driver: string;
             /**
@@ -1223,6 +1225,10 @@ export interface components {
             platform: string;
             /** @description `docker` or `podman`. */
             product: string;
+            /** @description Users of containers are others on the host (`userns-remap`). */
+            remapped?: boolean;
+            /** @description It runs without root: host paths are only those of its own user. */
+            rootless?: boolean;
             /** @description Engine version, as the engine says it. */
             version: string;
         };
@@ -1408,13 +1414,17 @@ export interface components {
         HostRequest: {
             /** @description Name, `[a-z0-9-]{1,40}`. */
             name: string;
+            /** @description Private key for `ssh`, without a passphrase; the account's own without it. */
+            ssh_key?: string | null;
+            /** @description Keys that the host may show, as lines of known_hosts (`ssh`); the account's own without it. */
+            ssh_known_hosts?: string | null;
             /** @description PEM of the CA (tcp with TLS). */
             tls_ca?: string | null;
             /** @description PEM of our certificate. */
             tls_cert?: string | null;
             /** @description PEM of our key. */
             tls_key?: string | null;
-            /** @description `unix:///path` or `tcp://host:port`. */
+            /** @description `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`. */
             url: string;
         };
         /** @description A registered host. */

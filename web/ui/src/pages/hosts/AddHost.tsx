@@ -6,7 +6,7 @@ import { ChangeButton } from '~/parts/ChangeButton';
 import { Failure } from '~/parts/Problems';
 import { useToasts } from '~/parts/Toasts';
 
-const EMPTY = { name: '', url: '', tls_ca: '', tls_cert: '', tls_key: '' };
+const EMPTY = { name: '', url: '', tls_ca: '', tls_cert: '', tls_key: '', ssh_key: '', ssh_known_hosts: '' };
 type Field = keyof typeof EMPTY;
 
 /** The appliance tries the host before it takes it. */
@@ -40,6 +40,8 @@ function Form({ onClose }: { onClose: () => void }) {
         tls_ca: pem('tls_ca'),
         tls_cert: pem('tls_cert'),
         tls_key: pem('tls_key'),
+        ssh_key: pem('ssh_key'),
+        ssh_known_hosts: pem('ssh_known_hosts'),
       },
       {
         onSuccess: () => {
@@ -60,6 +62,14 @@ function Form({ onClose }: { onClose: () => void }) {
           <Textarea label={t.admin.tlsCa} autosize minRows={2} maxRows={6} {...field('tls_ca')} />
           <Textarea label={t.admin.tlsCert} autosize minRows={2} maxRows={6} {...field('tls_cert')} />
           <Textarea label={t.admin.tlsKey} autosize minRows={2} maxRows={6} {...field('tls_key')} />
+        </div>
+      </details>
+      <details>
+        <summary className="small">{t.admin.ssh}</summary>
+        <div className="stack" style={{ marginTop: '0.5rem' }}>
+          <p className="dim small">{t.admin.sshHint}</p>
+          <Textarea label={t.admin.sshKey} autosize minRows={2} maxRows={6} {...field('ssh_key')} />
+          <Textarea label={t.admin.sshKnownHosts} autosize minRows={2} maxRows={6} {...field('ssh_known_hosts')} />
         </div>
       </details>
       {add.isError && <Failure error={add.error} />}
