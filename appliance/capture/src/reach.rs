@@ -147,7 +147,7 @@ impl Reader {
         let why = self.reduced.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let text = format!(
             "data was read through the engine's archive interface, which leaves out extended attributes, access control \
-             lists, sockets and holes, and reads all of it each time: {why}"
+             lists, sockets and holes, cuts times to whole seconds since 1970, and reads all of it each time: {why}"
         );
         Some(Problem::note("mover.unavailable", host, text).advice(
             "Let the appliance run its helper containers on this host; it needs create, attach and start of containers.",

@@ -3,10 +3,11 @@
 //! Its image is made in memory and has no layer; nothing of it can run. It carries
 //! [`labels`], so that one that a crash left is found and removed.
 
+use crate::json::{child, object};
 use holdfast_docker::{Engine, Made, archive, labels};
 use holdfast_model::{Kind, Result};
 use holdfast_runtime::random;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The image without layers.
@@ -22,15 +23,17 @@ impl Helper {
     pub(crate) async fn make(engine: &Arc<dyn Engine>, owner: &str, source: &str) -> Result<Helper> {
         ensure_image(engine.as_ref()).await?;
         let name = format!("holdfast-restore-{}", hex::encode(random::<6>()));
-        let body = json!({
+        let mut body = json!({
             "Image": IMAGE,
             "Cmd": ["/never"],
             "Labels": labels(owner),
             "NetworkDisabled": true,
-            "HostConfig": {"Binds": [format!("{source}:{MOUNT}")], "NetworkMode": "none", "LogConfig": {"Type": "none"},
+            "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"},
                 // Paths of the host belong to users of the host.
                 "UsernsMode": if source.starts_with('/') { "host" } else { "" }},
         });
+        let (key, value) = mounted(source);
+        object(child(&mut body, "HostConfig")).insert(key.into(), value);
         let id = engine.container_create(&name, &body).await?;
         Ok(Helper(Made::new(Arc::clone(engine), id)))
     }
@@ -48,6 +51,15 @@ impl Helper {
     }
 }
 
+/// A bind makes a folder of the host that is not there; but a colon in its path would end it early.
+fn mounted(source: &str) -> (&'static str, Value) {
+    if source.contains(':') {
+        ("Mounts", json!([{"Type": "bind", "Source": source, "Target": MOUNT}]))
+    } else {
+        ("Binds", json!([format!("{source}:{MOUNT}")]))
+    }
+}
+
 async fn ensure_image(engine: &dyn Engine) -> Result<()> {
     match engine.image_inspect(IMAGE).await {
         Ok(_) => return Ok(()),
@@ -59,4 +71,16 @@ async fn ensure_image(engine: &dyn Engine) -> Result<()> {
     let config = json!({"architecture": architecture, "os": "linux", "config": {}});
     let bytes = archive::image(IMAGE, &config, &[]);
     engine.image_load(Box::pin(futures::stream::iter([Ok(bytes.into())]))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colon_in_a_path_is_part_of_the_path() {
+        assert_eq!(mounted("data"), ("Binds", json!(["data:/v"])));
+        let (key, mounts) = mounted("/srv/a:b");
+        assert_eq!((key, mounts[0]["Source"].as_str()), ("Mounts", Some("/srv/a:b")));
+    }
 }
