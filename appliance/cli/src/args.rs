@@ -233,6 +233,15 @@ pub struct RestoreArgs {
     /// Only this volume.
     #[arg(long, value_name = "VOLUME")]
     pub volume: Option<String>,
+    /// Only this service (or container) with its volumes and networks; may be given several times.
+    #[arg(long = "service", value_name = "SERVICE", conflicts_with = "volume")]
+    pub services: Vec<String>,
+    /// Publish no ports, as a way round ports that are taken.
+    #[arg(long)]
+    pub no_ports: bool,
+    /// Leave fixed addresses, and subnets that are in use, to the engine.
+    #[arg(long)]
+    pub no_addresses: bool,
     /// Where the data may come from.
     #[arg(long, value_enum, default_value = "auto", value_name = "TIER")]
     pub from: Tier,

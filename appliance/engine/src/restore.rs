@@ -106,6 +106,9 @@ async fn prepare(house: &House, request: &RestoreRequest) -> Result<Case> {
         target: request.target.clone(),
         name: request.name.clone(),
         volume: request.volume.clone(),
+        services: request.services.clone(),
+        no_ports: request.no_ports,
+        no_addresses: request.no_addresses,
         owner: house.owner(),
         trace: Some(Trace { folder: house.folder.restores(), host: host.clone() }),
     };
@@ -223,6 +226,11 @@ fn command(request: &RestoreRequest, case: &Case) -> String {
     if let Some(volume) = &request.volume {
         line.push_str(&format!(" --volume {}", quoted(volume)));
     }
+    for service in &request.services {
+        line.push_str(&format!(" --service {}", quoted(service)));
+    }
+    line.push_str(if request.no_ports { " --no-ports" } else { "" });
+    line.push_str(if request.no_addresses { " --no-addresses" } else { "" });
     match request.from {
         From::Auto => {}
         From::Cache => line.push_str(" --from cache"),

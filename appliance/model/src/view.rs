@@ -462,6 +462,12 @@ pub struct RestoreRequest {
     pub name: Option<String>,
     /// Only this volume (beside: into a new volume; in place: replaces its content).
     pub volume: Option<String>,
+    /// Only these services (by service or container name) with their volumes and networks; all if empty.
+    pub services: Vec<String>,
+    /// Under its own name: publish no ports.
+    pub no_ports: bool,
+    /// Under its own name: leave fixed addresses, and subnets that are in use, to the engine.
+    pub no_addresses: bool,
     /// Where chunks may come from.
     pub from: From,
     /// Agrees to what the plan calls destructive.

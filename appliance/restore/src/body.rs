@@ -34,6 +34,8 @@ pub(crate) struct Context<'a> {
     pub(crate) binds: &'a BTreeMap<String, BindFate>,
     /// Old ids and names of the app's containers to new names.
     pub(crate) containers: &'a BTreeMap<String, String>,
+    /// Whether nothing is published, also under the app's own name.
+    pub(crate) no_ports: bool,
     /// Whether the engine takes MAC addresses per network (API 1.44 and on).
     pub(crate) mac_per_network: bool,
 }
@@ -56,6 +58,8 @@ pub(crate) fn make(name: &str, inspect: &Value, context: &Context<'_>) -> Body {
     object(&mut host).shift_remove("ContainerIDFile");
     if context.way == Way::Beside {
         withdraw(name, &mut host, &mut body);
+    } else if context.no_ports {
+        unpublish(name, &mut host, &mut body, "as you asked, it publishes no ports");
     }
     refer(&mut host, inspect, context);
     mounts::rewrite(name, &mut host, inspect, context, &mut body);
@@ -94,16 +98,8 @@ fn config(inspect: &Value, context: &Context<'_>) -> Value {
 
 /// Takes from a copy what only the original may have.
 fn withdraw(name: &str, host: &mut Value, body: &mut Body) {
-    let published: Vec<&String> =
-        members(host, "/PortBindings").filter(|(_, bound)| !is_blank(bound)).map(|(port, _)| port).collect();
-    if !published.is_empty() {
-        let ports: Vec<&str> = published.iter().map(|port| port.as_str()).collect();
-        let message = format!("{name} publishes {} on the host; the copy publishes no ports", ports.join(", "));
-        body.notes.push(Problem::note("port.unpublished", name, message));
-    }
+    unpublish(name, host, body, "the copy publishes no ports");
     let fields = object(host);
-    fields.insert("PortBindings".into(), json!({}));
-    fields.insert("PublishAllPorts".into(), json!(false));
     if fields.get("NetworkMode").and_then(Value::as_str) == Some("host") {
         fields.insert("NetworkMode".into(), json!("bridge"));
         let message = format!("{name} uses the host's own network; the copy is kept off it");
@@ -116,6 +112,20 @@ fn withdraw(name: &str, host: &mut Value, body: &mut Body) {
         let message = format!("labels that route traffic to {name} are left off the copy");
         body.notes.push(Problem::note("label.dropped", name, message));
     }
+}
+
+/// Publishes nothing on the host.
+fn unpublish(name: &str, host: &mut Value, body: &mut Body, instead: &str) {
+    let published: Vec<&String> =
+        members(host, "/PortBindings").filter(|(_, bound)| !is_blank(bound)).map(|(port, _)| port).collect();
+    if !published.is_empty() {
+        let ports: Vec<&str> = published.iter().map(|port| port.as_str()).collect();
+        let message = format!("{name} publishes {} on the host; {instead}", ports.join(", "));
+        body.notes.push(Problem::note("port.unpublished", name, message));
+    }
+    let fields = object(host);
+    fields.insert("PortBindings".into(), json!({}));
+    fields.insert("PublishAllPorts".into(), json!(false));
 }
 
 /// Rewrites names of other containers, and the project's name.

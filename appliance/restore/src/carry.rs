@@ -7,6 +7,7 @@ use crate::{
     fill::Reduced,
     images,
     json::text,
+    narrow,
     note::Note,
     start,
     streams::{drain, go_on},
@@ -55,6 +56,8 @@ pub async fn carry_out(
         let error = Error::new(Kind::Conflict, conflict.code.clone(), conflict.message.clone());
         return Err(error.advice(conflict.advice.clone().unwrap_or_else(|| "Plan again.".into())));
     }
+    let part = narrow::narrowed(snapshot, &plan.deed.services)?;
+    let snapshot = part.as_ref();
     let info = engine.info().await?;
     let same_engine = info.product == snapshot.engine.product && info.version == snapshot.engine.version;
     let hand = Hand {

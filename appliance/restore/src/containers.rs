@@ -6,6 +6,7 @@ use crate::{
     deed::{Await, ContainerDeed, OldDeed, Replay, Way},
     files,
     json::{label, size, text},
+    narrow::is_chosen,
     networks::Fate,
     normalise::{differences, normalise},
     order::order,
@@ -31,7 +32,9 @@ const NAMED_PATHS: usize = 3;
 /// Plans what becomes of the app's containers that are there: aside in place, in the way elsewhere.
 pub(crate) fn plan_old(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) {
     for member in survey.members(&snapshot.app, snapshot.project) {
-        if draft.deed.way != Way::InPlace {
+        let services = &draft.deed.services;
+        let is_meant = services.is_empty() || is_chosen(member.service.as_deref(), &member.name, services);
+        if draft.deed.way != Way::InPlace || !is_meant {
             continue;
         }
         let aside = if member.name.contains(ASIDE) {
@@ -65,6 +68,7 @@ pub(crate) fn plan(
         empty: &mapping.empty,
         binds: &mapping.binds,
         containers: &known,
+        no_ports: draft.deed.no_ports,
         mac_per_network: api_at_least(&survey.info.api_version, (1, 44)),
     };
     let (waits, sequence) = dependencies(snapshot, &inspects);
@@ -200,9 +204,13 @@ fn check(draft: &mut Draft, container: &ContainerSection, inspect: &Value, name:
     let own: Vec<String> = draft.deed.old.iter().map(|old| old.id.clone()).collect();
     if let Some(holder) = survey.container_named(name).filter(|holder| !own.contains(&holder.id)) {
         let problem = Problem::error("name.taken", name, format!("a container {} is there already", holder.name));
-        draft.conflicts.push(problem.advice("Choose another name, or remove the container."));
+        draft.conflicts.push(problem.advice(match draft.deed.way {
+            Way::Beside => "Choose another name (--as NAME), or remove the container.",
+            _ => "Remove or rename the container, or restore beside the original (--as NAME).",
+        }));
     }
-    if draft.deed.way != Way::Beside && container.state != RunState::Stopped {
+    let publishes = draft.deed.way != Way::Beside && !draft.deed.no_ports;
+    if publishes && container.state != RunState::Stopped {
         draft.conflicts.extend(ports::conflicts(name, &ports::wanted(inspect), survey, &own));
     }
 }

@@ -26,6 +26,10 @@ pub(crate) enum Way {
 pub(crate) struct Deed {
     pub(crate) snapshot: SnapshotId,
     pub(crate) way: Way,
+    /// The services that all this is about; all of them if empty.
+    pub(crate) services: Vec<String>,
+    pub(crate) no_ports: bool,
+    pub(crate) no_addresses: bool,
     /// Where what is put aside is noted.
     pub(crate) trace: Option<Trace>,
     /// Label value of helpers.

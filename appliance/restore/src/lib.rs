@@ -20,6 +20,7 @@ mod helper;
 mod images;
 mod json;
 mod names;
+mod narrow;
 mod networks;
 mod normalise;
 mod note;
@@ -70,6 +71,12 @@ pub struct Ask {
     pub name: Option<String>,
     /// Only this volume.
     pub volume: Option<String>,
+    /// Only these services, by service or container name, with their volumes and networks; all if none is named.
+    pub services: Vec<String>,
+    /// Under its own name: publish no ports.
+    pub no_ports: bool,
+    /// Under its own name: leave fixed addresses, and subnets that are in use, to the engine.
+    pub no_addresses: bool,
     /// Label value put on helpers: the appliance's id.
     pub owner: String,
     /// Where to note what is put aside, so that a killed restore is undone with [`put_back`].

@@ -125,18 +125,33 @@ async fn again(
     fixed: &[(String, String)],
     survey: &Survey,
 ) -> Result<Fate> {
-    let mut fate = Fate { name: name.to_owned(), fixed: true };
+    let free = draft.deed.no_addresses;
+    let mut fate = Fate { name: name.to_owned(), fixed: !free };
+    if let (true, Some((container, address))) = (free, fixed.first()) {
+        let message =
+            format!("as you asked, addresses on network {name} are the engine's choice ({container} had {address})");
+        draft.notes.push(Problem::note("address.dropped", name, message));
+    }
     if let Some(present) = survey.network(name) {
         let differing = differing(inspect, present);
-        if differing.iter().all(|what| *what == "subnet") && chosen_by_docker(inspect, fixed) {
+        if differing.iter().all(|what| *what == "subnet") && (free || chosen_by_docker(inspect, fixed)) {
             fate.fixed = false;
         } else if !differing.is_empty() {
             let what = differing.join(", ");
             let message = format!("a network {name} is there already, with another {what}");
             let problem = Problem::error("network.differs", name, message);
-            draft.conflicts.push(problem.advice(format!("Remove network {name}, or restore beside the original.")));
+            let advice = if differing.iter().all(|what| *what == "subnet") {
+                format!(
+                    "Leave addresses to the engine (--no-addresses), remove network {name}, or restore beside (--as NAME)."
+                )
+            } else {
+                format!("Remove network {name}, or restore beside the original (--as NAME).")
+            };
+            draft.conflicts.push(problem.advice(advice));
         }
-        taken_addresses(draft, engine, name, fixed).await?;
+        if !free {
+            taken_addresses(draft, engine, name, fixed).await?;
+        }
         draft.steps.push(format!("Use network {name}, which is there"));
         return Ok(fate);
     }
@@ -144,9 +159,11 @@ async fn again(
     if text(inspect, "/Scope") == "swarm" {
         let message = format!("swarm network {name} is not on this host, and an app cannot bring it along");
         let problem = Problem::error("network.missing", name, message);
-        draft.conflicts.push(problem.advice("Create the network in the swarm, then plan again."));
+        draft.conflicts.push(problem.advice(
+            "Create the network in the swarm, then plan again; or restore beside (--as NAME), where a plain bridge stands for it.",
+        ));
     } else if let Some(other) = overlapping(inspect, survey, Some(name)).filter(|_| !truth(inspect, "/ConfigOnly")) {
-        if chosen_by_docker(inspect, fixed) {
+        if free || chosen_by_docker(inspect, fixed) {
             free_choice(&mut body);
             fate.fixed = false;
             let message =
@@ -155,7 +172,9 @@ async fn again(
         } else {
             let message = format!("network {name} needs a subnet that overlaps with network {other}");
             let problem = Problem::error("address.taken", name, message);
-            draft.conflicts.push(problem.advice(format!("Remove network {other}, or restore beside the original.")));
+            draft.conflicts.push(problem.advice(format!(
+                "Leave addresses to the engine (--no-addresses), remove network {other}, or restore beside (--as NAME)."
+            )));
         }
     }
     borrow(draft, name, &mut body, inspect, survey);
@@ -173,7 +192,9 @@ fn uncaptured(draft: &mut Draft, old: &str, survey: &Survey) -> Fate {
     } else if survey.network(old).is_none() {
         let message = format!("network {old} is neither on the host nor described in the snapshot");
         let problem = Problem::error("network.missing", old, message);
-        draft.conflicts.push(problem.advice(format!("Create network {old}, then plan again.")));
+        draft.conflicts.push(problem.advice(format!(
+            "Create network {old}, then plan again; or restore beside (--as NAME), where a plain one stands for it."
+        )));
     }
     Fate { name, fixed: draft.deed.way != Way::Beside }
 }
@@ -181,7 +202,7 @@ fn uncaptured(draft: &mut Draft, old: &str, survey: &Survey) -> Fate {
 fn create(draft: &mut Draft, name: &str, body: Value, survey: &Survey) {
     if survey.network(name).is_some() {
         let problem = Problem::error("name.taken", name, format!("a network {name} is there already"));
-        draft.conflicts.push(problem.advice("Choose another name, or remove the network."));
+        draft.conflicts.push(problem.advice("Choose another name (--as NAME), or remove the network."));
     }
     draft.steps.push(format!("Create network {name}"));
     draft.deed.networks.push(NetworkDeed { name: name.to_owned(), body });
@@ -309,7 +330,9 @@ async fn taken_addresses(
             let holder = text(endpoint, "/Name");
             let message = format!("{container} needs address {address} on network {network}, which {holder} holds");
             let problem = Problem::error("address.taken", address, message);
-            draft.conflicts.push(problem.advice(format!("Stop {holder}, or restore beside the original.")));
+            draft.conflicts.push(problem.advice(format!(
+                "Stop {holder}, leave addresses to the engine (--no-addresses), or restore beside (--as NAME)."
+            )));
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use crate::{
     images,
     json::size,
     names::{self, Names},
-    networks,
+    narrow, networks,
     survey::Survey,
     volumes,
 };
@@ -43,6 +43,9 @@ impl Draft {
             deed: Deed {
                 snapshot: snapshot.id.clone(),
                 way,
+                services: ask.services.clone(),
+                no_ports: ask.no_ports,
+                no_addresses: ask.no_addresses,
                 trace: ask.trace.clone(),
                 owner: ask.owner.clone(),
                 images: Vec::new(),
@@ -116,17 +119,23 @@ pub async fn plan(engine: &dyn Engine, snapshot: &Snapshot, ask: &Ask) -> Result
     };
     match &ask.volume {
         Some(volume) => one_volume(snapshot, ask, way, volume, &survey),
-        None => whole_app(engine, snapshot, ask, way, &survey).await,
+        None => app(engine, snapshot, ask, way, &survey).await,
     }
 }
 
-async fn whole_app(engine: &dyn Engine, snapshot: &Snapshot, ask: &Ask, way: Way, survey: &Survey) -> Result<Plan> {
+/// The app, or chosen services of it.
+async fn app(engine: &dyn Engine, whole: &Snapshot, ask: &Ask, way: Way, survey: &Survey) -> Result<Plan> {
+    let part = narrow::narrowed(whole, &ask.services)?;
+    let snapshot = part.as_ref();
     let (name, names) = new_name(snapshot, ask, way)?;
     let mut draft = Draft::new(snapshot, ask, way, names);
+    let is_there = |name: &str| way != Way::Beside && survey.container_named(name).is_some();
+    narrow::tell(&mut draft, whole, snapshot, is_there)?;
     if way == Way::InPlace {
         draft.steps.push(format!("Take a safety snapshot of {} as it is now, if it is there", snapshot.app));
     }
-    if way != Way::InPlace {
+    // A service may join the rest of its app on another host.
+    if way == Way::Beside || (way == Way::Host && ask.services.is_empty()) {
         check_members(&mut draft, snapshot, &name, survey);
     }
     check_platform(&mut draft, snapshot, survey);

@@ -43,7 +43,10 @@ pub(crate) fn conflicts(container: &str, wanted: &[Wanted], survey: &Survey, own
         if let Some((holder, ..)) = holder {
             let what = format!("{}/{}", want.port, want.protocol);
             let message = format!("{container} needs host port {what}, which container {} holds", holder.name);
-            let advice = format!("Stop {}, or restore beside the original, where no ports are published.", holder.name);
+            let advice = format!(
+                "Stop {}, publish no ports (--no-ports), or restore beside the original (--as NAME), where none are published.",
+                holder.name
+            );
             found.push(Problem::error("port.taken", what, message).advice(advice));
         }
     }

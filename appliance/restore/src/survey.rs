@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// Label that names a container's compose project.
 pub(crate) const PROJECT: &str = "com.docker.compose.project";
+/// Label that names a container's service in it.
+const SERVICE: &str = "com.docker.compose.service";
 /// Between a container's name and its id once it has been put aside.
 pub(crate) const ASIDE: &str = "-holdfast-old-";
 
@@ -24,6 +26,8 @@ pub(crate) struct Present {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) running: bool,
+    /// Compose service, if any.
+    pub(crate) service: Option<String>,
 }
 
 impl Survey {
@@ -113,5 +117,6 @@ fn present(item: &Value) -> Present {
     let id = text(item, "/Id").to_owned();
     let name = name_of(item);
     let name = if name.is_empty() && is_long_id(&id) { id[..12].to_owned() } else { name };
-    Present { id, name, running: is_running(item) }
+    let service = label(item, "/Labels", SERVICE).map(str::to_owned);
+    Present { id, name, running: is_running(item), service }
 }

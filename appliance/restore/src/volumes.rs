@@ -128,7 +128,11 @@ fn existing(
 ) -> VolumeAction {
     if draft.deed.way != Way::InPlace {
         let problem = Problem::error("volume.exists", name, format!("a volume {name} is there already"));
-        draft.conflicts.push(problem.advice("Choose another name, or restore in place, which replaces its content."));
+        draft.conflicts.push(
+            problem.advice(
+                "Choose another name (--as NAME), or restore in place (--in-place), which replaces its content.",
+            ),
+        );
         return VolumeAction::Create;
     }
     if section.stream.is_none() || is_in_memory(inspect) {
@@ -138,13 +142,16 @@ fn existing(
     if text(inspect, "/Driver") != text(present, "/Driver") || options(inspect) != options(present) {
         let message = format!("volume {name} is there with another driver or other options than in the snapshot");
         let problem = Problem::error("volume.differs", name, message);
-        draft.conflicts.push(problem.advice("Restore beside the original, or remove the volume first."));
+        draft.conflicts.push(problem.advice("Restore beside the original (--as NAME), or remove the volume first."));
     }
     let is_ours = |user: &Present| draft.deed.old.iter().chain(&draft.deed.hold).any(|old| old.id == user.id);
     if let Some(user) = survey.users_of_volume(name).into_iter().find(|user| user.running && !is_ours(user)) {
         let message = format!("volume {name} is used by {}, which runs and is not part of the app", user.name);
         let problem = Problem::error("volume.in_use", name, message);
-        draft.conflicts.push(problem.advice(format!("Stop {}, or restore beside the original.", user.name)));
+        draft.conflicts.push(problem.advice(format!(
+            "Stop {0}, restore it with the others if it is of the app (--service), or restore beside (--as NAME).",
+            user.name
+        )));
     }
     draft.destructive = true;
     VolumeAction::Refill
@@ -207,7 +214,7 @@ fn beside_binds(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey, mapping
                 let name = draft.names.bind(&bind.source);
                 if survey.volume(&name).is_some() {
                     let problem = Problem::error("volume.exists", &name, format!("a volume {name} is there already"));
-                    draft.conflicts.push(problem.advice("Choose another name, or remove the volume."));
+                    draft.conflicts.push(problem.advice("Choose another name (--as NAME), or remove the volume."));
                 }
                 let message =
                     format!("{} on the host is not touched; the copy has its content in volume {name}", bind.source);

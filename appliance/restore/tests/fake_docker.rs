@@ -204,6 +204,31 @@ async fn a_running_stranger_on_the_volume_is_in_the_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_alone_leaves_the_others_as_they_are() {
+    let mut world = World::new().await;
+    let ask = Ask { target: Target::InPlace, services: vec!["web".into()], ..Ask::default() };
+    let engine = world.engine();
+    let planned = plan(engine.as_ref(), &world.snapshot, &ask).await.unwrap();
+    let notes: Vec<_> = planned.notes.iter().map(|note| (note.code.as_str(), note.subject.as_str())).collect();
+    assert!(notes.contains(&("service.dependency", "db")), "{notes:?}");
+    assert!(!planned.steps.iter().any(|step| step.contains("db")), "{:?}", planned.steps);
+    let unknown = Ask { services: vec!["nobody".into()], ..ask.clone() };
+    let error = plan(engine.as_ref(), &world.snapshot, &unknown).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::NotFound, "service.unknown"));
+    // On an empty host a service cannot be made without the one in whose network it lives.
+    world.fake = FakeDocker::new();
+    let mut guest: serde_json::Value = serde_json::from_str(&world.snapshot.containers[1].inspect.0).unwrap();
+    let host = world.snapshot.containers[0].name.clone();
+    guest["HostConfig"]["NetworkMode"] = format!("container:{host}").into();
+    world.snapshot.containers[1].inspect.0 = guest.to_string();
+    let away = Ask { target: Target::Host { host: "other".into() }, ..ask };
+    let planned = plan(world.engine().as_ref(), &world.snapshot, &away).await.unwrap();
+    let codes: Vec<_> = planned.conflicts.iter().map(|conflict| conflict.code.as_str()).collect();
+    assert!(codes.contains(&"service.needed"), "{codes:?}");
+    assert!(planned.conflicts.iter().all(|conflict| conflict.advice.is_some()), "{:?}", planned.conflicts);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engine_that_wants_every_layer_gets_every_layer() {
     let mut world = World::new().await;
     world.fake = FakeDocker::new();

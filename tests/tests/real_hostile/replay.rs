@@ -46,7 +46,7 @@ impl Source for Served {
 }
 
 pub async fn engine() -> Arc<dyn Engine> {
-    let host = Host { name: "local".into(), url: format!("unix://{}", engine_api::SOCKET), tls: None };
+    let host = Host { name: "local".into(), url: format!("unix://{}", engine_api::SOCKET), tls: None, ssh: None };
     holdfast_docker::connect(&host).await.expect("a Docker engine is there")
 }
 

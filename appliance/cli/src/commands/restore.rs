@@ -70,6 +70,9 @@ fn request(args: &RestoreArgs) -> RestoreRequest {
         target,
         name: args.name.clone(),
         volume: args.volume.clone(),
+        services: args.services.clone(),
+        no_ports: args.no_ports,
+        no_addresses: args.no_addresses,
         from,
         confirmed: args.yes,
     }
@@ -119,8 +122,13 @@ mod tests {
         let beside = asked("holdfast restore latest:shop --as copy --volume v --from cache");
         assert_eq!((beside.target, beside.name.as_deref(), beside.from), (Target::Beside, Some("copy"), From::Cache));
         assert_eq!(beside.volume.as_deref(), Some("v"));
-        let place = asked("holdfast restore 01ab --in-place --yes");
+        let place =
+            asked("holdfast restore 01ab --in-place --yes --service web --service db --no-ports --no-addresses");
         assert_eq!((place.target, place.confirmed), (Target::InPlace, true));
+        assert_eq!(
+            (&place.services[..], place.no_ports, place.no_addresses),
+            (&["web".to_owned(), "db".into()][..], true, true)
+        );
         let away = asked("holdfast restore 01ab --to edge");
         assert_eq!((away.target, away.confirmed), (Target::Host { host: "edge".into() }, false));
     }

@@ -65,6 +65,7 @@ impl World {
             empty: &self.empty,
             binds: &self.binds,
             containers: &self.containers,
+            no_ports: false,
             mac_per_network,
         };
         make("shop-web-1", inspect, &context)

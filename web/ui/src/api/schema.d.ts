@@ -1868,6 +1868,21 @@ export interface components {
              */
             name: string | null;
             /**
+             * @description Under its own name: leave fixed addresses, and subnets that are in use, to the engine.
+             * @default false
+             */
+            no_addresses: boolean;
+            /**
+             * @description Under its own name: publish no ports.
+             * @default false
+             */
+            no_ports: boolean;
+            /**
+             * @description Only these services (by service or container name) with their volumes and networks; all if empty.
+             * @default []
+             */
+            services: string[];
+            /**
              * @description Snapshot id, a unique beginning of one, or `latest:APP`.
              * @default
              */

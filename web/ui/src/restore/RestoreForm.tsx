@@ -32,14 +32,15 @@ export function RestoreForm({ app, snapshots, first, onStarted }: Props) {
   // The last plan stays on the screen while the next is worked out, but only its own wish may start.
   const current = wanted !== null && settled === text && !plan.isPlaceholderData;
   const snapshot = snapshots.find((each) => each.id === choices.snapshot) ?? first;
-  const volumes = useVolumes(snapshot.id);
+  const volumes = useParts(snapshot.id, 'volume');
+  const services = useParts(snapshot.id, 'container');
   return (
     <div className={css.form}>
       <div className="stack">
         <PointChoice
           snapshots={snapshots}
           selected={snapshot}
-          onSelect={(id) => change({ snapshot: id, source: 'auto', volume: null, what: 'app' })}
+          onSelect={(id) => change({ snapshot: id, source: 'auto', volume: null, services: [], what: 'app' })}
         />
         <FromChoice
           snapshot={snapshot}
@@ -48,7 +49,7 @@ export function RestoreForm({ app, snapshots, first, onStarted }: Props) {
           onChange={(source) => change({ source })}
         />
       </div>
-      <WhatChoice choices={choices} volumes={volumes} onChange={change} />
+      <WhatChoice choices={choices} volumes={volumes} services={services} onChange={change} />
       <WhereChoice app={app} choices={choices} onChange={change} />
       <Plan plan={plan} waiting={wanted === null} />
       <StartButton app={app} request={wanted} plan={current ? plan.data : undefined} onStarted={onStarted} />
@@ -90,9 +91,9 @@ function PointChoice({ snapshots, selected, onSelect }: Pick<Props, 'snapshots'>
   );
 }
 
-function useVolumes(snapshot: string): string[] {
+function useParts(snapshot: string, kind: 'volume' | 'container'): string[] {
   const { data } = useSnapshot(snapshot);
   return (data?.contents ?? [])
-    .filter((part) => part.captured && part.kind === 'volume')
+    .filter((part) => part.captured && part.kind === kind)
     .map((part) => part.name);
 }

@@ -1,5 +1,5 @@
-import { Select } from '@mantine/core';
-import { IconBox, IconDatabase } from '@tabler/icons-react';
+import { MultiSelect, Select } from '@mantine/core';
+import { IconBox, IconDatabase, IconPuzzle } from '@tabler/icons-react';
 import { useWords } from '~/i18n';
 import { Choice } from '~/parts/Choice';
 import type { Choices } from './wishes';
@@ -7,18 +7,19 @@ import type { Choices } from './wishes';
 interface Props {
   choices: Choices;
   volumes: string[];
+  services: string[];
   onChange: (part: Partial<Choices>) => void;
 }
 
-/** The whole app, or the content of one volume. */
-export function WhatChoice({ choices, volumes, onChange }: Props) {
+/** The whole app, some of its containers with what they need, or the content of one volume. */
+export function WhatChoice({ choices, volumes, services, onChange }: Props) {
   const { t } = useWords();
   const choose = (what: Choices['what']) => onChange({ what, volume: what === 'volume' ? (volumes[0] ?? null) : null });
   return (
     <div className="stack">
       <Choice
         label={t.restore.what}
-        columns={2}
+        columns={3}
         tall
         value={choices.what}
         onChange={choose}
@@ -30,6 +31,13 @@ export function WhatChoice({ choices, volumes, onChange }: Props) {
             icon: <IconBox size={19} aria-hidden />,
           },
           {
+            value: 'service',
+            label: t.restore.service,
+            hint: t.restore.serviceHint,
+            icon: <IconPuzzle size={19} aria-hidden />,
+            disabled: services.length < 2,
+          },
+          {
             value: 'volume',
             label: t.restore.volume,
             hint: t.restore.volumeHint,
@@ -38,6 +46,15 @@ export function WhatChoice({ choices, volumes, onChange }: Props) {
           },
         ]}
       />
+      {choices.what === 'service' && (
+        <MultiSelect
+          label={t.restore.chooseServices}
+          data={services}
+          value={choices.services}
+          onChange={(chosen) => onChange({ services: chosen })}
+          searchable
+        />
+      )}
       {choices.what === 'volume' && (
         <Select
           label={t.restore.chooseVolume}

@@ -1,4 +1,4 @@
-import { Select, TextInput } from '@mantine/core';
+import { Checkbox, Select, TextInput } from '@mantine/core';
 import { IconCopyPlus, IconReplace, IconServer } from '@tabler/icons-react';
 import { useHosts } from '~/api/queries';
 import type { AppView } from '~/api/types';
@@ -64,6 +64,22 @@ export function WhereChoice({ app, choices, onChange }: Props) {
           onChange={(host) => onChange({ host })}
           allowDeselect={false}
         />
+      )}
+      {choices.where !== 'beside' && choices.what !== 'volume' && (
+        <>
+          <Checkbox
+            label={t.restore.noPorts}
+            description={t.restore.noPortsHint}
+            checked={choices.noPorts}
+            onChange={(event) => onChange({ noPorts: event.currentTarget.checked })}
+          />
+          <Checkbox
+            label={t.restore.noAddresses}
+            description={t.restore.noAddressesHint}
+            checked={choices.noAddresses}
+            onChange={(event) => onChange({ noAddresses: event.currentTarget.checked })}
+          />
+        </>
       )}
     </div>
   );

@@ -1,0 +1,136 @@
+//! Single services of a project come back without touching the others; and each conflict of a plan names a way out that works.
+
+use holdfast_tests::{
+    engine_api::{self, get},
+    house::{self, Appliance, Setup, sh},
+};
+use serde_json::Value;
+
+const NAME: &str = "hfservice";
+
+struct App {
+    port: u16,
+    /// The restore point; later ones are those that restores take for safety.
+    point: String,
+}
+
+impl App {
+    fn start() -> App {
+        engine_api::wipe(NAME);
+        let app = App { port: house::free_port(), point: String::new() };
+        let project = format!("--label com.docker.compose.project={NAME} --stop-signal KILL --entrypoint /bin/sleep");
+        sh(&format!("docker network create --subnet 10.214.0.0/24 {NAME}_net"));
+        sh(&format!(
+            "docker run -d --name {NAME}-db {project} --label com.docker.compose.service=db --network {NAME}_net --ip 10.214.0.10 \
+             -v {NAME}_db:/data holdfast-demo/base:1 100000"
+        ));
+        sh(&format!(
+            "docker run -d --name {NAME}-web {project} --label com.docker.compose.service=web --network {NAME}_net -v {NAME}_web:/data \
+             --label com.docker.compose.depends_on=db:service_started:false -p 127.0.0.1:{}:80 holdfast-demo/base:1 100000",
+            app.port
+        ));
+        for service in ["db", "web"] {
+            app.write(service, "saved");
+        }
+        app
+    }
+    fn write(&self, service: &str, word: &str) {
+        sh(&format!("docker exec {NAME}-{service} bash -c 'echo {word} >/data/word'"));
+    }
+    fn word(&self, service: &str) -> String {
+        sh(&format!("docker exec {NAME}-{service} cat /data/word")).trim().to_owned()
+    }
+    fn id(&self, service: &str) -> Value {
+        get(&format!("/containers/{NAME}-{service}/json"))["Id"].clone()
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        engine_api::wipe(NAME);
+    }
+}
+
+fn restore(appliance: &Appliance, app: &App, more: &[&str]) -> Value {
+    let said = appliance.cli(&[&["restore", &app.point, "--yes", "--wait"], more].concat());
+    assert!(said.code == 0 || said.code == 3, "{more:?}: {}{}", said.out, said.err);
+    said.json()
+}
+
+/// The plan's conflict of a kind, and that what it advises holds `way`.
+fn stands_in_the_way(appliance: &Appliance, app: &App, args: &[&str], code: &str, way: &str) {
+    let said = appliance.cli(&[&["restore", &app.point, "--dry-run"], args].concat()).expect(5);
+    let plan = said.json();
+    let conflicts = plan["conflicts"].as_array().cloned().unwrap_or_default();
+    let found = conflicts.iter().find(|conflict| conflict["code"] == code);
+    let found = found.unwrap_or_else(|| panic!("no {code} in {conflicts:?}"));
+    assert!(found["advice"].as_str().is_some_and(|advice| advice.contains(way)), "{found}");
+    println!("{code}: {} {}", found["message"], found["advice"]);
+}
+
+#[test]
+fn one_service_comes_back_and_the_others_are_left_alone() {
+    let Some(binary) = house::real_parts("real_service") else { return };
+    let home = tempfile::tempdir().expect("a folder");
+    let mut app = App::start();
+    let appliance = Setup::new(&binary, &home.path().join("data")).start();
+    app.point = appliance.backup(NAME);
+    let (db, web) = (app.id("db"), app.id("web"));
+    for service in ["db", "web"] {
+        app.write(service, "spoilt");
+    }
+
+    let told = restore(&appliance, &app, &["--in-place", "--service", "web"]);
+    assert_eq!((app.word("web").as_str(), app.word("db").as_str()), ("saved", "spoilt"));
+    assert_eq!(app.id("db"), db, "the other service was touched");
+    assert_ne!(app.id("web"), web);
+    let problems = told["problems"].to_string();
+    assert!(problems.contains("service.dependency") && problems.contains("--service db"), "{problems}");
+
+    let beside = restore(&appliance, &app, &["--service", "web", "--as", "hfservice-copy"]);
+    assert!(beside["summary"].to_string().contains("1 container, 1 volume"), "{beside}");
+    engine_api::wipe("hfservice-copy");
+
+    restore(&appliance, &app, &["--in-place", "--service", "web", "--service", "hfservice-db"]);
+    assert_eq!((app.word("web").as_str(), app.word("db").as_str()), ("saved", "saved"));
+
+    let unknown = appliance.cli(&["restore", &app.point, "--dry-run", "--service", "nobody"]).expect(4);
+    assert!(unknown.err.contains("db, web"), "{}", unknown.err);
+
+    ways_out(&appliance, &app);
+}
+
+/// What others hold by now: each is named with a way out, and the way leads out.
+fn ways_out(appliance: &Appliance, app: &App) {
+    let squat = |name: &str, args: &str| {
+        sh(&format!(
+            "docker run -d --name {name} --stop-signal KILL --entrypoint /bin/sleep {args} holdfast-demo/base:1 100000"
+        ));
+    };
+    sh(&format!("docker rm -f {NAME}-web {NAME}-db"));
+    squat("hfservice_squat", &format!("-p 127.0.0.1:{}:80 --network {NAME}_net --ip 10.214.0.10", app.port));
+    stands_in_the_way(appliance, app, &["--in-place"], "port.taken", "--no-ports");
+    stands_in_the_way(appliance, app, &["--in-place", "--no-ports"], "address.taken", "--no-addresses");
+    restore(appliance, app, &["--in-place", "--no-ports", "--no-addresses"]);
+    let ports = get(&format!("/containers/{NAME}-web/json"))["HostConfig"]["PortBindings"].clone();
+    assert!(ports.as_object().is_none_or(serde_json::Map::is_empty), "{ports}");
+    sh(&format!("docker rm -f hfservice_squat {NAME}-web {NAME}-db"));
+
+    squat(&format!("{NAME}-web"), "");
+    stands_in_the_way(appliance, app, &["--in-place"], "name.taken", "--as");
+    restore(appliance, app, &["--as", "hfservice-copy"]);
+    engine_api::wipe("hfservice-copy");
+    sh(&format!("docker rm -f {NAME}-web"));
+
+    squat("hfservice_squat", &format!("-v {NAME}_db:/data"));
+    stands_in_the_way(appliance, app, &["--in-place"], "volume.in_use", "--as");
+    sh("docker rm -f hfservice_squat");
+
+    sh(&format!("docker network rm {NAME}_net; docker network create --subnet 10.214.0.0/16 {NAME}_other"));
+    stands_in_the_way(appliance, app, &["--in-place"], "address.taken", "--no-addresses");
+    restore(appliance, app, &["--in-place", "--no-addresses"]);
+    sh(&format!(
+        "docker rm -f {NAME}-web {NAME}-db; docker network rm {NAME}_net; docker network create --internal {NAME}_net"
+    ));
+    stands_in_the_way(appliance, app, &["--in-place", "--no-addresses"], "network.differs", "--as");
+}
