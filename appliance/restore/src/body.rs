@@ -61,6 +61,10 @@ pub(crate) fn make(name: &str, inspect: &Value, context: &Context<'_>) -> Body {
     } else if context.no_ports {
         unpublish(name, &mut host, &mut body, "as you asked, it publishes no ports");
     }
+    // What Podman says of every container; no Docker has a runtime of that name.
+    if text(&host, "/Runtime") == "oci" {
+        object(&mut host).shift_remove("Runtime");
+    }
     refer(&mut host, inspect, context);
     mounts::rewrite(name, &mut host, inspect, context, &mut body);
     endpoints::add(name, &host, inspect, context, &mut body);

@@ -15,7 +15,7 @@
 //! - `HOSTNAME` in the environment if it is the short id (Podman tells it there).
 //!
 //! Order where engines give none (mounts, aliases, binds, links, labels, the environment) is made equal; null, `""`,
-//! `[]`, `{}` and the default runtime `runc` are the same as absent.
+//! `[]`, `{}` and the default runtimes `runc` and `oci` (Podman) are the same as absent.
 
 use crate::{
     json::{child, is_blank, is_long_id, list, members, object, text, texts, truth},
@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 const DEPTH_LIMIT: usize = 32;
 
 /// What engines fill in where no runtime was asked for.
-const DEFAULT_RUNTIME: &str = "runc";
+const DEFAULT_RUNTIMES: [&str; 2] = ["runc", "oci"];
 
 /// Reduces an inspect answer (of a container or a network) to what a restore keeps.
 pub fn normalise(inspect: &Value) -> Value {
@@ -77,7 +77,7 @@ fn config(inspect: &Value, short: &str) -> Value {
 fn host_config(inspect: &Value) -> Value {
     let mut host = inspect.get("HostConfig").cloned().unwrap_or_default();
     object(&mut host).shift_remove("ContainerIDFile");
-    if text(&host, "/Runtime") == DEFAULT_RUNTIME {
+    if DEFAULT_RUNTIMES.contains(&text(&host, "/Runtime")) {
         object(&mut host).shift_remove("Runtime");
     }
     for mode in ["NetworkMode", "PidMode", "IpcMode", "UTSMode"] {

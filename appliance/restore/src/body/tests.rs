@@ -184,11 +184,13 @@ fn nonsense_makes_no_panic() {
 fn a_container_of_podman_is_on_its_own_network_alone() {
     let mut inspect = recorded();
     inspect["HostConfig"]["NetworkMode"] = json!("bridge");
+    inspect["HostConfig"]["Runtime"] = json!("oci");
     inspect["Config"]["Env"] = json!(["A=1", "container=podman", format!("HOSTNAME={}", &ID[..12])]);
     inspect["NetworkSettings"]["Networks"] = json!({"shop_default": {"NetworkID": "n", "Aliases": ["web"]}});
     let make = |inspect: &Value| World::new("", true).make(Way::InPlace, inspect, false);
     let body = make(&inspect);
     assert_eq!(body.json["HostConfig"]["NetworkMode"], "shop_default");
+    assert_eq!(body.json["HostConfig"].get("Runtime"), None);
     assert!(body.connects.is_empty(), "{:?}", body.connects);
     assert_eq!(body.json["Env"], json!(["A=1", "container=podman"]));
     // On the engine's own network it stays there, whatever that is called.
