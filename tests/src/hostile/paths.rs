@@ -3,6 +3,13 @@
 use super::{Case, ESCAPE, raw::*};
 
 pub(super) fn add(all: &mut Vec<Case>) {
+    plain(all);
+    elsewhere(all);
+    twice(all);
+}
+
+/// In the header's own field.
+fn plain(all: &mut Vec<Case>) {
     let escape = ESCAPE.as_bytes();
     let up = [b"../../../../../../../..", escape].concat();
     let inner = [b"a/../../../../../../../../..", escape].concat();
@@ -49,6 +56,11 @@ pub(super) fn add(all: &mut Vec<Case>) {
     for (name, path) in named {
         all.push(Case::plain(&format!("name: {name}"), ended(&[file(path, b"evil")])));
     }
+}
+
+/// In the other places where a name may stand, and long ones.
+fn elsewhere(all: &mut Vec<Case>) {
+    let escape = ESCAPE.as_bytes();
     let out = |name: &str, member: Vec<u8>| Case::plain(&format!("name: {name}"), ended(&[member]));
     all.push(out("prefix that leads up", Block::new(b'0', b"new", 0).set(345, b"../outside").bytes()));
     all.push(out("absolute prefix", Block::new(b'0', b"new", 0).set(345, b"/tmp").bytes()));
@@ -73,6 +85,10 @@ pub(super) fn add(all: &mut Vec<Case>) {
     all.push(out("300 folders deep", said(b"path", &deep(300), &file(b"x", b"evil"))));
     all.push(out("2000 folders deep", said(b"path", &deep(2000), &file(b"x", b"evil"))));
     all.push(out("path of a megabyte", said(b"path", &deep(500_000), &file(b"x", b"evil"))));
+}
+
+/// Of two members.
+fn twice(all: &mut Vec<Case>) {
     let twice = |a: Vec<u8>, b: Vec<u8>| ended(&[a, b]);
     all.push(Case::plain("names: file twice", twice(file(b"a", b"one"), file(b"a", b"two"))));
     all.push(Case::plain("names: file, then folder", twice(file(b"a", b"one"), folder(b"a/"))));

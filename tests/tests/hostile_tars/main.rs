@@ -151,7 +151,7 @@ fn write(case: &Case) -> String {
     assert!(fs::symlink_metadata(ESCAPE).is_err(), "{ESCAPE} was made");
     let told = told.lock().expect("nobody panics");
     let told: Vec<String> = told.iter().map(|(what, times)| format!("{what} {times}")).collect();
-    let made = written.map_or_else(|wrong| broken(wrong), |written| written.entries.to_string());
+    let made = written.map_or_else(broken, |written| written.entries.to_string());
     format!("write: {made}{}{}", if told.is_empty() { "" } else { ", told " }, told.join(", "))
 }
 

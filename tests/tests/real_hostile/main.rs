@@ -99,18 +99,23 @@ fn assert_plain(what: &str, text: &str) {
     assert!(obeyed.is_none(), "{what} shows {obeyed:?} as it is: {text}");
 }
 
-#[test]
-fn containers_that_mean_harm_are_backed_up_and_come_back() {
-    let Some(binary) = house::real_parts("real_hostile zoo") else { return };
-    engine_api::wipe(PROJECT);
-    zoo::remove();
-    let home = tempfile::tempdir().expect("a folder");
-    let _zoo = Zoo;
-    zoo::make_folders();
-    for (name, body) in zoo::volumes() {
-        assert!(!name.is_empty());
-        make("/volumes/create", &body);
-    }
+/// Replaces a container of another project all the time.
+fn churn() -> std::process::Child {
+    let line = format!(
+        "while :; do docker rm -f {PROJECT}-fleeting; docker run -d --name {PROJECT}-fleeting --label com.docker.compose.project={PROJECT}-other \
+         --entrypoint /bin/sleep holdfast-demo/base:1 1000; sleep 0.2; done"
+    );
+    Command::new("bash")
+        .args(["-c", &line])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("bash runs")
+}
+
+/// Makes the containers that the engine takes, and starts those that run; their names.
+fn make_containers() -> Vec<&'static str> {
     let mut cases = Vec::new();
     for (name, body, runs) in zoo::containers() {
         let (status, answer) =
@@ -124,6 +129,22 @@ fn containers_that_mean_harm_are_backed_up_and_come_back() {
         }
         cases.push(name);
     }
+    cases
+}
+
+#[test]
+fn containers_that_mean_harm_are_backed_up_and_come_back() {
+    let Some(binary) = house::real_parts("real_hostile zoo") else { return };
+    engine_api::wipe(PROJECT);
+    zoo::remove();
+    let home = tempfile::tempdir().expect("a folder");
+    let _zoo = Zoo;
+    zoo::make_folders();
+    for (name, body) in zoo::volumes() {
+        assert!(!name.is_empty());
+        make("/volumes/create", &body);
+    }
+    let cases = make_containers();
     let planted = zoo::plant(&sh(&format!("docker volume inspect --format '{{{{.Mountpoint}}}}' {PROJECT}_zoo")));
     let before = zoo::host_facts();
     let appliance = Setup::new(&binary, &home.path().join("data")).start();
@@ -131,21 +152,11 @@ fn containers_that_mean_harm_are_backed_up_and_come_back() {
         let begun = Instant::now();
         let said = appliance.cli(args);
         assert!(begun.elapsed() < PATIENCE, "{args:?} took {:?}", begun.elapsed());
-        assert!(said.code == 0 || said.code == 3, "{args:?}: {}", said.json().to_string());
+        assert!(said.code == 0 || said.code == 3, "{args:?}: {}", said.json());
         said.json()
     };
     // One member comes and goes all the time, and files of another change all the time.
-    let line = format!(
-        "while :; do docker rm -f {PROJECT}-fleeting; docker run -d --name {PROJECT}-fleeting --label com.docker.compose.project={PROJECT}-other \
-         --entrypoint /bin/sleep holdfast-demo/base:1 1000; sleep 0.2; done"
-    );
-    let mut churn = Command::new("bash")
-        .args(["-c", &line])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("bash runs");
+    let mut churn = churn();
     let backed_up = timed(&["backup", PROJECT, "--wait"]);
     let fleeting = appliance.cli(&["backup", &format!("{PROJECT}-other"), "--wait"]);
     println!("a container that is replaced all the time: exit {}", fleeting.code);
