@@ -164,7 +164,8 @@ impl Subject {
 
     async fn judge(&self, case: Case) -> Verdict {
         let label = case.label.clone();
-        match tokio::time::timeout(Duration::from_secs(120), self.look(case)).await {
+        // Many are looked at together, on machines that do other things besides.
+        match tokio::time::timeout(Duration::from_secs(900), self.look(case)).await {
             Ok(verdict) => verdict.map_err(|error| format!("{error} [event: {label}]")),
             Err(_) => Err(format!("does not come to an end [event: {label}]")),
         }
