@@ -28,6 +28,8 @@ const OWN_SEGMENT_PAGED: u64 = 1 << 20;
 const STRETCH: u64 = 16 << 20;
 /// … unless that made more segments than this.
 const STRETCHES_MAX: u64 = 16 * 1024;
+/// A block of zeros.
+const ZEROS: [u8; BLOCK] = [0; BLOCK];
 /// Consumed bytes in front of the buffer are dropped at this size, bytes.
 const SLACK: usize = 4 << 20;
 
@@ -124,6 +126,52 @@ impl<'a, S: Sink> Weaver<'a, S> {
             Piece::Close => self.close(),
             Piece::Raw(bytes) => self.plain(bytes),
         }
+    }
+
+    /// Takes zeros of the open file's content, however many: what comes of them is the same as if they had come as bytes.
+    pub(crate) fn zeros(&mut self, mut count: u64) -> Result<()> {
+        while count > 0 {
+            let part = match self.zero_blocks(count) {
+                0 => {
+                    let part = count.min(BLOCK as u64);
+                    self.piece(Piece::Data(&ZEROS[..part as usize]))?;
+                    part
+                }
+                blocks => {
+                    self.pass_over(blocks)?;
+                    blocks
+                }
+            };
+            count -= part;
+        }
+        Ok(())
+    }
+
+    /// Bytes of `count` zeros that are whole blocks and belong to the same segment; 0 if the next block has begun already.
+    fn zero_blocks(&self, count: u64) -> u64 {
+        let Some(large) = self.large.as_ref().filter(|large| !self.bundling && large.buffer.len() == large.seen) else {
+            return 0;
+        };
+        let (block, first) = large.blocks();
+        if count < first {
+            return 0;
+        }
+        let whole = |bytes: u64| first + bytes.saturating_sub(first) / block * block;
+        let room = SEGMENT_LENGTH.saturating_sub(self.draft.ops.length());
+        let mut most = whole(count).min(whole(room.saturating_add(block - 1)));
+        if let Some(stretch) = self.stretch() {
+            most = most.min(stretch - large.at() % stretch);
+        }
+        most
+    }
+
+    fn pass_over(&mut self, bytes: u64) -> Result<()> {
+        self.cut_large(true)?;
+        if let Some(large) = &mut self.large {
+            large.done += bytes;
+        }
+        self.draft.ops.push(Op::Zeros(bytes));
+        self.segment_may_end()
     }
 
     /// Takes bytes that are cut by content alone.
@@ -223,10 +271,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
                 let paged = large.layout == Some(Layout::Paged);
                 self.cut_large(paged)?;
             }
-            if self.is_full() || self.stretch_ends() {
-                self.cut_large(true)?;
-                self.next_stretch()?;
-            }
+            self.segment_may_end()?;
         }
         if let Some(large) = self.large.as_mut().filter(|large| large.start >= SLACK.max(large.buffer.len() / 2)) {
             large.buffer.drain(..large.start);
@@ -251,13 +296,24 @@ impl<'a, S: Sink> Weaver<'a, S> {
         Ok(())
     }
 
+    fn segment_may_end(&mut self) -> Result<()> {
+        if self.is_full() || self.stretch_ends() {
+            self.cut_large(true)?;
+            self.next_stretch()?;
+        }
+        Ok(())
+    }
+
     /// Stretches of page-structured files begin at round places, whatever the pages hold.
     fn stretch_ends(&self) -> bool {
-        let large = self.large.as_ref().filter(|large| self.own_segment && large.layout == Some(Layout::Paged));
-        large.is_some_and(|large| {
-            let stretch = (large.size / STRETCHES_MAX).next_power_of_two().max(STRETCH);
-            large.done.is_multiple_of(stretch)
-        })
+        let ends = |stretch| self.large.as_ref().is_some_and(|large| large.done.is_multiple_of(stretch));
+        self.stretch().is_some_and(ends)
+    }
+
+    /// Bytes of a stretch, if the open file has any.
+    fn stretch(&self) -> Option<u64> {
+        let large = self.large.as_ref().filter(|large| self.own_segment && large.layout == Some(Layout::Paged))?;
+        Some((large.size / STRETCHES_MAX).next_power_of_two().max(STRETCH))
     }
 
     fn step_over(&mut self, count: usize) {
@@ -349,16 +405,20 @@ impl Large {
         let at = self.at();
         self.layout.get_or_insert_with(|| Layout::of(head, at, self.size));
     }
-    /// Length of the next block, and whether it is all zeros; `None` if it has not come whole yet.
-    fn next_block(&self) -> Option<(usize, bool)> {
-        let length = match self.layout {
+    /// Length of blocks, and of the next one.
+    fn blocks(&self) -> (u64, u64) {
+        match self.layout {
             // A file that begins with a hole meets its pages anywhere.
             Some(Layout::Paged) => {
-                let block = page_block(self.size);
-                block - usize::try_from(self.at() % block as u64).unwrap_or(0)
+                let block = page_block(self.size) as u64;
+                (block, block - self.at() % block)
             }
-            _ => BLOCK,
-        };
+            _ => (BLOCK as u64, BLOCK as u64),
+        }
+    }
+    /// Length of the next block, and whether it is all zeros; `None` if it has not come whole yet.
+    fn next_block(&self) -> Option<(usize, bool)> {
+        let length = self.blocks().1 as usize;
         self.buffer.get(self.seen..self.seen + length).map(|next| (length, is_zero(next)))
     }
 }
@@ -379,4 +439,106 @@ pub(crate) fn sum_of(taken: &mut Summer, ops: &[u8]) -> SegmentSum {
 
 fn narrow(length: usize) -> u32 {
     u32::try_from(length).expect("chunks are at most 16 MiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_chunk::RootKey;
+    use proptest::prelude::*;
+    use sha2::{Digest, Sha256};
+
+    fn id(plain: &[u8]) -> ChunkId {
+        ChunkId(Sha256::digest(plain).into())
+    }
+
+    /// What was told, in order.
+    #[derive(Default)]
+    struct Told(Vec<String>);
+
+    impl Sink for Told {
+        fn chunk(&mut self, row: Row, plain: &[u8]) -> Result<ChunkId> {
+            let id = id(plain);
+            self.0.push(format!("{row:?} {id:?} {}", plain.len()));
+            Ok(id)
+        }
+        fn page(&mut self, file: FileKey, at: u64, plain: &[u8]) -> Result<ChunkId> {
+            let id = id(plain);
+            self.0.push(format!("page {file:?} {at} {id:?} {}", plain.len()));
+            Ok(id)
+        }
+        fn file(&self, path: &[u8]) -> FileKey {
+            FileKey([path[0]; 16])
+        }
+        fn draft(&mut self, draft: Draft) -> Result<()> {
+            let sum = draft.sum.map(|sum| sum.0);
+            self.0.push(format!("draft {:?} {:?} {sum:?}", draft.ops.finished(), draft.file));
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Stretch {
+        Zeros(u64),
+        Data(u64, u8),
+        Pages(u64),
+    }
+
+    fn stretch() -> impl Strategy<Value = Stretch> {
+        prop_oneof![
+            (0u64..300_000).prop_map(Stretch::Zeros),
+            (0u64..40).prop_map(|pages| Stretch::Zeros(pages << 20)),
+            (1u64..200_000, any::<u8>()).prop_map(|(length, seed)| Stretch::Data(length, seed)),
+            (1u64..60).prop_map(Stretch::Pages),
+        ]
+    }
+
+    fn bytes(stretch: &Stretch) -> Vec<u8> {
+        match *stretch {
+            Stretch::Zeros(length) => vec![0; length as usize],
+            Stretch::Data(length, seed) => crate::tests::noise(u64::from(seed), length as usize),
+            Stretch::Pages(count) => {
+                let mut pages = crate::tests::noise(count, 8192 * count as usize);
+                for page in pages.chunks_mut(8192) {
+                    page[12..20].copy_from_slice(&[0x40, 0, 0, 0x10, 0, 0x20, 0x04, 0x20]);
+                }
+                pages
+            }
+        }
+    }
+
+    /// One file; zeros as such or as bytes.
+    fn woven(cutters: &Cutters, stretches: &[Stretch], as_such: bool) -> Vec<String> {
+        let mut weaver = Weaver::new(cutters, Told::default()).with_sums();
+        let size: usize = stretches.iter().map(|stretch| bytes(stretch).len()).sum();
+        weaver.piece(Piece::Open { path: b"f", size: size as u64 }).unwrap();
+        for stretch in stretches {
+            match stretch {
+                Stretch::Zeros(count) if as_such => weaver.zeros(*count).unwrap(),
+                _ => bytes(stretch).chunks(70_001).for_each(|part| weaver.piece(Piece::Data(part)).unwrap()),
+            }
+        }
+        weaver.piece(Piece::Close).unwrap();
+        weaver.finish().unwrap().0
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+        #[test]
+        fn zeros_are_what_they_are_however_they_come(stretches in prop::collection::vec(stretch(), 1..8)) {
+            let cutters = Cutters::new(&Keys::derive(&RootKey::generate()));
+            prop_assert_eq!(woven(&cutters, &stretches, true), woven(&cutters, &stretches, false));
+        }
+    }
+
+    #[test]
+    fn holes_of_terabytes_take_no_time() {
+        let cutters = Cutters::new(&Keys::derive(&RootKey::generate()));
+        let mut weaver = Weaver::new(&cutters, Told::default()).with_sums();
+        weaver.piece(Piece::Open { path: b"f", size: 4 << 40 }).unwrap();
+        weaver.zeros(4 << 40).unwrap();
+        weaver.piece(Piece::Close).unwrap();
+        let drafts = weaver.finish().unwrap().0;
+        assert_eq!(drafts.len(), 128, "one for every 32 GiB");
+    }
 }

@@ -114,6 +114,11 @@ impl Machine {
         matches!(self.state, State::Content { .. } | State::Closing)
     }
 
+    /// Whether the next byte is content.
+    pub(crate) fn is_in_content(&self) -> bool {
+        matches!(self.state, State::Content { .. })
+    }
+
     /// What was seen so far.
     pub(crate) fn end(&self) -> End {
         self.end

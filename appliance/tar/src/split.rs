@@ -70,6 +70,12 @@ impl Splitter {
         }
     }
 
+    /// Passes over zeros of the open member's content: how many of `count` they were. They count as pushed, and the sink is told
+    /// nothing of them; push something after it, if only nothing, so that the end of the content is told.
+    pub fn pass(&mut self, count: u64) -> u64 {
+        if self.machine.is_in_content() { self.machine.pass(count) } else { 0 }
+    }
+
     /// The stream has ended: gives what was held back (less than a block) and says how it went.
     pub fn finish(self, sink: &mut dyn FnMut(Piece<'_>) -> Result<()>) -> Result<End> {
         if self.machine.is_inside_member() {

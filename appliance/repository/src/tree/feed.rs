@@ -376,17 +376,15 @@ fn weave(intake: Intake, mut loaded: mpsc::Receiver<Thread>) -> Result<Option<Ve
     let inner = intake.inner();
     let mut weaver = Weaver::new(&inner.cutters, intake).with_sums();
     let mut splitter = Splitter::new();
-    let mut sink = |piece: TarPiece<'_>| match piece {
-        TarPiece::Raw(_) => Err(broken("its headers do not make a tar")),
-        piece => weaver.piece(piece),
-    };
     let mut push = |piece: Piece| match piece {
-        Piece::Bytes(bytes) => splitter.push(&bytes, &mut sink),
+        Piece::Bytes(bytes) => splitter.push(&bytes, &mut |piece| split(&mut weaver, piece)),
         Piece::Zeros(mut count) => {
             while count > 0 {
-                let part = count.min(ZEROS.len() as u64);
-                splitter.push(&ZEROS[..part as usize], &mut sink)?;
-                count -= part;
+                let passed = splitter.pass(count);
+                weaver.zeros(passed)?;
+                let part = if passed == 0 { count.min(ZEROS.len() as u64) } else { 0 };
+                splitter.push(&ZEROS[..part as usize], &mut |piece| split(&mut weaver, piece))?;
+                count -= passed + part;
             }
             Ok(())
         }
@@ -398,10 +396,17 @@ fn weave(intake: Intake, mut loaded: mpsc::Receiver<Thread>) -> Result<Option<Ve
             Some(Thread::Pieces(pieces)) => pieces.into_iter().try_for_each(&mut push)?,
         }
     };
-    let end = splitter.finish(&mut sink)?;
+    let end = splitter.finish(&mut |piece| split(&mut weaver, piece))?;
     let content: u64 = marks.iter().map(|mark| mark.content).sum();
     if end.entries != marks.len() as u64 || end.content != content || end.complete {
         return Err(broken("its contents are not as long as its headers say"));
     }
     weaver.finish()?.group(marks, witness).map(Some)
+}
+
+fn split(weaver: &mut Weaver<'_, Intake>, piece: TarPiece<'_>) -> Result<()> {
+    match piece {
+        TarPiece::Raw(_) => Err(broken("its headers do not make a tar")),
+        piece => weaver.piece(piece),
+    }
 }
