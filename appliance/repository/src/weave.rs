@@ -29,7 +29,7 @@ const STRETCH: u64 = 16 << 20;
 /// … unless that made more segments than this.
 const STRETCHES_MAX: u64 = 16 * 1024;
 /// A block of zeros.
-const ZEROS: [u8; BLOCK] = [0; BLOCK];
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
 /// Consumed bytes in front of the buffer are dropped at this size, bytes.
 const SLACK: usize = 4 << 20;
 
