@@ -132,9 +132,12 @@ impl Talk {
         Ok(Some(heard))
     }
 
-    /// Ends it.
+    /// Ends it, wherever it is. The line goes first: an engine removes no container whose last words somebody is connected to hear
+    /// and does not take.
     pub(crate) async fn close(self) -> Result<()> {
-        self.mover.close().await
+        let Talk { mover, line, .. } = self;
+        drop(line);
+        mover.close().await
     }
 }
 
