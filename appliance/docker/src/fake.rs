@@ -411,8 +411,8 @@ impl Engine for FakeDocker {
 
     async fn network_create(&self, body: &Value) -> Result<String> {
         self.enter("network_create", body["Name"].as_str().unwrap_or_default())?;
-        if let Some(driver) = body["Driver"].as_str().filter(|driver| driver.starts_with("holdfast-")) {
-            return Err(Error::not_found("network.not_found", format!("plugin \"{driver}\" not found")));
+        if body["Name"].as_str().is_none_or(|name| name.trim().is_empty()) {
+            return Err(Error::invalid("host.refused", "invalid name"));
         }
         self.machine().network_create(body)
     }
