@@ -113,12 +113,13 @@ fn needed(error: Error) -> Error {
         .caused_by(error)
 }
 
-fn name() -> String {
+/// A name for a helper container.
+pub(crate) fn name() -> String {
     format!("holdfast-restore-{}", hex::encode(random::<6>()))
 }
 
-/// The restore need not fail for a container that cannot be removed now.
-async fn leave(mover: Mover) {
+/// Removes a mover. The restore need not fail for a container that cannot be removed now.
+pub(crate) async fn leave(mover: Mover) {
     if let Err(error) = mover.close().await {
         tracing::warn!(error = error.chain(), "a helper container could not be removed yet");
     }

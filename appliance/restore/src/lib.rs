@@ -41,7 +41,7 @@ pub use carry::carry_out;
 pub use normalise::{differences, normalise};
 pub use note::{Trace, put_back, unfinished};
 pub use plan::plan;
-pub use put::{Files, Where, put_files};
+pub use put::{Files, Put, Where, put_files};
 
 use async_trait::async_trait;
 use holdfast_docker::ByteStream;

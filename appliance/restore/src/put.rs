@@ -1,10 +1,11 @@
 //! Chosen files put back into a volume or folder that goes on being used.
 //!
 //! Invariants: what is there already is left alone and named, unless it may be replaced; a file is replaced as a whole, never
-//! written into; what was written is read back.
+//! written into; what was written is read back, or it is said that it was not, and why.
 
 use crate::{
     archive,
+    fill::{leave, name},
     helper::{Helper, MOUNT},
     streams::{Cause, watched},
     verify::{self, Tolerance},
@@ -14,8 +15,8 @@ use holdfast_docker::{
     ByteStream, Engine,
     mover::{Mounted, Mover, Over},
 };
-use holdfast_model::{Kind, Problem, Result};
-use holdfast_runtime::{Stop, random};
+use holdfast_model::{Problem, Result};
+use holdfast_runtime::Stop;
 use std::sync::Arc;
 
 /// The files, as often as they are needed.
@@ -36,19 +37,28 @@ pub struct Where<'a> {
     pub path: &'a [u8],
 }
 
-/// Puts files where they belong. The answer is what was left as it was, or is not as it was stored. `Unavailable` (`mover.…`) if
-/// the host does not let a helper write.
+/// What became of it.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// Whether everything was written.
+    pub is_whole: bool,
+    /// Whether it was read back and is what was stored.
+    pub is_read_back: bool,
+    /// What was left as it was, is not as it was stored, or was not looked at again.
+    pub problems: Vec<Problem>,
+}
+
+/// Puts files where they belong. `Unavailable` (`mover.…`) if the host does not let a helper write.
 pub async fn put_files(
     engine: &Arc<dyn Engine>,
     owner: &str,
     to: Where<'_>,
     (files, over): (&Arc<dyn Files>, Over),
     stop: &Stop,
-) -> Result<Vec<Problem>> {
+) -> Result<Put> {
     let root = MOUNT.trim_start_matches('/').as_bytes();
     let title = if to.path.is_empty() { root.to_vec() } else { [root, b"/", to.path].concat() };
-    let name = format!("holdfast-restore-{}", hex::encode(random::<6>()));
-    let (mover, line) = Mover::writer(Arc::clone(engine), &name, owner, to.mounted, over).await?;
+    let (mover, line) = Mover::writer(Arc::clone(engine), &name(), owner, to.mounted, over).await?;
     let cause = Cause::default();
     let written = async {
         let counted = Arc::clone(files);
@@ -56,32 +66,44 @@ pub async fn put_files(
         cause.explain(mover.fill(line, tar).await)
     };
     let written = written.await;
-    if let Err(error) = mover.close().await {
-        tracing::warn!(error = error.chain(), "a helper container could not be removed yet");
+    leave(mover).await;
+    if let Some(complaints) = written? {
+        return Ok(Put { is_whole: false, is_read_back: false, problems: vec![left(&complaints)] });
     }
-    match written? {
-        Some(complaints) => Ok(vec![left(&complaints)]),
-        None => Ok(unread(read_back(engine, owner, to, &**files, stop).await?)),
-    }
+    let problem = match read_back(engine, owner, to, &**files, stop).await? {
+        Seen::Same => None,
+        Seen::Other(what) => Some(differs(&what)),
+        Seen::Not(why) => Some(unread(why)),
+    };
+    Ok(Put { is_whole: true, is_read_back: problem.is_none(), problems: problem.into_iter().collect() })
 }
 
-/// Reads back what was written, if the engine can be asked for it: `Some` tells why not.
+/// What was found when it was read back.
+enum Seen {
+    Same,
+    Other(String),
+    /// It was not looked at, for this reason.
+    Not(&'static str),
+}
+
 async fn read_back(
     engine: &Arc<dyn Engine>,
     owner: &str,
     to: Where<'_>,
     files: &dyn Files,
     stop: &Stop,
-) -> Result<Option<String>> {
-    let Ok(path) = std::str::from_utf8(to.path) else { return Ok(Some("its name is no text".to_owned())) };
-    if engine.info().await?.product == "podman" {
-        return Ok(Some("Podman's archive interface does not tell owners".to_owned()));
+) -> Result<Seen> {
+    let Ok(path) = std::str::from_utf8(to.path) else { return Ok(Seen::Not("its name is no text")) };
+    let (Mounted::Volume(source) | Mounted::HostPath(source)) = to.mounted else {
+        return Ok(Seen::Not("it lies in memory"));
+    };
+    if !engine.info().await?.has_true_archives() {
+        return Ok(Seen::Not("the engine's archive interface does not tell owners as they are"));
     }
     let (at, title) = match path.rsplit('/').next().filter(|last| !last.is_empty()) {
         None => (MOUNT.to_owned(), MOUNT.trim_start_matches('/')),
         Some(last) => (format!("{MOUNT}/{path}"), last),
     };
-    let (Mounted::Volume(source) | Mounted::HostPath(source)) = to.mounted else { return Ok(None) };
     let helper = Helper::make(engine, owner, source).await?;
     let compared = async {
         let stored = archive::without_sockets(files.tar(title.as_bytes()).await?);
@@ -92,20 +114,22 @@ async fn read_back(
     let compared = compared.await;
     helper.remove().await;
     match compared {
-        Ok(_) => Ok(None),
-        // A running app may write at once what it was given back.
-        Err(error) if error.kind() == Kind::Corrupt => Ok(Some(error.chain())),
-        Err(error) => Err(error),
+        Ok(_) => Ok(Seen::Same),
+        // A running app may change or remove at once what it was given back.
+        Err(error) if matches!(error.code(), "restore.mismatch" | "path.not_found") => Ok(Seen::Other(error.chain())),
+        Err(error) => Err(error.while_doing("it was written, and could not be read back")),
     }
 }
 
-fn unread(why: Option<String>) -> Vec<Problem> {
-    let told = |why: String| {
-        let text = format!("what was put back was not found again as it was stored: {why}");
-        Problem::warning("files.not_verified", "files", text)
-            .advice("If the app did not change it meanwhile, put it back once more.")
-    };
-    why.map(told).into_iter().collect()
+fn differs(what: &str) -> Problem {
+    let text = format!("what was put back was not found again as it was stored: {what}");
+    Problem::warning("files.not_verified", "files", text)
+        .advice("If the app did not change it meanwhile, put it back once more.")
+}
+
+fn unread(why: &str) -> Problem {
+    let text = format!("what was put back is on the disk and was not read back: {why}");
+    Problem::note("files.not_read_back", "files", text)
 }
 
 fn left(complaints: &str) -> Problem {

@@ -1,7 +1,7 @@
 //! Files of a snapshot put back where they belong, beside whatever is there now.
 //!
 //! Invariants (law L7): what is there stays and is named, unless it may be replaced, and then only after a safety backup of the
-//! app as it is; what was written is read back.
+//! app as it is; what was written is read back, or it is said that it was not.
 
 use super::{Asked, OpenFile, Place, apart, body};
 use crate::{
@@ -118,15 +118,18 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
     };
     let to = Where { mounted, path: &case.path };
     let over = if replace { Over::Replace } else { Over::Keep };
-    let problems = put_files(&case.engine, &house.owner(), to, (&files, over), desk.stop()).await;
+    let put = put_files(&case.engine, &house.owner(), to, (&files, over), desk.stop()).await;
     desk.problems(house.repository().take_healed());
-    let problems = problems?;
-    let is_whole = problems.is_empty();
-    desk.problems(problems);
+    let put = put?;
+    desk.problems(put.problems);
     let (name, into) = (path::show(&case.path), &case.asked.section);
     let what = if name.is_empty() { format!("everything of {into}") } else { format!("{into}/{name}") };
     let bytes = size(desk.moved_bytes() - before);
-    Ok(if is_whole { format!("{what} is back, {bytes}, read back") } else { format!("{what}: not all of it is back") })
+    Ok(match (put.is_whole, put.is_read_back) {
+        (true, true) => format!("{what} is back, {bytes}, read back"),
+        (true, false) => format!("{what} is back, {bytes}, not proved by reading it back"),
+        (false, _) => format!("{what}: not all of it is back"),
+    })
 }
 
 fn snapshot_id(house: &House, case: &Case) -> Result<holdfast_model::SnapshotId> {
