@@ -111,10 +111,24 @@ fn files_are_put_back(demo: &Demo, appliance: &Appliance, first: &str, data: &st
     assert_eq!(demo.exec("db", &format!("cat {data}/odd/plain.conf")), "one\n");
     assert_eq!(listed(), before + 1, "what was replaced is in a safety snapshot");
 
+    assert!(put("noise", &["--to", "odd/third"]).expect(0).out.contains("read back"));
+
     let nowhere = appliance.cli(&["files", "put", &format!("{first}:hffiles_data/odd/none")]);
     assert_eq!(nowhere.code, 4, "{}{}", nowhere.out, nowhere.err);
     let outside = put("noise", &["--to", "../../escape"]);
     assert_eq!(outside.code, 2, "{}{}", outside.out, outside.err);
+
+    // Nothing is replaced of an app that cannot be backed up before.
+    let volume = sh("docker volume inspect -f '{{.Mountpoint}}' hffiles_data");
+    let file = format!("{}/odd/plain.conf", volume.trim());
+    sh(&format!(
+        "printf three > {file} && docker rm -f $(docker ps -aq --filter label=com.docker.compose.project=hffiles)"
+    ));
+    let unsaved = put("plain.conf", &["--replace"]);
+    assert!(unsaved.code != 0 && unsaved.code != 3, "{}{}", unsaved.out, unsaved.err);
+    assert!(format!("{}{}", unsaved.out, unsaved.err).contains("backed up first"), "{}{}", unsaved.out, unsaved.err);
+    assert_eq!(std::fs::read_to_string(&file).expect("the file is there"), "three");
+    put("plain.conf", &["--to", "odd/beside.conf"]).expect(0);
 }
 
 /// The folder's tar, unpacked by GNU tar, is the folder.

@@ -105,7 +105,9 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
     desk.snapshot(&snapshot_id(house, &case)?);
     if replace {
         desk.phase("safety", 1, 2);
-        restore::safety_of(house, desk, (&*case.engine, &case.host, &case.app)).await?;
+        if !restore::safety_of(house, desk, (&*case.engine, &case.host, &case.app)).await? {
+            return Err(nothing_to_save(&case));
+        }
         desk.snapshot(&snapshot_id(house, &case)?);
     }
     desk.phase("files", 2, 2);
@@ -130,6 +132,16 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
         (true, false) => format!("{what} is back, {bytes}, not proved by reading it back"),
         (false, _) => format!("{what}: not all of it is back"),
     })
+}
+
+/// What would be replaced belongs to an app that is not there: no backup of it can be taken first.
+fn nothing_to_save(case: &Case) -> Error {
+    let text = format!(
+        "{} is not on host {}, so what would be replaced cannot be backed up first; nothing was changed",
+        case.app, case.host
+    );
+    Error::new(Kind::Refused, "files.no_safety", text)
+        .advice("Put it back without replacing anything, under another path if need be, or restore the app.")
 }
 
 fn snapshot_id(house: &House, case: &Case) -> Result<holdfast_model::SnapshotId> {
