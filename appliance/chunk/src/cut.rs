@@ -3,7 +3,10 @@
 //! Invariants: sizes are powers of two; the cutter's version and parameters are format (golden
 //! cut points in the tests); a cut never depends on how the bytes arrived.
 
-use crate::keys::{Gear, Keys};
+use crate::{
+    keys::{Gear, Keys},
+    pages::Layout,
+};
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
 
 /// Grain of zero runs, bytes; blocks of pages are multiples of it.
@@ -33,8 +36,13 @@ impl Sizes {
         LARGE[Self::class_of(size)]
     }
     /// Place of [`Sizes::of_file`] in [`LARGE`].
-    pub fn class_of(size: u64) -> usize {
+    fn class_of(size: u64) -> usize {
         GROWTH.iter().filter(|from| size >= **from).count()
+    }
+    /// Place in [`LARGE`] of a file of this layout and size.
+    pub fn class_for(layout: Layout, size: u64) -> usize {
+        let class = Self::class_of(size);
+        if layout == Layout::Log { class.max(LOG_CLASS) } else { class }
     }
 }
 
@@ -43,6 +51,9 @@ pub const LARGE: [Sizes; 4] =
     [Sizes::about(512 << 10), Sizes::about(1 << 20), Sizes::about(2 << 20), Sizes::about(4 << 20)];
 /// File sizes at which the next class begins, bytes.
 const GROWTH: [u64; 3] = [1 << 30, 64 << 30, 1 << 40];
+/// Least class of logs of pages, which take a fortieth less in it than in the first: such pages profit from one
+/// another. Larger ones would save as much again, and cost memory, and every backup more of the piece that is being written.
+const LOG_CLASS: usize = 1;
 /// For bundles of small files and for tar headers. Twice the size would save a tenth of a source tree once, and cost
 /// every backup twice as much for each small file that has changed.
 pub const FINE: Sizes = Sizes::about(64 << 10);

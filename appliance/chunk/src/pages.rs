@@ -1,4 +1,4 @@
-//! Which files are written in place, page by page, told by their first bytes.
+//! Which files are written in place, page by page, and which are logs of pages, told by their first bytes.
 //!
 //! Invariant: part of the format; a file judged otherwise is stored right all the same, only anew.
 
@@ -9,6 +9,8 @@ pub enum Layout {
     Flowing,
     /// In blocks: the file is written in place, page by page.
     Paged,
+    /// By content, coarsely: a database's log of whole pages, which are much like one another wherever they lie.
+    Log,
 }
 
 /// Page of PostgreSQL, bytes.
@@ -20,7 +22,10 @@ impl Layout {
     /// Decides by the first block of a file of `size` bytes that is not all zeros; it begins at byte `at` of the file.
     pub fn of(head: &[u8], at: u64, size: u64) -> Layout {
         let start = if at == 0 { head } else { &[] };
-        let paged = !is_log(start) && (is_postgres(head, size) || is_database(start, size) || is_disk(start, size));
+        if is_log(start) {
+            return Layout::Log;
+        }
+        let paged = is_postgres(head, size) || is_database(start, size) || is_disk(start, size);
         if paged { Layout::Paged } else { Layout::Flowing }
     }
 }

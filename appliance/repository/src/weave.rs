@@ -331,7 +331,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
             let length = match large.layout {
                 // What was seen is one block, or the end of the file.
                 Some(Layout::Paged) => waiting.len(),
-                _ => match self.cutters.large[Sizes::class_of(large.size)].next(waiting, last) {
+                _ => match self.cutters.large[large.class()].next(waiting, last) {
                     Some(length) => length,
                     None => break,
                 },
@@ -404,6 +404,10 @@ impl Large {
         let head = &self.buffer[self.seen..self.buffer.len().min(self.seen + BLOCK)];
         let at = self.at();
         self.layout.get_or_insert_with(|| Layout::of(head, at, self.size));
+    }
+    /// Class of its cutter.
+    fn class(&self) -> usize {
+        Sizes::class_for(self.layout.unwrap_or(Layout::Flowing), self.size)
     }
     /// Length of blocks, and of the next one.
     fn blocks(&self) -> (u64, u64) {

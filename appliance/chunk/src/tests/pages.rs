@@ -1,7 +1,7 @@
 //! Which files are taken for page-structured ones, and which are not.
 
 use super::*;
-use crate::cut::{BLOCK, page_block};
+use crate::cut::{BLOCK, Sizes, page_block};
 
 const SIZE: u64 = 8192 * 300;
 
@@ -53,7 +53,10 @@ fn logs_flow() {
     let mut log = postgres();
     log[..4].copy_from_slice(&[0x10, 0xd1, 6, 0]);
     log[32..40].copy_from_slice(&[0, 0, 0, 1, 0, 0x20, 0, 0]);
-    assert_eq!(Layout::of(&log, 0, 16 << 20), Layout::Flowing);
+    assert_eq!(Layout::of(&log, 0, 16 << 20), Layout::Log);
+    let classes = [1 << 20, 16 << 20, 1 << 40].map(|size| Sizes::class_for(Layout::Log, size));
+    assert_eq!(classes, [1, 1, 3], "never finer than other files of that size");
+    assert_eq!(Sizes::class_for(Layout::Flowing, 16 << 20), 0);
     assert_eq!(Layout::of(b"2026-11-23 05:47:10 INFO", 0, 8192), Layout::Flowing);
     assert_eq!(Layout::of(b"", 0, 0), Layout::Flowing);
 }
