@@ -239,6 +239,32 @@ fn a_monstrous_size_costs_nothing() {
 }
 
 #[test]
+fn zeros_are_passed_over_in_contents_alone() {
+    let head = Entry::file(b"hole", 1 << 50).header().unwrap();
+    let mut told = Vec::new();
+    let mut sink = |piece: Piece<'_>| -> Result<()> {
+        keep(&mut told, piece);
+        Ok(())
+    };
+    let mut splitter = Splitter::new();
+    assert_eq!(splitter.pass(5), 0, "before a header");
+    splitter.push(&head, &mut sink).unwrap();
+    assert_eq!(splitter.pass(3), 3);
+    splitter.push(b"data", &mut sink).unwrap();
+    assert_eq!(splitter.pass(u64::MAX), (1 << 50) - 7, "the content's and no more");
+    assert_eq!(splitter.pass(5), 0, "after its end");
+    splitter.push(&TRAILER, &mut sink).unwrap();
+    // The archive is over: what follows is kept byte by byte.
+    assert_eq!(splitter.pass(5), 0, "after the archive");
+    splitter.push(&[0; 5], &mut sink).unwrap();
+    let end = splitter.finish(&mut sink).unwrap();
+    assert_eq!((end.entries, end.content, end.complete), (1, 1 << 50, true));
+    assert_eq!(end.bytes, head.len() as u64 + (1 << 50) + TRAILER.len() as u64 + 5);
+    let Some(Owned::Meta(tail)) = told.last() else { panic!("the end of the archive is kept") };
+    assert!(*tail == vec![0; TRAILER.len() + 5]);
+}
+
+#[test]
 fn the_walker_sees_members_and_refuses_cut_or_broken_archives() {
     let mut archive = file("manifest.json", b"[]");
     add(&mut archive, &Entry::symlink(b"x/layer.tar", b"../y.tar"), b"");

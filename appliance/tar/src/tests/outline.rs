@@ -73,6 +73,12 @@ fn stretches_and_cut_archives() {
     assert_eq!(outline(&archive[..whole], &[], true).unwrap_err().code(), "tar.short");
     assert_eq!(outline(&archive[..whole - 1], &[], false).unwrap_err().code(), "tar.short");
     assert_eq!(outline(&archive[..512], &[], false).unwrap_err().code(), "tar.short", "records without their member");
+    let first = archive.windows(3).position(|at| at == b"v/a").unwrap();
+    assert_eq!(outline(&archive[..first + 100], &[], false).unwrap_err().code(), "tar.short", "half a header");
+    for alone in [special(b'L', b"long name\0"), special(b'K', b"long link\0"), special(b'x', b"9 path=a\n")] {
+        let after = [&archive[..whole], &alone[..]].concat();
+        assert_eq!(outline(&after, &[], false).unwrap_err().code(), "tar.short", "said of a member that does not come");
+    }
     assert_eq!(outline(b"no tar at all".repeat(50).as_slice(), &[], true).unwrap_err().code(), "tar.malformed");
     assert!(outline(&[], &[], false).unwrap().0.is_empty());
 }
