@@ -63,7 +63,7 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, bucket: BucketSettings, key: 
     ship::halt(house).await;
     let rebuilt = rebuild(house, desk, &store, key).await;
     let outcome = match rebuilt {
-        Ok(()) => take_over(house, desk, bucket).await,
+        Ok(found) => take_over(house, desk, bucket, found).await,
         Err(error) => Err(error),
     };
     if outcome.is_err() {
@@ -75,31 +75,45 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, bucket: BucketSettings, key: 
     outcome
 }
 
+/// What the bucket has of the settings.
+struct Found {
+    /// Of the newest document, whole or not.
+    generation: u64,
+    /// If there are documents and none is whole.
+    lost: Option<Error>,
+}
+
 /// Builds the new cache beside the old one.
-async fn rebuild(house: &House, desk: &Desk, store: &Arc<dyn Store>, key: Key) -> Result<()> {
+async fn rebuild(house: &House, desk: &Desk, store: &Arc<dyn Store>, key: Key) -> Result<Found> {
     desk.phase("rebuild", 2, 4);
     let (cache, catalog) = house.folder.recovering()?;
     let parts = parts(house, &cache, open_catalog(catalog).await?)?;
     let work = Repository::recover(parts, store.clone(), key.unlock, house.folder.device_key());
     let recovered = tokio::select! {
         recovered = work => recovered?,
-        () = desk.stop().cancelled() => return desk.check_stop(),
+        () = desk.stop().cancelled() => desk.check_stop().and(Err(Error::bug("it was stopped for no reason")))?,
     };
     if key.repository.is_some_and(|id| id != recovered.id()) {
         return Err(Error::new(Kind::Denied, "kit.wrong", "the kit belongs to another repository than this bucket's")
             .advice("Take the kit that was printed for this bucket."));
     }
     desk.log(&format!("{} found", count(recovered.snapshots().len() as u64, "snapshot")));
+    // Data counts more than settings: that no copy of these is whole is told, and stops nothing.
+    let lost = match recovered.settings().await {
+        Err(error) if error.kind() == Kind::Corrupt => Some(error),
+        read => read.map(|_| None)?,
+    };
+    let generation = recovered.settings_generation();
     recovered.detach_bucket();
-    Ok(())
+    Ok(Found { generation, lost })
 }
 
 /// Puts the new cache into place and starts everything again with it.
-async fn take_over(house: &Arc<House>, desk: &Desk, bucket: BucketSettings) -> Result<String> {
+async fn take_over(house: &Arc<House>, desk: &Desk, bucket: BucketSettings, found: Found) -> Result<String> {
     desk.phase("swap", 3, 4);
     let mine = house.settings();
     house.hosts.clear();
-    let swapped = house.replace(|| async { swap(house, &mine, bucket).await }).await;
+    let swapped = house.replace(|| async { swap(house, &mine, bucket, found.generation).await }).await;
     desk.phase("restart", 4, 4);
     watch::start_all(house);
     swapped?;
@@ -107,15 +121,21 @@ async fn take_over(house: &Arc<House>, desk: &Desk, bucket: BucketSettings) -> R
     house.events.resync();
     house.wake.notify_one();
     let settings = house.settings();
-    Ok(format!(
+    let mut told = format!(
         "{}, {} and {} are back",
         count(house.repository().snapshots().len() as u64, "snapshot"),
         count(settings.hosts.len() as u64, "host"),
         if settings.policies.len() == 1 { "1 policy".into() } else { format!("{} policies", settings.policies.len()) },
-    ))
+    );
+    if let Some(error) = found.lost {
+        desk.log(&format!("the settings are lost: {}", error.chain()));
+        told.push_str("; the settings of before (hosts, policies, users) are damaged in the bucket and begin anew");
+    }
+    Ok(told)
 }
 
-async fn swap(house: &House, mine: &Settings, bucket: BucketSettings) -> Result<(Repository, Settings)> {
+/// Opens what was recovered; `newest` is the generation of the newest settings that the bucket has, whole or not.
+async fn swap(house: &House, mine: &Settings, bucket: BucketSettings, newest: u64) -> Result<(Repository, Settings)> {
     house.folder.recovery_done()?;
     // Rows of the repository that was here would be taken for rows of the new one.
     house.catalog.clear(Table::Packs)?;
@@ -126,7 +146,7 @@ async fn swap(house: &House, mine: &Settings, bucket: BucketSettings) -> Result<
     let mut settings = merge(recovered.unwrap_or_else(|| mine.clone()), mine, bucket);
     settings.hosts.insert(house.local_host.name.clone(), house.local_host.clone());
     if settings != before {
-        settings.generation = before.generation.max(mine.generation) + 1;
+        settings.generation = before.generation.max(mine.generation).max(newest) + 1;
         repository.save_settings(&settings).await?;
     }
     Ok((repository, settings))

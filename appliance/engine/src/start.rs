@@ -118,7 +118,10 @@ async fn free_local(journal: &Journal, start: &Start) {
 
 /// The settings of the repository, completed by what was given at the start; saved only when changed.
 async fn settings(repository: &Repository, start: &Start) -> Result<Settings> {
-    let found = repository.settings().await?;
+    let found = match repository.settings().await {
+        Err(error) if error.kind() == Kind::Corrupt => settings_from(start, repository, error).await?,
+        read => read?,
+    };
     let mut settings = found.clone().unwrap_or_default();
     if found.is_none() {
         settings.hosts.insert(start.local_host.name.clone(), start.local_host.clone());
@@ -129,6 +132,18 @@ async fn settings(repository: &Repository, start: &Start) -> Result<Settings> {
         repository.save_settings(&settings).await?;
     }
     Ok(settings)
+}
+
+/// The settings as a bucket has them that was named at the start: those in the cache, which would name it, are damaged.
+async fn settings_from(start: &Start, repository: &Repository, error: Error) -> Result<Option<Settings>> {
+    let advice = "Start it once with --bucket and the bucket's keys, where copies of the settings lie; or recover with the \
+                  recovery kit into an empty data folder. Data and snapshots are not touched by this.";
+    let Some(bucket) = &start.bucket else { return Err(error.advice(advice)) };
+    repository.attach_bucket(start.outside.bucket(bucket).await?).await?;
+    let found = repository.settings().await;
+    // It is attached as always once the settings say so.
+    repository.detach_bucket();
+    found.map_err(|error| error.advice(advice))
 }
 
 /// The bucket that people decided on stays; keys given for the same place are newer than the stored ones.

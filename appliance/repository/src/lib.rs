@@ -462,9 +462,13 @@ impl Repository {
         self.inner.acknowledged(key, size).await
     }
 
-    /// The newest settings document.
+    /// The newest settings document. `Corrupt` if no tier has one that is whole.
     pub async fn settings(&self) -> Result<Option<Settings>> {
         self.inner.settings().await
+    }
+    /// Generation of the newest settings document, whole or not; 0 if there is none.
+    pub fn settings_generation(&self) -> u64 {
+        self.inner.settings_generation()
     }
     /// Writes a new settings document (generation must be newer).
     pub async fn save_settings(&self, settings: &Settings) -> Result<()> {

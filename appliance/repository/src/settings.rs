@@ -16,8 +16,7 @@ pub(crate) const KEPT: usize = 2;
 
 impl Inner {
     pub(crate) async fn settings(&self) -> Result<Option<Settings>> {
-        let keys = self.keys_of(layout::SETTINGS);
-        let newest = keys.last().map_or(0, |key| generation_of(key));
+        let (keys, newest) = (self.keys_of(layout::SETTINGS), self.settings_generation());
         let mut first = None;
         for key in keys.into_iter().rev() {
             match self.read_settings(&key).await {
@@ -36,6 +35,10 @@ impl Inner {
             }
         }
         first.map_or(Ok(None), Err)
+    }
+
+    pub(crate) fn settings_generation(&self) -> u64 {
+        self.keys_of(layout::SETTINGS).last().map_or(0, |key| generation_of(key))
     }
 
     pub(crate) async fn save_settings(&self, settings: &Settings) -> Result<()> {

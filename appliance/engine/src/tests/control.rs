@@ -238,6 +238,64 @@ async fn an_appliance_comes_back_from_bucket_and_kit() {
     third.finished().await;
 }
 
+/// Turns a byte of every settings document below a folder or in a bucket.
+async fn spoil_settings(store: &dyn holdfast_storage::Store) {
+    for object in store.list("c/").await.unwrap() {
+        let mut bytes = store.get(&object.key).await.unwrap().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        store.put(&object.key, bytes.into(), holdfast_storage::PutMode::Replace).await.unwrap();
+    }
+}
+
+/// Settings are small and data is not: rotten ones keep nobody from what lies in the bucket.
+#[tokio::test]
+async fn damaged_settings_come_from_the_bucket_or_begin_anew() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let first = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    let bronze = first.policies().await.into_iter().find(|view| view.policy.name == "bronze").unwrap().policy;
+    first.policy_put(Policy { name: "fast".into(), ..bronze }).await.unwrap();
+    let (house, kit) = (first.0.clone(), first.kit().await.unwrap().text);
+    until("the bucket has all", async || house.repository().has_bucket() && house.repository().to_ship().is_empty())
+        .await;
+    let repository = first.status().await.repository;
+    stop.cancel();
+    first.finished().await;
+    drop((first, house));
+
+    spoil_settings(&holdfast_storage::DirStore::open(place.path().join("cache")).unwrap()).await;
+    let stop = Stop::new();
+    let error = world.start(place.path(), None, clock(), &stop).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Corrupt);
+    assert!(error.advice_text().unwrap().contains("--bucket"), "{error:?}");
+    let again = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    assert!(again.policies().await.iter().any(|view| view.policy.name == "fast"), "nothing is lost");
+    let house = again.0.clone();
+    until("the bucket has all", async || house.repository().has_bucket() && house.repository().to_ship().is_empty())
+        .await;
+    stop.cancel();
+    again.finished().await;
+    drop((again, house));
+
+    // Damaged everywhere: the data come back all the same, and the loss is told.
+    spoil_settings(&*world.bucket_at(BUCKET)).await;
+    let (new_place, stop) = (tempfile::tempdir().unwrap(), Stop::new());
+    let second = world.start(new_place.path(), None, clock(), &stop).await.unwrap();
+    let job = second.recover(RecoverRequest::with_kit(bucket(BUCKET), &kit)).await.unwrap();
+    let job = ended(&second, &job).await;
+    assert_eq!(job.state, JobState::Done, "{job:?}");
+    assert!(job.summary.as_deref().unwrap_or_default().contains("begin anew"), "{job:?}");
+    assert_eq!(second.status().await.repository, repository);
+    stop.cancel();
+    second.finished().await;
+    drop(second);
+    // The new ones are newer than the damaged ones.
+    let stop = Stop::new();
+    let third = world.start(new_place.path(), None, clock(), &stop).await.unwrap();
+    assert_eq!(third.status().await.bucket.url.as_deref(), Some(BUCKET));
+    stop.cancel();
+    third.finished().await;
+}
+
 #[tokio::test]
 async fn doctor_tells_line_by_line() {
     let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
