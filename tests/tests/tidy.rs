@@ -35,13 +35,12 @@ const FLOORS: [(&str, u8); 21] = [
 ];
 
 /// Foreign crates with one home each.
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("bollard", &["holdfast-docker"]),
     ("sled", &["holdfast-catalog"]),
     ("aws-", &["holdfast-s3"]),
     ("axum", &["holdfast-web"]),
     ("clap", &["holdfast"]),
-    ("mimalloc", &["holdfast"]),
     ("fastcdc", &["holdfast-chunk"]),
     ("zstd", &["holdfast-chunk"]),
     ("aes-gcm", &["holdfast-chunk"]),

@@ -20,10 +20,6 @@ use clap::Parser;
 use holdfast_model::Error;
 use std::process::ExitCode;
 
-/// Memory that one thread frees serves the others.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
