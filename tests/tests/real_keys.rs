@@ -37,6 +37,8 @@ fn a_bucket_opens_by_every_way_that_was_added_and_by_no_retired_one() {
     std::fs::create_dir(&folder).expect("a folder for the bucket");
     let bucket = format!("file://{}", folder.display());
     let appliance = Setup::new(&binary, &file("data")).bucket(&bucket).start();
+    let environment = std::fs::read(format!("/proc/{}/environ", appliance.pid())).expect("a process");
+    assert!(environment.split(|byte| *byte == 0).any(|one| one == b"MALLOC_ARENA_MAX=2"), "threads share their memory");
     appliance.cli(&["key", "kit", "--output", text(&kit)]).expect(0);
     house::wait_for("the kit's slot is in the bucket", 60, || in_bucket(&folder) == ["recovery-0"]);
 

@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod files;
 mod logs;
+mod memory;
 mod outcome;
 mod output;
 mod serve;
@@ -25,6 +26,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(wrong) => return usage(&wrong),
     };
+    if lives_long(&cli.command) {
+        memory::share_arenas();
+    }
     let output = Output { json: cli.common.json };
     let outcome = runtime(&cli.command).and_then(|runtime| {
         let outcome = runtime.block_on(commands::run(cli));
@@ -52,10 +56,14 @@ fn usage(wrong: &clap::Error) -> ExitCode {
 }
 
 /// Threads for those who work; a single one for those who only ask.
+fn lives_long(command: &Command) -> bool {
+    matches!(command, Command::Serve(_) | Command::Recover(_))
+}
+
 fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, Failure> {
-    let mut builder = match command {
-        Command::Serve(_) | Command::Recover(_) => tokio::runtime::Builder::new_multi_thread(),
-        _ => tokio::runtime::Builder::new_current_thread(),
+    let mut builder = match lives_long(command) {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
     };
     let built = builder.enable_all().build();
     built.map_err(|error| Error::io("cannot start the program's threads", error).into())
