@@ -12,6 +12,7 @@ mod made;
 pub mod mover;
 mod real;
 pub mod rights;
+mod thin;
 
 pub use made::{Made, is_left_over, labels};
 pub use real::connect;

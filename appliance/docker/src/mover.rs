@@ -8,7 +8,10 @@
 //!   but reading past permissions, or those that writing needs, are dropped, no privileges can be gained, memory and processes are bounded, the app's share of the CPU comes first.
 //! - Each container carries [`crate::labels`]; what a crash leaves behind is found by them.
 
-use crate::{Attached, ByteStream, Engine, HELPER_LABEL, Made, Said, archive, command};
+use crate::{
+    Attached, ByteStream, Engine, HELPER_LABEL, Made, Said, archive, command,
+    thin::{thick, thin},
+};
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use holdfast_model::{Error, Kind, Result};
@@ -79,10 +82,10 @@ impl Work {
         let name = PLACE.trim_start_matches('/');
         match self {
             Work::Serve => vec![PROGRAM, "serve", PLACE],
-            Work::Tar => vec![PROGRAM, "tar", PLACE, name],
-            Work::File => vec![PROGRAM, "file", PLACE],
-            Work::Untar(Over::Keep) => vec![PROGRAM, "untar", PLACE, name],
-            Work::Untar(Over::Replace) => vec![PROGRAM, "overlay", PLACE, name],
+            Work::Tar => vec![PROGRAM, "thin", "tar", PLACE, name],
+            Work::File => vec![PROGRAM, "thin", "file", PLACE],
+            Work::Untar(Over::Keep) => vec![PROGRAM, "thin", "untar", PLACE, name],
+            Work::Untar(Over::Replace) => vec![PROGRAM, "thin", "overlay", PLACE, name],
             Work::Clear => vec![PROGRAM, "clear", PLACE],
         }
     }
@@ -164,14 +167,14 @@ impl Mover {
     ) -> Result<(Mover, ByteStream)> {
         let (mover, Line { input, output }) = Mover::begin(engine, name, owner, mounted, Work::Tar).await?;
         drop(input);
-        Ok((mover, output))
+        Ok((mover, thick(output)))
     }
 
     /// Says a single file that is mounted as a tar of the name `v`; one that changes meanwhile has no end. The mover is gone with the stream.
     pub async fn file(engine: Arc<dyn Engine>, name: &str, owner: &str, mounted: Mounted<'_>) -> Result<ByteStream> {
         let (mover, Line { input, output }) = Mover::begin(engine, name, owner, mounted, Work::File).await?;
         drop(input);
-        let said = stream::unfold((output, mover), |(mut output, mover)| async move {
+        let said = stream::unfold((thick(output), mover), |(mut output, mover)| async move {
             match output.next().await {
                 Some(bytes) => Some((bytes, (output, mover))),
                 None => {
@@ -252,7 +255,7 @@ impl Mover {
             }
             Ok(())
         };
-        command::fed(input, tar, hear).await?;
+        command::fed(input, thin(tar), hear).await?;
         let state = self.ended().await;
         match state["ExitCode"].as_i64().filter(|_| state["Running"] != true) {
             Some(0) => Ok(None),

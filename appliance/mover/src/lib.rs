@@ -29,6 +29,7 @@ mod root;
 mod scan;
 mod serve;
 mod task;
+pub mod thin;
 mod trouble;
 mod walk;
 pub mod wire;

@@ -4,7 +4,9 @@
 //! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems.
 
 use holdfast_mover::{
-    Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, serve, shown, write_archive, write_file,
+    Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, serve, shown,
+    thin::{Thickener, Thinner},
+    write_archive, write_file,
 };
 use rustix::{
     fs::syncfs,
@@ -13,7 +15,7 @@ use rustix::{
 use std::{
     env,
     ffi::OsString,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::ffi::OsStrExt,
     path::Path,
     process::ExitCode,
@@ -23,18 +25,23 @@ use std::{
     },
 };
 
-const USAGE: &str = "usage: holdfast-mover serve|tar|file|untar|overlay|clear|list DIR [NAME]
+const USAGE: &str = "usage: holdfast-mover [thin] serve|tar|file|untar|overlay|clear|list DIR [NAME]
   serve DIR         answers the appliance's asks about the folder, on standard input and output
   tar DIR [NAME]    writes the folder as a PAX tar to standard output; names begin with NAME
   file PATH         writes one file as a tar under its own name
   untar DIR [NAME]  writes the tar on standard input into the folder, and has it on the disk when it ends
   overlay DIR [NAME]  the same; what is there and no folder gives way to what the tar has under its name
   clear DIR         takes out all that is in the folder
-  list DIR          prints the groups of the folder: witness, entries, bytes, first path";
+  list DIR          prints the groups of the folder: witness, entries, bytes, first path
+With `thin` long runs of zeros of a tar go over the line as numbers.";
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
-    let (verb, folder, name) = match arguments.as_slice() {
+    let (is_thin, arguments) = match arguments.split_first() {
+        Some((first, rest)) if first == "thin" => (true, rest),
+        _ => (false, arguments.as_slice()),
+    };
+    let (verb, folder, name) = match arguments {
         [verb, folder] => (verb, folder, &[][..]),
         [verb, folder, name] => (verb, folder, name.as_bytes()),
         _ => return usage(),
@@ -43,10 +50,10 @@ fn main() -> ExitCode {
     let folder = Path::new(folder);
     let result = match verb.to_str() {
         Some("serve") => serve(folder, io::stdin().lock(), io::stdout()).map(|()| 0).map_err(Into::into),
-        Some("tar") => tar(folder, name),
-        Some("file") => write_file(folder, &mut io::stdout().lock()).map(|()| 0).map_err(Into::into),
-        Some("untar") => untar(folder, name, false),
-        Some("overlay") => untar(folder, name, true),
+        Some("tar") => tar(folder, name, &mut *output(is_thin)),
+        Some("file") => file(folder, &mut *output(is_thin)),
+        Some("untar") => untar(folder, name, false, input(is_thin)),
+        Some("overlay") => untar(folder, name, true, input(is_thin)),
         Some("clear") => Writer::clear(folder).map(|()| 0).map_err(Into::into),
         Some("list") => list(folder),
         _ => return usage(),
@@ -81,14 +88,30 @@ fn tell(trouble: &Trouble) {
     eprintln!("holdfast-mover: {trouble}");
 }
 
-fn tar(folder: &Path, name: &[u8]) -> Outcome {
+fn output(is_thin: bool) -> Box<dyn Write> {
+    let line = io::stdout().lock();
+    if is_thin { Box::new(Thinner::new(line)) } else { Box::new(line) }
+}
+
+fn input(is_thin: bool) -> Box<dyn Read> {
+    let line = io::stdin().lock();
+    if is_thin { Box::new(Thickener::new(line)) } else { Box::new(line) }
+}
+
+fn file(path: &Path, out: &mut dyn Write) -> Outcome {
+    write_file(path, out)?;
+    out.flush()?;
+    Ok(0)
+}
+
+fn tar(folder: &Path, name: &[u8], out: &mut dyn Write) -> Outcome {
     let root = Arc::new(Root::open(folder)?);
-    let report = write_archive(&root, Options::default(), name, &mut io::stdout().lock())?;
+    let report = write_archive(&root, Options::default(), name, out)?;
     report.troubles.iter().for_each(tell);
     Ok(report.troubles.len() as u64)
 }
 
-fn untar(folder: &Path, name: &[u8], replaces: bool) -> Outcome {
+fn untar(folder: &Path, name: &[u8], replaces: bool, tar: Box<dyn Read>) -> Outcome {
     let troubles = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&troubles);
     let tell = move |trouble: Trouble| {
@@ -97,7 +120,7 @@ fn untar(folder: &Path, name: &[u8], replaces: bool) -> Outcome {
     };
     let rights = Rights { strip: name.into(), replaces, ..Rights::default() };
     let writer = Writer::open(folder, rights, Arc::new(tell))?;
-    writer.write(&mut Archive::new(io::stdin().lock()))?;
+    writer.write(&mut Archive::new(tar))?;
     syncfs(std::fs::File::open(folder)?)?;
     Ok(troubles.load(Ordering::Relaxed))
 }

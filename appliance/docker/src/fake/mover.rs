@@ -7,9 +7,10 @@ use super::programs::Run;
 use crate::archive::{Entry as File, What, sha256};
 use holdfast_mover::{
     Entry, Group, Grouper, Kind, Time, header,
+    thin::{Thickener, Thinner},
     wire::{self, Answer, Ask},
 };
-use std::io;
+use std::io::{self, Read, Write};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Bytes of content in one frame.
@@ -17,9 +18,10 @@ const PIECE: usize = 256 << 10;
 
 /// Does what its first argument says.
 pub(crate) async fn work(run: Run) -> io::Result<()> {
-    match run.arguments.first().map(String::as_str) {
-        Some("tar") => give(run).await,
-        Some("untar" | "overlay") => take(run).await,
+    let words: Vec<&str> = run.arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["thin", "tar", ..] => give(run).await,
+        ["thin", "untar" | "overlay", ..] => take(run).await,
         _ => serve(run).await,
     }
 }
@@ -34,12 +36,16 @@ async fn give(mut run: Run) -> io::Result<()> {
         out.resize(out.len().next_multiple_of(512), 0);
     }
     out.resize(out.len() + 1024, 0);
-    run.output.write_all(&out).await
+    let mut line = Vec::new();
+    let mut thinner = Thinner::new(&mut line);
+    thinner.write_all(&out).and_then(|()| thinner.flush())?;
+    run.output.write_all(&line).await
 }
 
 async fn take(mut run: Run) -> io::Result<()> {
-    let mut tar = Vec::new();
-    run.input.read_to_end(&mut tar).await?;
+    let (mut line, mut tar) = (Vec::new(), Vec::new());
+    run.input.read_to_end(&mut line).await?;
+    Thickener::new(line.as_slice()).read_to_end(&mut tar)?;
     (run.unpack)(&tar).map_err(io::Error::other)
 }
 
