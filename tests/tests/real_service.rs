@@ -1,7 +1,7 @@
 //! Single services of a project come back without touching the others; and each conflict of a plan names a way out that works.
 
 use holdfast_tests::{
-    engine_api::{self, get},
+    engine_api::{self, call, get},
     house::{self, Appliance, Setup, sh},
 };
 use serde_json::Value;
@@ -98,6 +98,55 @@ fn one_service_comes_back_and_the_others_are_left_alone() {
     assert!(unknown.err.contains("db, web"), "{}", unknown.err);
 
     ways_out(&appliance, &app);
+    drop(appliance);
+    lacking(&binary, home.path());
+}
+
+/// What the host lacks is found before anything is done, each with a way out of it, and by all of them the app comes back.
+fn lacking(binary: &std::path::Path, home: &std::path::Path) {
+    const LACKER: &str = "hflacks";
+    engine_api::wipe(LACKER);
+    let path = home.join("goes.sock");
+    let device = home.join("device");
+    let socket = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    sh(&format!("mknod {} c 1 3", device.display()));
+    sh(&format!("docker network create {LACKER}-net"));
+    sh(&format!(
+        "docker create --name {LACKER} --network {LACKER}-net --gpus all --device {}:/dev/thing --mount type=bind,src={},dst=/goes \
+         --mount type=volume,src={LACKER}-vol,dst=/data --entrypoint /bin/sleep holdfast-demo/base:1 100000",
+        device.display(),
+        path.display()
+    ));
+    let data = home.join("lacks");
+    let appliance = Setup::new(binary, &data).start();
+    let app = App { port: 0, point: appliance.backup(LACKER) };
+    drop(socket);
+    sh(&format!("docker rm {LACKER}; rm {} {}", device.display(), path.display()));
+    let helpers = || get("/containers/json?all=1").to_string().matches("/holdfast-restore-").count();
+    let before = helpers();
+    stands_in_the_way(&appliance, &app, &["--in-place"], "device.missing", "--no-devices");
+    assert_eq!(helpers(), before, "what asked is still there");
+    stands_in_the_way(&appliance, &app, &["--in-place", "--no-devices"], "path.missing", "--no-paths");
+    let refused = appliance.cli(&["restore", &app.point, "--in-place", "--yes", "--wait"]).expect(5);
+    assert!(
+        refused.err.contains("device.missing") || refused.out.contains("device.missing"),
+        "{}{}",
+        refused.out,
+        refused.err
+    );
+    assert_eq!(call("GET", &format!("/containers/{LACKER}/json"), None).0, 404, "a refused restore made something");
+    let told = restore(&appliance, &app, &["--in-place", "--no-devices", "--no-paths"]);
+    for code in ["device.missing", "path.missing"] {
+        assert!(told["problems"].to_string().contains(code), "{told}");
+    }
+    let made = get(&format!("/containers/{LACKER}/json"))["HostConfig"].clone();
+    for left in ["Devices", "DeviceRequests"] {
+        assert_eq!(made[left].as_array().map_or(0, Vec::len), 0, "{made}");
+    }
+    assert_eq!(made["Mounts"].as_array().map_or(0, Vec::len), 1, "{made}");
+    assert!(!path.exists());
+    drop(appliance);
+    engine_api::wipe(LACKER);
 }
 
 /// What others hold by now: each is named with a way out, and the way leads out.
@@ -110,10 +159,16 @@ fn ways_out(appliance: &Appliance, app: &App) {
     sh(&format!("docker rm -f {NAME}-web {NAME}-db"));
     squat("hfservice_squat", &format!("-p 127.0.0.1:{}:80 --network {NAME}_net --ip 10.214.0.10", app.port));
     stands_in_the_way(appliance, app, &["--in-place"], "port.taken", "--no-ports");
+    stands_in_the_way(appliance, app, &["--in-place"], "port.taken", "--port");
     stands_in_the_way(appliance, app, &["--in-place", "--no-ports"], "address.taken", "--no-addresses");
     restore(appliance, app, &["--in-place", "--no-ports", "--no-addresses"]);
     let ports = get(&format!("/containers/{NAME}-web/json"))["HostConfig"]["PortBindings"].clone();
     assert!(ports.as_object().is_none_or(serde_json::Map::is_empty), "{ports}");
+    sh(&format!("docker rm -f {NAME}-web {NAME}-db"));
+    let other = house::free_port();
+    restore(appliance, app, &["--in-place", "--no-addresses", "--port", &format!("{}={other}", app.port)]);
+    let ports = get(&format!("/containers/{NAME}-web/json"))["NetworkSettings"]["Ports"]["80/tcp"].clone();
+    assert_eq!(ports[0]["HostPort"], other.to_string(), "{ports}");
     sh(&format!("docker rm -f hfservice_squat {NAME}-web {NAME}-db"));
 
     squat(&format!("{NAME}-web"), "");

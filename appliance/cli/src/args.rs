@@ -1,8 +1,10 @@
 //! The words of the command line. Nothing happens here.
 
 mod files;
+mod ways;
 
 pub use files::{FilesCommand, GetArgs, LsArgs, PutArgs};
+pub use ways::WaysArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -245,6 +247,9 @@ pub struct RestoreArgs {
     /// Where the data may come from.
     #[arg(long, value_enum, default_value = "auto", value_name = "TIER")]
     pub from: Tier,
+    /// Ways round what the host lacks.
+    #[command(flatten)]
+    pub ways: WaysArgs,
     /// Only show the plan.
     #[arg(long, conflicts_with = "wait")]
     pub dry_run: bool,

@@ -229,6 +229,14 @@ impl Engine for FakeDocker {
         })
     }
 
+    async fn describe(&self) -> Result<Value> {
+        self.enter("describe", "")?;
+        Ok(serde_json::json!({
+            "NCPU": containers::CPUS, "MemoryLimit": true, "SwapLimit": false, "PidsLimit": true, "CpuCfsQuota": true,
+            "Plugins": { "Volume": ["local"], "Network": ["bridge", "host", "null", "overlay"], "Log": ["json-file", "local"] },
+        }))
+    }
+
     async fn container_list(&self) -> Result<Vec<Value>> {
         self.enter("container_list", "")?;
         Ok(self.machine().containers.values().map(containers::Container::line).collect())
@@ -252,6 +260,7 @@ impl Engine for FakeDocker {
 
     async fn container_start(&self, id: &str) -> Result<()> {
         self.enter("container_start", id)?;
+        self.machine().hands_out(id)?;
         self.runnable(id)?;
         let outcome = self.machine().start(id);
         if outcome.is_ok() {

@@ -85,6 +85,8 @@ pub const HELPER_LABEL: &str = "io.holdfast.helper";
 pub trait Engine: Send + Sync {
     /// Says who is there; also the cheapest sign of life.
     async fn info(&self) -> Result<EngineInfo>;
+    /// `GET /info`: what the engine says of itself and of what it can do.
+    async fn describe(&self) -> Result<Value>;
 
     /// `GET /containers/json?all=1`.
     async fn container_list(&self) -> Result<Vec<Value>>;

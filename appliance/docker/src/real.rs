@@ -165,6 +165,10 @@ impl Engine for RealDocker {
         })
     }
 
+    async fn describe(&self) -> Result<Value> {
+        self.wire.json("/info", About { what: "host", name: "" }).await
+    }
+
     async fn container_list(&self) -> Result<Vec<Value>> {
         self.list("/containers/json?all=1", container("")).await
     }

@@ -19,7 +19,7 @@ use holdfast_model::{
     Error, Kind, Problem, Result,
     job::{JobKind, JobView},
     snapshot::{StreamRef, Trigger},
-    view::{From, PlanView, RestoreRequest, Target},
+    view::{From, PlanView, RestoreRequest, Target, WayOut},
 };
 use holdfast_repository::{Entry, Meter, ReadCost, Repository};
 use holdfast_restore::{Ask, Plan, Source, Trace, carry_out, plan};
@@ -109,10 +109,12 @@ async fn prepare(house: &House, request: &RestoreRequest) -> Result<Case> {
         services: request.services.clone(),
         no_ports: request.no_ports,
         no_addresses: request.no_addresses,
+        ports: request.ports.clone(),
+        ways: request.ways.clone(),
         owner: house.owner(),
         trace: Some(Trace { folder: house.folder.restores(), host: host.clone() }),
     };
-    let mut plan = plan(engine.as_ref(), &entry.snapshot, &ask).await?;
+    let mut plan = plan(&engine, &entry.snapshot, &ask).await?;
     let repository = house.repository();
     if request.from == From::Bucket && !repository.has_bucket() {
         return Err(Error::new(Kind::Unavailable, "bucket.none", "no bucket is attached to restore from")
@@ -231,6 +233,19 @@ fn command(request: &RestoreRequest, case: &Case) -> String {
     }
     line.push_str(if request.no_ports { " --no-ports" } else { "" });
     line.push_str(if request.no_addresses { " --no-addresses" } else { "" });
+    for change in &request.ports {
+        line.push_str(&format!(" --port {}={}", change.from, change.to));
+    }
+    for way in &request.ways {
+        line.push_str(match way {
+            WayOut::NoDevices => " --no-devices",
+            WayOut::OwnDrivers => " --own-drivers",
+            WayOut::NoPaths => " --no-paths",
+            WayOut::MakePaths => " --make-paths",
+            WayOut::NoLimits => " --no-limits",
+            WayOut::MakeNetworks => " --make-networks",
+        });
+    }
     match request.from {
         From::Auto => {}
         From::Cache => line.push_str(" --from cache"),

@@ -14,11 +14,13 @@ mod coverage;
 mod files;
 mod keys;
 mod upkeep;
+mod ways;
 
 pub use coverage::*;
 pub use files::*;
 pub use keys::*;
 pub use upkeep::*;
+pub use ways::*;
 
 /// What a person should know first about an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -468,6 +470,10 @@ pub struct RestoreRequest {
     pub no_ports: bool,
     /// Under its own name: leave fixed addresses, and subnets that are in use, to the engine.
     pub no_addresses: bool,
+    /// Other ports of the host; these are published beside the original too, and with `no_ports`.
+    pub ports: Vec<PortChange>,
+    /// Ways round what the host lacks.
+    pub ways: Vec<WayOut>,
     /// Where chunks may come from.
     pub from: From,
     /// Agrees to what the plan calls destructive.

@@ -11,10 +11,11 @@ pub(crate) use mounts::BindFate;
 
 use crate::{
     deed::{FileDeed, Way},
-    json::{child, is_blank, members, object, text, texts, truth},
+    json::{child, is_blank, list, members, object, text, texts, truth},
     networks::Fate,
+    ports,
 };
-use holdfast_model::Problem;
+use holdfast_model::{Problem, view::PortChange};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,8 @@ pub(crate) struct Context<'a> {
     pub(crate) containers: &'a BTreeMap<String, String>,
     /// Whether nothing is published, also under the app's own name.
     pub(crate) no_ports: bool,
+    /// Other ports of the host; these are published in any case.
+    pub(crate) ports: &'a [PortChange],
     /// Whether the engine takes MAC addresses per network (API 1.44 and on).
     pub(crate) mac_per_network: bool,
 }
@@ -57,9 +60,11 @@ pub(crate) fn make(name: &str, inspect: &Value, context: &Context<'_>) -> Body {
     let mut host = inspect.get("HostConfig").cloned().unwrap_or_default();
     object(&mut host).shift_remove("ContainerIDFile");
     if context.way == Way::Beside {
-        withdraw(name, &mut host, &mut body);
+        withdraw(name, &mut host, &mut body, context.ports);
     } else if context.no_ports {
-        unpublish(name, &mut host, &mut body, "as you asked, it publishes no ports");
+        unpublish(name, &mut host, &mut body, (context.ports, "as you asked, it publishes no ports"));
+    } else {
+        move_ports(name, &mut host, &mut body, context.ports);
     }
     // What Podman says of every container; no Docker has a runtime of that name.
     if text(&host, "/Runtime") == "oci" {
@@ -101,8 +106,8 @@ fn config(inspect: &Value, context: &Context<'_>) -> Value {
 }
 
 /// Takes from a copy what only the original may have.
-fn withdraw(name: &str, host: &mut Value, body: &mut Body) {
-    unpublish(name, host, body, "the copy publishes no ports");
+fn withdraw(name: &str, host: &mut Value, body: &mut Body, ports: &[PortChange]) {
+    unpublish(name, host, body, (ports, "the copy publishes no ports"));
     let fields = object(host);
     if fields.get("NetworkMode").and_then(Value::as_str) == Some("host") {
         fields.insert("NetworkMode".into(), json!("bridge"));
@@ -118,8 +123,35 @@ fn withdraw(name: &str, host: &mut Value, body: &mut Body) {
     }
 }
 
-/// Publishes nothing on the host.
-fn unpublish(name: &str, host: &mut Value, body: &mut Body, instead: &str) {
+/// Publishes other ports of the host than the recorded ones.
+fn move_ports(name: &str, host: &mut Value, body: &mut Body, ports: &[PortChange]) {
+    for bound in host.pointer_mut("/PortBindings").and_then(Value::as_object_mut).into_iter().flatten() {
+        for binding in bound.1.as_array_mut().into_iter().flatten() {
+            if let Some(change) = ports::change_of(binding, ports) {
+                let message = format!(
+                    "as you asked, {name} publishes {} on port {} instead of {}",
+                    bound.0, change.to, change.from
+                );
+                body.notes.push(Problem::note("port.changed", name, message));
+                object(binding).insert("HostPort".into(), json!(change.to.to_string()));
+            }
+        }
+    }
+}
+
+/// Publishes nothing on the host, but for ports that were given another one.
+fn unpublish(name: &str, host: &mut Value, body: &mut Body, (ports, instead): (&[PortChange], &str)) {
+    let mut kept = json!({});
+    for (inside, bindings) in members(host, "/PortBindings") {
+        let moved: Vec<&Value> =
+            list(bindings, "").iter().filter(|one| ports::change_of(one, ports).is_some()).collect();
+        if !moved.is_empty() {
+            object(&mut kept).insert(inside.clone(), json!(moved));
+        }
+    }
+    if let Some(bindings) = host.pointer_mut("/PortBindings").and_then(Value::as_object_mut) {
+        bindings.retain(|inside, _| kept.get(inside).is_none());
+    }
     let published: Vec<&String> =
         members(host, "/PortBindings").filter(|(_, bound)| !is_blank(bound)).map(|(port, _)| port).collect();
     if !published.is_empty() {
@@ -128,8 +160,9 @@ fn unpublish(name: &str, host: &mut Value, body: &mut Body, instead: &str) {
         body.notes.push(Problem::note("port.unpublished", name, message));
     }
     let fields = object(host);
-    fields.insert("PortBindings".into(), json!({}));
+    fields.insert("PortBindings".into(), kept);
     fields.insert("PublishAllPorts".into(), json!(false));
+    move_ports(name, host, body, ports);
 }
 
 /// Rewrites names of other containers, and the project's name.

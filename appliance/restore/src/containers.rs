@@ -6,12 +6,15 @@ use crate::{
     deed::{Await, ContainerDeed, OldDeed, Replay, Way},
     files,
     json::{label, size, text},
+    lacks,
     narrow::is_chosen,
     networks::Fate,
     normalise::{differences, normalise},
     order::order,
     plan::Draft,
-    ports, replay,
+    ports,
+    probe::Probe,
+    replay,
     survey::{ASIDE, Survey},
     undo::Undo,
     verify::{self, Tolerance},
@@ -25,7 +28,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Compose's list of `service:condition:restart`.
-const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+pub(crate) const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 /// Deleted paths that a note names; the rest is counted.
 const NAMED_PATHS: usize = 3;
 
@@ -51,14 +54,18 @@ pub(crate) fn plan_old(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) 
 }
 
 /// Plans all containers of the snapshot.
-pub(crate) fn plan(
+pub(crate) async fn plan(
     draft: &mut Draft,
     snapshot: &Snapshot,
     survey: &Survey,
-    networks: &BTreeMap<String, Fate>,
-    mapping: &Mapping,
+    mut probe: Probe<'_>,
+    (networks, mapping): (&BTreeMap<String, Fate>, &Mapping),
 ) -> Result<()> {
-    let inspects = snapshot.containers.iter().map(|c| c.inspect.parse()).collect::<Result<Vec<Value>>>()?;
+    let mut inspects = snapshot.containers.iter().map(|c| c.inspect.parse()).collect::<Result<Vec<Value>>>()?;
+    for (container, inspect) in snapshot.containers.iter().zip(&mut inspects) {
+        lacks::ease(draft, &mut probe, container, inspect, (snapshot, survey)).await?;
+    }
+    lacks::unasked(draft, &probe, survey);
     let names: Vec<String> = snapshot.containers.iter().map(|c| draft.names.container(&c.name)).collect();
     let known = known(snapshot, &inspects, &names);
     let context = Context {
@@ -69,6 +76,7 @@ pub(crate) fn plan(
         binds: &mapping.binds,
         containers: &known,
         no_ports: draft.deed.no_ports,
+        ports: &draft.ports.clone(),
         mac_per_network: api_at_least(&survey.info.api_version, (1, 44)),
     };
     let (waits, sequence) = dependencies(snapshot, &inspects);
@@ -185,7 +193,7 @@ fn dependencies(snapshot: &Snapshot, inspects: &[Value]) -> (Vec<Vec<(usize, Awa
 }
 
 /// `db:service_healthy:false,cache:service_started:true`.
-fn conditions(label: &str) -> Vec<(String, Await)> {
+pub(crate) fn conditions(label: &str) -> Vec<(String, Await)> {
     let one = |item: &str| {
         let mut parts = item.split(':');
         let service = parts.next().filter(|service| !service.is_empty())?;
@@ -210,8 +218,9 @@ fn check(draft: &mut Draft, container: &ContainerSection, inspect: &Value, name:
         }));
     }
     let publishes = draft.deed.way != Way::Beside && !draft.deed.no_ports;
-    if publishes && container.state != RunState::Stopped {
-        draft.conflicts.extend(ports::conflicts(name, &ports::wanted(inspect), survey, &own));
+    if container.state != RunState::Stopped {
+        let wanted = ports::wanted(inspect, &draft.ports, publishes);
+        draft.conflicts.extend(ports::conflicts(name, &wanted, survey, &own));
     }
 }
 

@@ -21,6 +21,14 @@ pub(crate) struct Helper(Made);
 impl Helper {
     /// Makes a helper that has `source` (a volume's name or a path of the host) at [`MOUNT`], writable.
     pub(crate) async fn make(engine: &Arc<dyn Engine>, owner: &str, source: &str) -> Result<Helper> {
+        let (key, value) = mounted(source);
+        // Paths of the host belong to users of the host.
+        let users = if source.starts_with('/') { "host" } else { "" };
+        Helper::asking(engine, owner, &json!({ key: value, "UsernsMode": users })).await
+    }
+
+    /// Makes a helper with a part of a host configuration of its own. The engine's refusal is the error.
+    pub(crate) async fn asking(engine: &Arc<dyn Engine>, owner: &str, host_config: &Value) -> Result<Helper> {
         ensure_image(engine.as_ref()).await?;
         let name = format!("holdfast-restore-{}", hex::encode(random::<6>()));
         let mut body = json!({
@@ -28,12 +36,11 @@ impl Helper {
             "Cmd": ["/never"],
             "Labels": labels(owner),
             "NetworkDisabled": true,
-            "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"},
-                // Paths of the host belong to users of the host.
-                "UsernsMode": if source.starts_with('/') { "host" } else { "" }},
+            "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}},
         });
-        let (key, value) = mounted(source);
-        object(child(&mut body, "HostConfig")).insert(key.into(), value);
+        for (key, value) in host_config.as_object().into_iter().flatten() {
+            object(child(&mut body, "HostConfig")).insert(key.clone(), value.clone());
+        }
         let id = engine.container_create(&name, &body).await?;
         Ok(Helper(Made::new(Arc::clone(engine), id)))
     }

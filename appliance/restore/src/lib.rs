@@ -20,6 +20,7 @@ mod helper;
 mod images;
 mod json;
 mod names;
+mod lacks;
 mod narrow;
 mod networks;
 mod normalise;
@@ -28,6 +29,7 @@ mod order;
 mod plan;
 mod ports;
 mod put;
+mod probe;
 mod replay;
 mod start;
 mod streams;
@@ -45,7 +47,11 @@ pub use put::{Files, Put, Where, put_files};
 
 use async_trait::async_trait;
 use holdfast_docker::ByteStream;
-use holdfast_model::{Problem, Result, snapshot::StreamRef, view::Target};
+use holdfast_model::{
+    Problem, Result,
+    snapshot::StreamRef,
+    view::{PortChange, Target, WayOut},
+};
 
 /// Where a snapshot's streams come from. The engine room stands behind it with the repository.
 #[async_trait]
@@ -79,6 +85,10 @@ pub struct Ask {
     pub no_addresses: bool,
     /// Label value put on helpers: the appliance's id.
     pub owner: String,
+    /// Other ports of the host; they are published beside the original too, and with `no_ports`.
+    pub ports: Vec<PortChange>,
+    /// Ways round what the host lacks.
+    pub ways: Vec<WayOut>,
     /// Where to note what is put aside, so that a killed restore is undone with [`put_back`].
     pub trace: Option<Trace>,
 }

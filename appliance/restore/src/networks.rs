@@ -6,13 +6,14 @@
 use crate::{
     deed::{NetworkDeed, Way},
     json::{child, label, list, members, object, text, truth},
+    lacks::lacks_driver,
     names::is_predefined,
     plan::Draft,
     subnet::Subnet,
     survey::{PROJECT, Survey},
 };
 use holdfast_docker::Engine;
-use holdfast_model::{Problem, Result, snapshot::Snapshot};
+use holdfast_model::{Problem, Result, snapshot::Snapshot, view::WayOut};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
@@ -156,12 +157,20 @@ async fn again(
         return Ok(fate);
     }
     let mut body = body_of(name, inspect);
-    if text(inspect, "/Scope") == "swarm" {
-        let message = format!("swarm network {name} is not on this host, and an app cannot bring it along");
-        let problem = Problem::error("network.missing", name, message);
-        draft.conflicts.push(problem.advice(
-            "Create the network in the swarm, then plan again; or restore beside (--as NAME), where a plain bridge stands for it.",
-        ));
+    if let Some((code, way, lack)) = unmakable(name, inspect, survey) {
+        if draft.ways.contains(&way) {
+            let message =
+                format!("{lack}; as you asked, a plain bridge that reaches no other host is made of that name");
+            draft.notes.push(Problem::warning(code, name, message));
+            body = plain(name, inspect);
+            fate.fixed = false;
+        } else {
+            let flag = if way == WayOut::OwnDrivers { "--own-drivers" } else { "--make-networks" };
+            let advice = format!(
+                "Make the network on the host, then plan again; let a plain bridge stand for it ({flag}); or restore beside (--as NAME)."
+            );
+            draft.conflicts.push(Problem::error(code, name, lack).advice(advice));
+        }
     } else if let Some(other) = overlapping(inspect, survey, Some(name)).filter(|_| !truth(inspect, "/ConfigOnly")) {
         if free || chosen_by_docker(inspect, fixed) {
             free_choice(&mut body);
@@ -182,6 +191,25 @@ async fn again(
     Ok(fate)
 }
 
+/// Why a network cannot be made on this host: the code, the way round, and the words.
+fn unmakable(name: &str, inspect: &Value, survey: &Survey) -> Option<(&'static str, WayOut, String)> {
+    let driver = text(inspect, "/Driver");
+    if text(inspect, "/Scope") == "swarm" {
+        let lack = format!("swarm network {name} is not on this host, and an app cannot bring it along");
+        return Some(("network.missing", WayOut::MakeNetworks, lack));
+    }
+    lacks_driver(survey, "Network", driver).then(|| {
+        let lack = format!("network {name} needs driver {driver}, which this host does not have");
+        ("network_driver.missing", WayOut::OwnDrivers, lack)
+    })
+}
+
+/// A bridge in the place of a network that cannot be made.
+fn plain(name: &str, inspect: &Value) -> Value {
+    json!({"Name": name, "CheckDuplicate": true, "Driver": "bridge", "Internal": truth(inspect, "/Internal"),
+        "Labels": inspect.get("Labels").filter(|labels| labels.is_object()).cloned().unwrap_or_else(|| json!({}))})
+}
+
 /// A network that containers join but the snapshot does not describe.
 fn uncaptured(draft: &mut Draft, old: &str, survey: &Survey) -> Fate {
     let name = draft.names.network(old);
@@ -191,9 +219,15 @@ fn uncaptured(draft: &mut Draft, old: &str, survey: &Survey) -> Fate {
         create(draft, &name, json!({"Name": name, "CheckDuplicate": true, "Driver": "bridge"}), survey);
     } else if survey.network(old).is_none() {
         let message = format!("network {old} is neither on the host nor described in the snapshot");
+        if draft.ways.contains(&WayOut::MakeNetworks) {
+            let message = format!("{message}; as you asked, a plain one is made");
+            draft.notes.push(Problem::warning("network.missing", old, message));
+            create(draft, old, json!({"Name": old, "CheckDuplicate": true, "Driver": "bridge"}), survey);
+            return Fate { name: old.to_owned(), fixed: false };
+        }
         let problem = Problem::error("network.missing", old, message);
         draft.conflicts.push(problem.advice(format!(
-            "Create network {old}, then plan again; or restore beside (--as NAME), where a plain one stands for it."
+            "Create network {old}, then plan again; have a plain one made (--make-networks); or restore beside (--as NAME)."
         )));
     }
     Fate { name, fixed: draft.deed.way != Way::Beside }

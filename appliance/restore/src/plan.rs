@@ -6,7 +6,8 @@ use crate::{
     images,
     json::size,
     names::{self, Names},
-    narrow, networks,
+    narrow, networks, ports,
+    probe::Probe,
     survey::Survey,
     volumes,
 };
@@ -14,9 +15,9 @@ use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Problem, Result,
     snapshot::{Readiness, Snapshot, StreamRef},
-    view::Target,
+    view::{PortChange, Target, WayOut},
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 /// A plan in the making.
 pub(crate) struct Draft {
@@ -27,6 +28,9 @@ pub(crate) struct Draft {
     pub(crate) destructive: bool,
     pub(crate) bytes: u64,
     pub(crate) streams: Vec<StreamRef>,
+    /// Ways that were chosen round what the host lacks.
+    pub(crate) ways: Vec<WayOut>,
+    pub(crate) ports: Vec<PortChange>,
     pub(crate) deed: Deed,
 }
 
@@ -40,6 +44,8 @@ impl Draft {
             destructive: false,
             bytes: 0,
             streams: Vec::new(),
+            ways: ask.ways.clone(),
+            ports: ask.ports.clone(),
             deed: Deed {
                 snapshot: snapshot.id.clone(),
                 way,
@@ -108,10 +114,11 @@ impl Draft {
     }
 }
 
-/// Plans; changes nothing. `Invalid` (`name.invalid`) and `NotFound` (`volume.unknown`) for what cannot be
+/// Plans; changes nothing, but for helpers that are created to ask the engine what it can give, and removed at once.
+/// `Invalid` (`name.invalid`, `port.invalid`) and `NotFound` (`volume.unknown`) for what cannot be
 /// asked; what stands in the way on the host is among the plan's conflicts.
-pub async fn plan(engine: &dyn Engine, snapshot: &Snapshot, ask: &Ask) -> Result<Plan> {
-    let survey = Survey::of(engine).await?;
+pub async fn plan(engine: &Arc<dyn Engine>, snapshot: &Snapshot, ask: &Ask) -> Result<Plan> {
+    let survey = Survey::with_abilities(engine.as_ref()).await?;
     let way = match ask.target {
         Target::Beside => Way::Beside,
         Target::InPlace => Way::InPlace,
@@ -124,9 +131,10 @@ pub async fn plan(engine: &dyn Engine, snapshot: &Snapshot, ask: &Ask) -> Result
 }
 
 /// The app, or chosen services of it.
-async fn app(engine: &dyn Engine, whole: &Snapshot, ask: &Ask, way: Way, survey: &Survey) -> Result<Plan> {
+async fn app(engine: &Arc<dyn Engine>, whole: &Snapshot, ask: &Ask, way: Way, survey: &Survey) -> Result<Plan> {
     let part = narrow::narrowed(whole, &ask.services)?;
     let snapshot = part.as_ref();
+    ports::check(&ask.ports, snapshot)?;
     let (name, names) = new_name(snapshot, ask, way)?;
     let mut draft = Draft::new(snapshot, ask, way, names);
     let is_there = |name: &str| way != Way::Beside && survey.container_named(name).is_some();
@@ -139,11 +147,12 @@ async fn app(engine: &dyn Engine, whole: &Snapshot, ask: &Ask, way: Way, survey:
         check_members(&mut draft, snapshot, &name, survey);
     }
     check_platform(&mut draft, snapshot, survey);
-    images::plan(&mut draft, engine, snapshot).await?;
+    images::plan(&mut draft, engine.as_ref(), snapshot).await?;
     containers::plan_old(&mut draft, snapshot, survey);
-    let fates = networks::plan(&mut draft, engine, snapshot, survey).await?;
+    let fates = networks::plan(&mut draft, engine.as_ref(), snapshot, survey).await?;
     let mapping = volumes::plan(&mut draft, snapshot, survey)?;
-    containers::plan(&mut draft, snapshot, survey, &fates, &mapping)?;
+    let probe = Probe::new(engine, &ask.owner);
+    containers::plan(&mut draft, snapshot, survey, probe, (&fates, &mapping)).await?;
     if draft.deed.old.is_empty() && !draft.destructive && way == Way::InPlace {
         draft.steps.remove(0);
     }

@@ -15,6 +15,8 @@ pub(crate) const ASIDE: &str = "-holdfast-old-";
 /// What the engine says it has.
 pub(crate) struct Survey {
     pub(crate) info: EngineInfo,
+    /// What the engine says that it can do; null if it was not asked.
+    pub(crate) host: Value,
     containers: Vec<Value>,
     volumes: Vec<Value>,
     networks: Vec<Value>,
@@ -35,10 +37,16 @@ impl Survey {
     pub(crate) async fn of(engine: &dyn Engine) -> Result<Survey> {
         Ok(Survey {
             info: engine.info().await?,
+            host: Value::Null,
             containers: engine.container_list().await?,
             volumes: engine.volume_list().await?,
             networks: engine.network_list().await?,
         })
+    }
+
+    /// Asks the engine, and also for what it can do.
+    pub(crate) async fn with_abilities(engine: &dyn Engine) -> Result<Survey> {
+        Ok(Survey { host: engine.describe().await?, ..Survey::of(engine).await? })
     }
 
     /// All containers but our own helpers.

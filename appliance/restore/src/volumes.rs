@@ -10,6 +10,7 @@ use crate::{
     files, fill,
     helper::{Helper, MOUNT},
     json::{is_blank, is_long_id, list, object, size, text},
+    lacks::lacks_driver,
     plan::Draft,
     survey::{Present, Survey},
     verify::{self, Tolerance},
@@ -18,6 +19,7 @@ use holdfast_docker::ByteStream;
 use holdfast_model::{
     Error, Kind, Problem, Result,
     snapshot::{Snapshot, VolumeSection},
+    view::WayOut,
 };
 use holdfast_tar::write;
 use serde_json::{Value, json};
@@ -57,7 +59,7 @@ pub(crate) fn plan(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) -> R
 /// Plans one volume under a given name.
 pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, survey: &Survey) -> Result<()> {
     let inspect = section.inspect.parse()?;
-    let (body, simplified) = body_of(draft, name, &inspect);
+    let (mut body, simplified) = body_of(draft, name, &inspect);
     if simplified {
         let message = format!(
             "volume {} lies on a driver or path that the original uses; the copy's is a plain local volume",
@@ -71,6 +73,9 @@ pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, s
         None => VolumeAction::Create,
         Some(present) => existing(draft, section, name, &inspect, present, survey),
     };
+    if survey.volume(name).is_none() {
+        check_driver(draft, &section.name, &mut body, survey);
+    }
     let in_memory = is_in_memory(&inspect);
     let stream = section.stream.clone().filter(|_| !in_memory);
     let bytes = stream.as_ref().map_or(0, |stream| stream.length);
@@ -98,6 +103,24 @@ pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, s
     draft.reads(stream.as_ref());
     draft.deed.volumes.push(VolumeDeed { name: name.to_owned(), body, action, stream });
     Ok(())
+}
+
+/// A driver that the host does not have: in the way, or the engine's own stands for it.
+fn check_driver(draft: &mut Draft, volume: &str, body: &mut Value, survey: &Survey) {
+    let driver = text(body, "/Driver").to_owned();
+    if !lacks_driver(survey, "Volume", &driver) {
+        return;
+    }
+    let lack = format!("volume {volume} needs driver {driver}, which this host does not list");
+    if draft.ways.contains(&WayOut::OwnDrivers) {
+        let message = format!("{lack}; as you asked, it becomes a local volume");
+        draft.notes.push(Problem::warning("volume_driver.missing", volume, message));
+        object(body).insert("Driver".into(), json!("local"));
+        object(body).shift_remove("DriverOpts");
+    } else {
+        let advice = "Install the driver (one that was never used shows after a first volume of it), make it a local volume (--own-drivers), or restore beside (--as NAME).";
+        draft.conflicts.push(Problem::error("volume_driver.missing", volume, lack).advice(advice));
+    }
 }
 
 /// Whether the engine gives every first user of the volume an empty one.

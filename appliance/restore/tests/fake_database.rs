@@ -61,7 +61,7 @@ impl World {
     async fn restore(&self) -> holdfast_model::Result<Restored> {
         let engine: Arc<dyn Engine> = Arc::new(self.fake.clone());
         let ask = Ask { target: Target::Beside, owner: "test".into(), ..Ask::default() };
-        let plan = plan(engine.as_ref(), &self.snapshot, &ask).await.unwrap();
+        let plan = plan(&engine, &self.snapshot, &ask).await.unwrap();
         let told = plan.steps.iter().filter(|step| step.starts_with("Replay the dump of PostgreSQL")).count();
         let due = self.snapshot.databases.iter().filter(|database| database.replays()).count();
         assert_eq!(told, due, "{:?}", plan.steps);

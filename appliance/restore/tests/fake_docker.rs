@@ -37,7 +37,7 @@ impl World {
         fault: Option<(&str, u32)>,
     ) -> holdfast_model::Result<holdfast_restore::Restored> {
         let ask = Ask { target, owner: "test".into(), trace: self.trace.clone(), ..Ask::default() };
-        let plan = plan(self.engine().as_ref(), &self.snapshot, &ask).await.unwrap();
+        let plan = plan(&self.engine(), &self.snapshot, &ask).await.unwrap();
         assert_eq!(plan.conflicts, []);
         self.fake.forget_calls();
         if let Some((call, n)) = fault {
@@ -198,7 +198,7 @@ async fn a_running_stranger_on_the_volume_is_in_the_way() {
     world.engine().container_create("stranger", &body).await.unwrap();
     world.engine().container_start("stranger").await.unwrap();
     let ask = Ask { target: Target::InPlace, ..Ask::default() };
-    let plan = plan(world.engine().as_ref(), &world.snapshot, &ask).await.unwrap();
+    let plan = plan(&world.engine(), &world.snapshot, &ask).await.unwrap();
     assert_eq!(plan.conflicts.iter().map(|c| c.code.as_str()).collect::<Vec<_>>(), ["volume.in_use"]);
     assert!(plan.conflicts[0].message.contains("stranger"));
 }
@@ -208,12 +208,12 @@ async fn a_service_alone_leaves_the_others_as_they_are() {
     let mut world = World::new().await;
     let ask = Ask { target: Target::InPlace, services: vec!["web".into()], ..Ask::default() };
     let engine = world.engine();
-    let planned = plan(engine.as_ref(), &world.snapshot, &ask).await.unwrap();
+    let planned = plan(&engine, &world.snapshot, &ask).await.unwrap();
     let notes: Vec<_> = planned.notes.iter().map(|note| (note.code.as_str(), note.subject.as_str())).collect();
     assert!(notes.contains(&("service.dependency", "db")), "{notes:?}");
     assert!(!planned.steps.iter().any(|step| step.contains("db")), "{:?}", planned.steps);
     let unknown = Ask { services: vec!["nobody".into()], ..ask.clone() };
-    let error = plan(engine.as_ref(), &world.snapshot, &unknown).await.unwrap_err();
+    let error = plan(&engine, &world.snapshot, &unknown).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::NotFound, "service.unknown"));
     // On an empty host a service cannot be made without the one in whose network it lives.
     world.fake = FakeDocker::new();
@@ -222,7 +222,7 @@ async fn a_service_alone_leaves_the_others_as_they_are() {
     guest["HostConfig"]["NetworkMode"] = format!("container:{host}").into();
     world.snapshot.containers[1].inspect.0 = guest.to_string();
     let away = Ask { target: Target::Host { host: "other".into() }, ..ask };
-    let planned = plan(world.engine().as_ref(), &world.snapshot, &away).await.unwrap();
+    let planned = plan(&world.engine(), &world.snapshot, &away).await.unwrap();
     let codes: Vec<_> = planned.conflicts.iter().map(|conflict| conflict.code.as_str()).collect();
     assert!(codes.contains(&"service.needed"), "{codes:?}");
     assert!(planned.conflicts.iter().all(|conflict| conflict.advice.is_some()), "{:?}", planned.conflicts);
@@ -235,7 +235,7 @@ async fn an_engine_that_wants_every_layer_gets_every_layer() {
     // Another image with the same base: its layer need not be sent.
     support::imagined_image(world.engine().as_ref(), "cousin:1", "y").await;
     let ask = Ask { target: Target::Host { host: "other".into() }, ..Ask::default() };
-    let plan = plan(world.engine().as_ref(), &world.snapshot, &ask).await.unwrap();
+    let plan = plan(&world.engine(), &world.snapshot, &ask).await.unwrap();
     assert!(plan.steps[0].contains("1 of 2 layers are there already"), "{:?}", plan.steps);
     let done = world.run(ask.target, Some(("image_load", 1))).await.unwrap();
     assert_eq!(done.problems, []);
@@ -246,7 +246,7 @@ async fn an_engine_that_wants_every_layer_gets_every_layer() {
 async fn killed_before(call: &str, n: u32, trace: &Trace) -> World {
     let world = World::new().await;
     let ask = Ask { target: Target::InPlace, trace: Some(trace.clone()), ..Ask::default() };
-    let plan = plan(world.engine().as_ref(), &world.snapshot, &ask).await.unwrap();
+    let plan = plan(&world.engine(), &world.snapshot, &ask).await.unwrap();
     world.fake.meanwhile(call, n, move |fake| {
         // Nothing of this process reaches the host any more.
         fake.go_away(true);
@@ -291,7 +291,7 @@ async fn a_restore_killed_anywhere_is_put_back_or_told() {
             told += 1;
             // Another restore in place heals it.
             let ask = Ask { target: Target::InPlace, trace: Some(trace.clone()), ..Ask::default() };
-            let plan = plan(world.engine().as_ref(), &world.snapshot, &ask).await.unwrap();
+            let plan = plan(&world.engine(), &world.snapshot, &ask).await.unwrap();
             let (engine, memory) = (world.engine(), world.memory.clone());
             carry_out(engine, &world.snapshot, &plan, memory, &Stop::new()).await.unwrap();
             assert_eq!(unfinished(&trace.folder), []);

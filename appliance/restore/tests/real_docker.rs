@@ -17,7 +17,7 @@ fn ask(app: &App, target: Target) -> Ask {
 }
 
 async fn ready(app: &App, snapshot: &Snapshot, ask: &Ask) -> Plan {
-    let plan = plan(app.engine.as_ref(), snapshot, ask).await.unwrap();
+    let plan = plan(&app.engine, snapshot, ask).await.unwrap();
     assert_eq!(plan.conflicts, [], "{:#?}", plan.steps);
     plan
 }
@@ -127,7 +127,7 @@ async fn a_copy_stands_beside_and_the_original_is_untouched() {
     let page = support::bytes(engine.archive_get("hfrestore-copy-two-web-1", "/www/index.html").await.unwrap()).await;
     assert_eq!(support::members(&page)[0].2, b"hello");
     // Once more under the same name: everything stands in the way.
-    let second = holdfast_restore::plan(engine.as_ref(), &snapshot, &wish).await.unwrap();
+    let second = holdfast_restore::plan(&engine, &snapshot, &wish).await.unwrap();
     let codes: Vec<&str> = second.conflicts.iter().map(|conflict| conflict.code.as_str()).collect();
     assert!(codes.contains(&"name.taken") && codes.contains(&"volume.exists"), "{codes:?}");
     let refused = carry_out(engine.clone(), &snapshot, &second, memory.clone(), &Stop::new()).await.unwrap_err();
@@ -212,7 +212,7 @@ async fn one_volume_beside_and_in_place() {
     assert_eq!(now.entries, 5);
 
     wish.volume = Some("nonsense".into());
-    assert_eq!(plan(engine.as_ref(), &snapshot, &wish).await.unwrap_err().code(), "volume.unknown");
+    assert_eq!(plan(&engine, &snapshot, &wish).await.unwrap_err().code(), "volume.unknown");
     app.down().await;
 }
 
@@ -226,7 +226,7 @@ async fn conflicts_are_named_before_anything_happens() {
     // Another app takes the name, the port and the address block.
     let other = App::up(engine.clone(), "hfrestore-other", 206).await;
     engine.container_rename(&other.container("db"), &app.container("db")).await.unwrap();
-    let here = plan(engine.as_ref(), &snapshot, &ask(&app, Target::InPlace)).await.unwrap();
+    let here = plan(&engine, &snapshot, &ask(&app, Target::InPlace)).await.unwrap();
     println!("{:#?}", here.conflicts);
     let codes: Vec<&str> = here.conflicts.iter().map(|conflict| conflict.code.as_str()).collect();
     assert_eq!(codes, ["address.taken", "name.taken", "port.taken"]);

@@ -235,6 +235,9 @@ impl Engine for Host {
     async fn info(&self) -> Result<EngineInfo> {
         Ok(self.info.clone())
     }
+    async fn describe(&self) -> Result<Value> {
+        Ok(Value::Null)
+    }
     async fn container_list(&self) -> Result<Vec<Value>> {
         Ok(self.containers.clone())
     }

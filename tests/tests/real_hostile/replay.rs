@@ -68,7 +68,7 @@ pub async fn restore(engine: &Arc<dyn Engine>, case: &Case, tree: bool, name: &s
         owner: "hfhostile".into(),
         ..Ask::default()
     };
-    let plan = plan(engine.as_ref(), &snapshot, &ask).await.expect("it can be planned");
+    let plan = plan(engine, &snapshot, &ask).await.expect("it can be planned");
     assert!(plan.conflicts.is_empty(), "{:?}", plan.conflicts);
     let source: Arc<dyn Source> = Arc::new(Served(case.clone()));
     let stop = Stop::new();

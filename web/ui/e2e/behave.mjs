@@ -13,6 +13,7 @@ export async function behave(context, mock, shots) {
   await test('in place asks for the name of the app', () => inPlace(page, base));
   await test('a taken name blocks the restore', () => takenName(page, base));
   await test('deleting a restore point asks for the name', () => remove(page, base));
+  await test('what a host lacks blocks the restore until a way round it is chosen', () => lacking(page, base));
   await test('a lost link is said and buttons wait', () => lostLink(page, base, mock, shots));
   await test('a failing request speaks in its card', () => failing(page, base));
   await test('progress moves without reloading', () => progress(page, base));
@@ -132,6 +133,18 @@ async function lostLink(page, base, mock, shots) {
   await page.getByText(/^Reconnecting, showing/).waitFor({ timeout: 15_000 });
   expect(await page.getByRole('button', { name: 'Back up now' }).isDisabled(), 'buttons do not wait');
   await page.screenshot({ path: join(shots, 'lost-link.png') });
+async function lacking(page, base) {
+  await page.goto(base);
+  await page.getByRole('button', { name: 'Restore shop' }).click();
+  await page.getByRole('radio', { name: /^Another Docker host/ }).check();
+  const start = page.getByRole('button', { name: 'Restore to the other host' });
+  await page.getByText('needs device /dev/ttyUSB0').waitFor();
+  expect(await start.isDisabled(), 'it may start without its device');
+  await page.getByRole('checkbox', { name: /^Leave out devices/ }).check();
+  await page.getByText('needs device /dev/ttyUSB0').waitFor({ state: 'hidden' });
+  expect(await start.isEnabled(), 'the way round is none');
+}
+
   const { lines } = await axe(page);
   expect(lines.length === 0, lines.join('\n'));
   mock.mend();

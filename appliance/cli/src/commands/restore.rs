@@ -73,6 +73,8 @@ fn request(args: &RestoreArgs) -> RestoreRequest {
         services: args.services.clone(),
         no_ports: args.no_ports,
         no_addresses: args.no_addresses,
+        ports: args.ways.ports.clone(),
+        ways: args.ways.chosen(),
         from,
         confirmed: args.yes,
     }
@@ -111,6 +113,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
+    use holdfast_model::view::{PortChange, WayOut};
 
     fn asked(line: &str) -> RestoreRequest {
         let Command::Restore(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!("{line}") };
@@ -129,6 +132,12 @@ mod tests {
             (&place.services[..], place.no_ports, place.no_addresses),
             (&["web".to_owned(), "db".into()][..], true, true)
         );
+        let round = asked("holdfast restore 01ab --to edge --port 80=8080 --no-devices --own-drivers --make-paths");
+        assert_eq!(round.ports, [PortChange { from: 80, to: 8080 }]);
+        assert_eq!(round.ways, [WayOut::NoDevices, WayOut::OwnDrivers, WayOut::MakePaths]);
+        for wrong in ["80", "80=", "0=1", "80=99999"] {
+            assert!(Cli::try_parse_from(["holdfast", "restore", "x", "--port", wrong]).is_err(), "{wrong}");
+        }
         let away = asked("holdfast restore 01ab --to edge");
         assert_eq!((away.target, away.confirmed), (Target::Host { host: "edge".into() }, false));
     }

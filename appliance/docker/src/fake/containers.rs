@@ -148,6 +148,7 @@ impl Machine {
                 &format!("The container name \"/{name}\" is already in use by container"),
             ));
         }
+        refuse(&body["HostConfig"])?;
         let image = self.images.id(body["Image"].as_str().unwrap_or_default())?;
         let (mut config, host_config, networking) = split(body);
         let image_config = self.images.config(&image)["config"].clone();
@@ -241,6 +242,16 @@ impl Machine {
             mounts.push(Mount { what, destination, writable, anonymous: source.is_empty() });
         }
         Ok(mounts)
+    }
+
+    /// Graphics cards and the like are looked for before a container starts; no driver for them is here.
+    pub(crate) fn hands_out(&mut self, name: &str) -> Result<()> {
+        let requests = &self.container(name)?.base["HostConfig"]["DeviceRequests"];
+        if requests.as_array().is_none_or(Vec::is_empty) {
+            return Ok(());
+        }
+        let why = "could not select device driver \"\" with capabilities: [[gpu]]";
+        Err(Error::new(Kind::Unavailable, "host.failed", format!("host fake failed: {why} (status 500)")))
     }
 
     /// `POST …/start`: ports of the host belong to one running container.
@@ -357,6 +368,27 @@ impl Machine {
 }
 
 /// The body of a creation holds the config with two other things in it.
+/// Processors of the host.
+pub(crate) const CPUS: u64 = 2;
+
+/// What an engine refuses of a container that asks for what its host lacks.
+fn refuse(host_config: &Value) -> Result<()> {
+    let asked = |key: &str| host_config[key].as_str().unwrap_or_default().to_owned();
+    let refused =
+        |why: String| Err(Error::invalid("host.refused", format!("host fake refused the request: {why} (status 400)")));
+    if host_config["NanoCpus"].as_u64().unwrap_or(0) > CPUS * 1_000_000_000 {
+        return refused(format!("range of CPUs is from 0.01 to {CPUS}.00, as there are only {CPUS} CPUs available"));
+    }
+    if !matches!(&*asked("Runtime"), "" | "runc") {
+        return refused(format!("unknown or invalid runtime name: {}", asked("Runtime")));
+    }
+    let log = host_config["LogConfig"]["Type"].as_str().unwrap_or_default();
+    if !matches!(log, "" | "none" | "json-file" | "local") {
+        return refused(format!("logger: no log driver named '{log}' is registered"));
+    }
+    Ok(())
+}
+
 fn split(body: &Value) -> (Value, Value, Value) {
     let mut config = body.clone();
     let mut take = |field: &str| config.as_object_mut().and_then(|fields| fields.remove(field)).unwrap_or(json!({}));

@@ -66,6 +66,7 @@ impl World {
             binds: &self.binds,
             containers: &self.containers,
             no_ports: false,
+            ports: &[],
             mac_per_network,
         };
         make("shop-web-1", inspect, &context)

@@ -269,6 +269,7 @@ pub(super) fn plan(input: &[u8]) {
         volume: (mode & 32 != 0).then(|| snapshot.volumes[0].name.clone()),
         ..Default::default()
     };
+    let host: std::sync::Arc<dyn holdfast_docker::Engine> = std::sync::Arc::new(host);
     runtime().block_on(async {
         let _ = holdfast_restore::plan(&host, &snapshot, &ask).await;
     });

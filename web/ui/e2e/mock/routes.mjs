@@ -71,6 +71,7 @@ function plan(state, body) {
   const name = kind === 'beside' ? (body.name ?? `${snapshot.app}-restore`) : snapshot.app;
   const host = kind === 'host' ? body.target.host : snapshot.host;
   const taken = kind === 'beside' && appOf(state, `${host}/${name}`);
+  const lacks = kind === 'host' && !body.ways?.includes('no_devices');
   const far = body.from === 'bucket' || snapshot.state.local === 'absent';
   const gb = snapshot.bytes_logical;
   const writes = `Write ${(gb / 1e9).toFixed(0)} GB, ${far ? 'all of it from the bucket' : '96 % of it from the local cache'}`;
@@ -85,7 +86,7 @@ function plan(state, body) {
     host,
     name,
     steps: body.volume ? [`Create volume ${name}_${body.volume}`, writes, 'Read it back and compare'] : steps,
-    conflicts: taken ? [{ severity: 'error', code: 'name.taken', subject: name, message: `There is an app named ${name} on ${host} already`, advice: 'Choose another name.' }] : [],
+    conflicts: taken ? [{ severity: 'error', code: 'name.taken', subject: name, message: `There is an app named ${name} on ${host} already`, advice: 'Choose another name.' }] : lacks ? [{ severity: 'error', code: 'device.missing', subject: '/dev/ttyUSB0', message: `web needs device /dev/ttyUSB0, which is not on ${host}`, advice: 'Leave it out.' }] : [],
     notes: kind === 'beside' ? [{ severity: 'note', code: 'port.unpublished', subject: 'web', message: 'Port 443 is not published, because the original holds it', advice: null }] : [],
     destructive: kind === 'in_place',
     bytes: gb,

@@ -1667,6 +1667,19 @@ export interface components {
             /** @description The policy. */
             policy: components["schemas"]["Policy"];
         };
+        /** @description Another port of the host than the recorded one. */
+        PortChange: {
+            /**
+             * Format: int32
+             * @description The recorded port of the host, of any protocol and address.
+             */
+            from: number;
+            /**
+             * Format: int32
+             * @description The one to publish instead.
+             */
+            to: number;
+        };
         /** @description One thing to tell the user. */
         Problem: {
             /** @description What to do about it. */
@@ -1878,6 +1891,11 @@ export interface components {
              */
             no_ports: boolean;
             /**
+             * @description Other ports of the host; these are published beside the original too, and with `no_ports`.
+             * @default []
+             */
+            ports: components["schemas"]["PortChange"][];
+            /**
              * @description Only these services (by service or container name) with their volumes and networks; all if empty.
              * @default []
              */
@@ -1899,6 +1917,11 @@ export interface components {
              * @default null
              */
             volume: string | null;
+            /**
+             * @description Ways round what the host lacks.
+             * @default []
+             */
+            ways: components["schemas"]["WayOut"][];
         };
         /** @description How many snapshots to keep. A snapshot stays if any rule keeps it. All zero keeps everything. */
         Retention: {
@@ -2246,6 +2269,11 @@ export interface components {
          * @enum {string}
          */
         Trigger: "manual" | "schedule" | "safety";
+        /**
+         * @description A way round something that a host lacks. It is taken only where the host lacks it, and the plan's notes tell what became different.
+         * @enum {string}
+         */
+        WayOut: "no_devices" | "own_drivers" | "no_paths" | "make_paths" | "no_limits" | "make_networks";
     };
     responses: never;
     parameters: never;

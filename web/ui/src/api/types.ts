@@ -44,6 +44,7 @@ export type LocalState = Schemas['LocalState'];
 export type PlanView = Solid<Schemas['PlanView']>;
 export type PointView = Solid<Schemas['PointView']>;
 export type Policy = Solid<Schemas['Policy']>;
+export type PortChange = Schemas['PortChange'];
 export type PolicyView = Solid<Schemas['PolicyView']>;
 export type Problem = Solid<Schemas['Problem']>;
 export type Progress = Solid<Schemas['Progress']>;
@@ -63,4 +64,5 @@ export type Target = Schemas['Target'];
 export type TierState = Schemas['TierState'];
 
 /** What the event stream carries; the event's name is `type`. */
+export type WayOut = Schemas['WayOut'];
 export type ApplianceEvent = { type: 'job'; job: JobView } | { type: 'apps' | 'snapshots' | 'status' | 'resync' };

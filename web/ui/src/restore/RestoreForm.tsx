@@ -8,6 +8,7 @@ import { FromChoice } from './FromChoice';
 import { Plan } from './Plan';
 import css from './restore.module.css';
 import { StartButton } from './StartButton';
+import { WaysOut } from './WaysOut';
 import { WhatChoice } from './WhatChoice';
 import { WhereChoice } from './WhereChoice';
 import { firstChoices, request, type Choices } from './wishes';
@@ -51,6 +52,7 @@ export function RestoreForm({ app, snapshots, first, onStarted }: Props) {
       </div>
       <WhatChoice choices={choices} volumes={volumes} services={services} onChange={change} />
       <WhereChoice app={app} choices={choices} onChange={change} />
+      {choices.what !== 'volume' && <WaysOut choices={choices} plan={plan.data} onChange={change} />}
       <Plan plan={plan} waiting={wanted === null} />
       <StartButton app={app} request={wanted} plan={current ? plan.data : undefined} onStarted={onStarted} />
     </div>

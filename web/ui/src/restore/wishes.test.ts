@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { SnapshotView } from '~/api/types';
-import { firstChoices, request } from './wishes';
+import { firstChoices, readPorts, request, waysFor } from './wishes';
 
 const first = firstChoices({ id: 'point' } as SnapshotView);
 
@@ -14,6 +14,8 @@ describe('restore request', () => {
       services: [],
       no_ports: false,
       no_addresses: false,
+      ports: [],
+      ways: [],
       from: 'auto',
       confirmed: false,
     });
@@ -31,6 +33,23 @@ describe('restore request', () => {
     expect(request(chosen)).toMatchObject({ services: ['db'], volume: null, no_ports: false, no_addresses: false });
     expect(request({ ...chosen, where: 'in_place' })).toMatchObject({ no_ports: true, no_addresses: true });
     expect(request({ ...chosen, what: 'app' })?.services).toEqual([]);
+  });
+
+  it('reads other ports as they are typed, and nothing else', () => {
+    expect(readPorts('')).toEqual([]);
+    expect(readPorts(' 8080=18080, 443=8443 ')).toEqual([
+      { from: 8080, to: 18080 },
+      { from: 443, to: 8443 },
+    ]);
+    for (const wrong of ['8080', '80=', '0=1', '1=70000', 'a=b']) expect(readPorts(wrong)).toBeNull();
+    expect(request({ ...first, ports: '80=8080' })?.ports).toEqual([{ from: 80, to: 8080 }]);
+    expect(request({ ...first, ports: '80' })).toBeNull();
+  });
+
+  it('offers the ways that the plan calls for, and keeps those that were chosen', () => {
+    const conflicts = [{ code: 'path.missing' }, { code: 'runtime.missing' }, { code: 'volume_driver.missing' }, { code: 'name.taken' }];
+    expect(waysFor(conflicts, ['no_limits'])).toEqual(['make_paths', 'no_limits', 'no_paths', 'own_drivers']);
+    expect(waysFor([], [])).toEqual([]);
   });
 
   it('sends a name only beside the original', () => {
