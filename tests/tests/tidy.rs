@@ -35,11 +35,12 @@ const FLOORS: [(&str, u8); 21] = [
 ];
 
 /// Foreign crates with one home each.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("bollard", &["holdfast-docker"]),
     ("sled", &["holdfast-catalog"]),
     ("aws-", &["holdfast-s3"]),
     ("axum", &["holdfast-web"]),
+    ("flate2", &["holdfast-engine"]),
     ("clap", &["holdfast"]),
     ("fastcdc", &["holdfast-chunk"]),
     ("zstd", &["holdfast-chunk"]),

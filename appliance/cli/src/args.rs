@@ -3,7 +3,7 @@
 mod files;
 mod ways;
 
-pub use files::{FilesCommand, GetArgs, LsArgs, PutArgs};
+pub use files::{ComposeArgs, FilesCommand, GetArgs, LsArgs, PutArgs};
 pub use ways::WaysArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -54,6 +54,8 @@ pub enum Command {
     Backup(BackupArgs),
     /// Put a snapshot back: beside the original unless told otherwise.
     Restore(RestoreArgs),
+    /// Write a compose file made of what a snapshot says.
+    Compose(ComposeArgs),
     /// Look into snapshots: list, get and find files.
     #[command(subcommand)]
     Files(FilesCommand),
@@ -244,12 +246,12 @@ pub struct RestoreArgs {
     /// Leave fixed addresses, and subnets that are in use, to the engine.
     #[arg(long)]
     pub no_addresses: bool,
-    /// Where the data may come from.
-    #[arg(long, value_enum, default_value = "auto", value_name = "TIER")]
-    pub from: Tier,
     /// Ways round what the host lacks.
     #[command(flatten)]
     pub ways: WaysArgs,
+    /// Where the data may come from.
+    #[arg(long, value_enum, default_value = "auto", value_name = "TIER")]
+    pub from: Tier,
     /// Only show the plan.
     #[arg(long, conflicts_with = "wait")]
     pub dry_run: bool,

@@ -68,7 +68,12 @@ impl Client {
             return Err(refusal(head.status, &bytes));
         }
         let kind = head.headers.get(header::CONTENT_TYPE);
-        Ok(Download { body, folder: kind.is_some_and(|kind| kind == "application/x-tar") })
+        let ending = match kind.map(|kind| kind.as_bytes()) {
+            Some(b"application/x-tar") => ".tar",
+            Some(b"application/zip") => ".zip",
+            _ => "",
+        };
+        Ok(Download { body, ending })
     }
 
     async fn call<B: Serialize, T: DeserializeOwned>(
@@ -133,13 +138,13 @@ impl Client {
 /// Contents on their way.
 pub struct Download {
     body: Incoming,
-    folder: bool,
+    ending: &'static str,
 }
 
 impl Download {
-    /// Whether it is a folder, as a tar.
-    pub fn is_folder(&self) -> bool {
-        self.folder
+    /// What the name of a folder gets at its end, by how it is packed; nothing for a file.
+    pub fn ending(&self) -> &'static str {
+        self.ending
     }
 
     /// The next bytes; `None` after the last ones. `Unavailable` (`appliance.lost`) if they broke off.
@@ -260,7 +265,7 @@ mod tests {
         let whole = "HTTP/1.1 200 OK\r\ncontent-type: application/x-tar\r\ncontent-length: 3\r\n\r\nabc";
         let (_data, client, _) = answering(whole).await;
         let mut download = client.download("/x").await.unwrap();
-        assert!(download.is_folder());
+        assert_eq!(download.ending(), ".tar");
         assert_eq!(download.next().await.unwrap().unwrap(), "abc");
         assert!(download.next().await.unwrap().is_none());
         for short in [

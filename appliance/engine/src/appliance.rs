@@ -72,6 +72,10 @@ impl Appliance {
     pub async fn snapshot(&self, id: &str) -> Result<SnapshotDetail> {
         snapshots::detail(&self.0, id)
     }
+    /// A compose file made of what a snapshot says: a name to save it under, and its text.
+    pub async fn snapshot_compose(&self, id: &str) -> Result<(String, String)> {
+        snapshots::compose(&self.0, id)
+    }
     /// Forgets a snapshot and frees what nothing needs then.
     pub async fn snapshot_forget(&self, id: &str) -> Result<()> {
         let id = id.to_owned();

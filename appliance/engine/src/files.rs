@@ -9,6 +9,7 @@ mod diff;
 mod find;
 mod put;
 mod section;
+mod zip;
 
 pub use body::{Content, OpenFile};
 pub use put::request as put;

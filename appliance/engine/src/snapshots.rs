@@ -5,6 +5,7 @@
 use crate::{
     apps::{Facts, app_id},
     house::House,
+    listing::path,
     words::{count, near, size},
 };
 use holdfast_model::{
@@ -21,6 +22,12 @@ pub fn list(house: &House, app: Option<&str>) -> Result<Vec<SnapshotView>> {
     let is_wanted =
         |entry: &&Entry| wanted.as_ref().is_none_or(|id| *id == app_id(&entry.snapshot.host, &entry.snapshot.app));
     Ok(entries.iter().filter(is_wanted).map(view).collect())
+}
+
+/// A compose file made of what a snapshot says, and a name to save it under.
+pub fn compose(house: &House, asked: &str) -> Result<(String, String)> {
+    let snapshot = find(house, asked)?.snapshot;
+    Ok((format!("{}.compose.yaml", path::save_as(snapshot.app.as_bytes())), holdfast_restore::compose(&snapshot)?))
 }
 
 /// One by id, by a unique beginning of it, or as `latest:APP`.

@@ -12,6 +12,7 @@
 mod archive;
 mod body;
 mod carry;
+mod compose;
 mod containers;
 mod deed;
 mod files;
@@ -19,8 +20,8 @@ mod fill;
 mod helper;
 mod images;
 mod json;
-mod names;
 mod lacks;
+mod names;
 mod narrow;
 mod networks;
 mod normalise;
@@ -28,8 +29,8 @@ mod note;
 mod order;
 mod plan;
 mod ports;
-mod put;
 mod probe;
+mod put;
 mod replay;
 mod start;
 mod streams;
@@ -40,6 +41,7 @@ mod verify;
 mod volumes;
 
 pub use carry::carry_out;
+pub use compose::compose;
 pub use normalise::{differences, normalise};
 pub use note::{Trace, put_back, unfinished};
 pub use plan::plan;
@@ -83,12 +85,12 @@ pub struct Ask {
     pub no_ports: bool,
     /// Under its own name: leave fixed addresses, and subnets that are in use, to the engine.
     pub no_addresses: bool,
-    /// Label value put on helpers: the appliance's id.
-    pub owner: String,
     /// Other ports of the host; they are published beside the original too, and with `no_ports`.
     pub ports: Vec<PortChange>,
     /// Ways round what the host lacks.
     pub ways: Vec<WayOut>,
+    /// Label value put on helpers: the appliance's id.
+    pub owner: String,
     /// Where to note what is put aside, so that a killed restore is undone with [`put_back`].
     pub trace: Option<Trace>,
 }

@@ -164,3 +164,37 @@ async fn ports_go_where_they_are_sent() {
         assert_eq!(plan(&engine, &snapshot, &twice).await.unwrap_err().code(), "port.invalid");
     }
 }
+
+/// What a real engine answers, in its own words; nothing of what asked is left there.
+#[tokio::test]
+async fn a_real_engine_is_asked() {
+    const OWNER: &str = "hflacks";
+    let Some(engine) = support::engine().await else { return };
+    let (_, _, _, mut snapshot) = demanding().await;
+    let web = snapshot.containers.iter_mut().find(|one| one.name == "shop-web-1").unwrap();
+    web.inspect.0 = web.inspect.0.replace("splunk", "hflacks-log").replace("/dev/fuse", "/dev/hflacks");
+    let of = |ways: &[WayOut]| Ask { owner: OWNER.into(), ..ask(ways) };
+    let found = plan(&engine, &snapshot, &of(&[])).await.unwrap();
+    for conflict in &found.conflicts {
+        println!("{}: {} {:?}", conflict.code, conflict.message, conflict.advice);
+    }
+    let told = codes(&found.conflicts);
+    for (code, subject) in [
+        ("device.missing", "/dev/hflacks"),
+        ("device.missing", "/dev/hflacks2"),
+        ("device.missing", "shop-web-1"),
+        ("runtime.missing", "runsc"),
+        ("log_driver.missing", "hflacks-log"),
+        ("volume_driver.missing", "shop_data"),
+        ("path.missing", "/run/app.sock"),
+        ("path.missing", "/mnt/media"),
+        ("network.missing", "elsewhere"),
+    ] {
+        assert!(told.contains(&(code.into(), subject.into())), "no {code} of {subject} in {told:?}");
+    }
+    let left = plan(&engine, &snapshot, &of(&ALL.map(|(_, way)| way))).await.unwrap();
+    let left = codes(&left.conflicts);
+    assert!(!left.iter().any(|(code, _)| ALL.iter().any(|(known, _)| known == code)), "{left:?}");
+    let listed = engine.container_list().await.unwrap();
+    assert!(!listed.iter().any(|item| item["Labels"]["io.holdfast.helper"] == OWNER), "what asked is still there");
+}

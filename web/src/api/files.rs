@@ -25,12 +25,14 @@ use holdfast_model::{
 };
 use serde::Deserialize;
 use std::{fmt::Write, ops::Range};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// Type of every file, whatever is in it.
 pub(super) const PLAIN: &str = "application/octet-stream";
 /// Type of every folder.
 pub(super) const TAR: &str = "application/x-tar";
+/// Type of every folder that is wanted as a zip.
+pub(super) const ZIP: &str = "application/zip";
 /// Entries of a page unless asked otherwise.
 const PAGE: usize = 500;
 /// Paths that a search tells unless asked otherwise.
@@ -57,6 +59,17 @@ pub(super) struct FileFilter {
     from: From,
 }
 
+/// How a folder is packed.
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Packing {
+    /// A tar: all that was backed up.
+    #[default]
+    Tar,
+    /// A zip, for systems that open nothing else: without attributes, access lists, devices, pipes and sockets.
+    Zip,
+}
+
 /// A file or folder to download.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -67,6 +80,10 @@ pub(super) struct ContentFilter {
     /// Path in it; empty for its root.
     #[serde(default)]
     path: String,
+    /// How a folder is packed; says nothing about a file.
+    #[serde(default)]
+    #[param(inline)]
+    format: Packing,
     /// Where it may be read from.
     #[serde(default)]
     from: From,
@@ -147,11 +164,11 @@ pub(super) async fn file_find(
     Ok(Json(app.appliance.files_find(&id, &filter.pattern, filter.limit.unwrap_or(FOUND)).await?))
 }
 
-/// A file, or a stretch of one; a folder comes as a tar. The connection breaks off if something cannot be read.
+/// A file, or a stretch of one; a folder comes as a tar or zip. The connection breaks off if something cannot be read.
 #[utoipa::path(get, path = "/snapshots/{id}/content", tag = "files",
     params(("id" = String, Path, description = "Snapshot id, a unique beginning, or latest:APP"), ContentFilter),
     responses(
-        (status = 200, description = "The file, or the folder as a tar", body = Vec<u8>, content_type = PLAIN),
+        (status = 200, description = "The file, or the folder as a tar or zip", body = Vec<u8>, content_type = PLAIN),
         (status = 206, description = "The stretch that the header Range asked for", body = Vec<u8>, content_type = PLAIN)))]
 pub(super) async fn file_content(
     State(app): State<App>,
@@ -159,12 +176,20 @@ pub(super) async fn file_content(
     Asked(filter): Asked<ContentFilter>,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
-    let ContentFilter { section, path, from } = filter;
+    let ContentFilter { section, path, format, from } = filter;
     let file = app.appliance.files_open(Wish { snapshot: id, section, path, from }).await?;
     let mut response = Response::new(Body::empty());
     let given = response.headers_mut();
-    given.insert(header::CONTENT_DISPOSITION, attached(&file.save_as())?);
+    let name = match (&file.content, format) {
+        (Content::Folder, Packing::Zip) => file.save_as_zip(),
+        _ => file.save_as(),
+    };
+    given.insert(header::CONTENT_DISPOSITION, attached(&name)?);
     let bytes = match file.content {
+        Content::Folder if matches!(format, Packing::Zip) => {
+            given.insert(header::CONTENT_TYPE, HeaderValue::from_static(ZIP));
+            file.zip().await?
+        }
         Content::Folder => {
             given.insert(header::CONTENT_TYPE, HeaderValue::from_static(TAR));
             file.tar().await?
@@ -204,7 +229,7 @@ pub(super) async fn file_put(
 }
 
 /// Says that a browser is to save it, under this name.
-fn attached(name: &str) -> Result<HeaderValue, Error> {
+pub(super) fn attached(name: &str) -> Result<HeaderValue, Error> {
     let is_plain = |letter: char| (letter.is_ascii_graphic() || letter == ' ') && !"\"\\%".contains(letter);
     let plain = |letter: char| if is_plain(letter) { letter } else { '_' };
     let mut text =

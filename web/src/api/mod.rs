@@ -84,7 +84,8 @@ pub(crate) fn router(app: &App) -> axum::Router {
     // Contents go out as they are: with their length, so that a transfer that broke off is seen.
     let squeezed = DefaultPredicate::new()
         .and(NotForContentType::const_new(files::PLAIN))
-        .and(NotForContentType::const_new(files::TAR));
+        .and(NotForContentType::const_new(files::TAR))
+        .and(NotForContentType::const_new(files::ZIP));
     assemble(closed)
         .0
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, fresh))
@@ -129,6 +130,7 @@ fn closed_routes() -> OpenApiRouter<App> {
         .routes(routes!(apps::backup_start))
         .routes(routes!(snapshots::snapshot_list))
         .routes(routes!(snapshots::snapshot_get, snapshots::snapshot_forget))
+        .routes(routes!(snapshots::snapshot_compose))
         .routes(routes!(files::section_list))
         .routes(routes!(files::file_list, files::file_put))
         .routes(routes!(files::file_content))

@@ -1,18 +1,26 @@
 //! Restore points, and putting them back.
 
-use super::Accepted;
+use super::{Accepted, files::attached};
 use crate::{
     extract::{Asked, Body, Named},
     fault::{Answer, Fault},
     shared::App,
 };
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use holdfast_model::{
     job::JobView,
     view::{PlanView, RestoreRequest, SnapshotDetail, SnapshotView},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
+
+/// Type of compose files: no browser shows or runs it.
+const YAML: &str = "application/yaml";
 
 /// Which snapshots to list.
 #[derive(Deserialize, IntoParams)]
@@ -40,6 +48,19 @@ pub(super) async fn snapshot_list(
     responses((status = 200, description = "The snapshot", body = SnapshotDetail)))]
 pub(super) async fn snapshot_get(State(app): State<App>, Named(id): Named<String>) -> Answer<SnapshotDetail> {
     Ok(Json(app.appliance.snapshot(&id).await?))
+}
+
+/// A compose file made of what a snapshot says. Values of the environment, secrets among them, are in it as an inspect shows them.
+#[utoipa::path(get, path = "/snapshots/{id}/compose", tag = "snapshots",
+    params(("id" = String, Path, description = "Snapshot id, a unique beginning, or latest:APP")),
+    responses((status = 200, description = "The file; its comments name what could not be told", body = String, content_type = YAML)))]
+pub(super) async fn snapshot_compose(State(app): State<App>, Named(id): Named<String>) -> Result<Response, Fault> {
+    let (name, text) = app.appliance.snapshot_compose(&id).await?;
+    let mut response = text.into_response();
+    let given = response.headers_mut();
+    given.insert(header::CONTENT_TYPE, HeaderValue::from_static(YAML));
+    given.insert(header::CONTENT_DISPOSITION, attached(&name)?);
+    Ok(response)
 }
 
 /// Forgets a snapshot; prune frees its space.

@@ -75,6 +75,7 @@ const LINES: &[Line] = &[
     ("GET /api/v1/snapshots", "", USUAL),
     ("GET /api/v1/snapshots/{id}", "", USUAL),
     ("DELETE /api/v1/snapshots/{id}", "", USUAL),
+    ("GET /api/v1/snapshots/{id}/compose", "", USUAL),
     ("GET /api/v1/snapshots/{id}/sections", "", USUAL),
     ("GET /api/v1/snapshots/{id}/files", "", USUAL),
     ("POST /api/v1/snapshots/{id}/files", r#"{"section":"volume:none"}"#, USUAL),

@@ -10,10 +10,11 @@ export async function behave(context, mock, shots) {
   await test('restore by keyboard alone', () => keyboardRestore(page, base));
   await test('arrows walk through restore points', () => arrows(page, base));
   await test('files are opened, shown as text and found', () => files(page, base));
+  await test('two restore points are compared', () => compare(page, base));
   await test('in place asks for the name of the app', () => inPlace(page, base));
   await test('a taken name blocks the restore', () => takenName(page, base));
-  await test('deleting a restore point asks for the name', () => remove(page, base));
   await test('what a host lacks blocks the restore until a way round it is chosen', () => lacking(page, base));
+  await test('deleting a restore point asks for the name', () => remove(page, base));
   await test('a lost link is said and buttons wait', () => lostLink(page, base, mock, shots));
   await test('a failing request speaks in its card', () => failing(page, base));
   await test('progress moves without reloading', () => progress(page, base));
@@ -75,6 +76,7 @@ async function files(page, base) {
   await page.getByText('<img src=x onerror=alert(1)>.html').waitFor();
   const download = page.getByRole('link', { name: 'Download <img src=x onerror=alert(1)>.html' });
   expect((await download.getAttribute('href')).includes('path=%3Cimg+src%3Dx'), 'the name is not quoted in the address');
+  expect((await page.getByRole('link', { name: 'As a zip' }).getAttribute('href')).includes('format=zip'), 'the zip is none');
   await page.getByRole('button', { name: /^Preview <img/ }).click();
   await page.getByRole('dialog').getByText("<script>alert('never run')</script>").waitFor();
   await page.keyboard.press('Escape');
@@ -90,6 +92,23 @@ async function files(page, base) {
   await page.getByText('Not everything is shown').waitFor();
   await page.getByRole('button', { name: /^Show in the restore point .*conf\/nginx.conf$/ }).first().click();
   await page.getByRole('button', { name: 'Preview nginx.conf', exact: true }).waitFor();
+}
+
+async function compare(page, base) {
+  await page.goto(`${base}/apps/edge-01/gitea?tab=files`);
+  const select = page.getByLabel('Compare with');
+  await select.selectOption({ index: 3 });
+  await page.getByText('conf/old.conf').waitFor();
+  await page.getByText('Not everything could be compared').waitFor();
+  await page.getByText('size, time, and content').waitFor();
+  const { lines } = await axe(page);
+  expect(lines.length === 0, lines.join('\n'));
+  const rows = () => page.locator('tbody tr').count();
+  const first = await rows();
+  await page.getByRole('button', { name: 'Show more' }).click();
+  await page.waitForFunction((count) => document.querySelectorAll('tbody tr').length > count, first);
+  await page.getByRole('button', { name: 'Show: conf/app.conf' }).click();
+  await page.getByRole('button', { name: 'Preview app.conf', exact: true }).waitFor();
 }
 
 async function inPlace(page, base) {
@@ -114,6 +133,18 @@ async function takenName(page, base) {
   expect(await page.getByRole('button', { name: 'Restore beside the original' }).isDisabled(), 'it may start into a conflict');
 }
 
+async function lacking(page, base) {
+  await page.goto(base);
+  await page.getByRole('button', { name: 'Restore shop' }).click();
+  await page.getByRole('radio', { name: /^Another Docker host/ }).check();
+  const start = page.getByRole('button', { name: 'Restore to the other host' });
+  await page.getByText('needs device /dev/ttyUSB0').waitFor();
+  expect(await start.isDisabled(), 'it may start without its device');
+  await page.getByRole('checkbox', { name: /^Leave out devices/ }).check();
+  await page.getByText('needs device /dev/ttyUSB0').waitFor({ state: 'hidden' });
+  expect(await start.isEnabled(), 'the way round is none');
+}
+
 async function remove(page, base) {
   await page.goto(`${base}/apps/edge-01/grafana`);
   const rows = page.locator('tbody tr');
@@ -133,18 +164,6 @@ async function lostLink(page, base, mock, shots) {
   await page.getByText(/^Reconnecting, showing/).waitFor({ timeout: 15_000 });
   expect(await page.getByRole('button', { name: 'Back up now' }).isDisabled(), 'buttons do not wait');
   await page.screenshot({ path: join(shots, 'lost-link.png') });
-async function lacking(page, base) {
-  await page.goto(base);
-  await page.getByRole('button', { name: 'Restore shop' }).click();
-  await page.getByRole('radio', { name: /^Another Docker host/ }).check();
-  const start = page.getByRole('button', { name: 'Restore to the other host' });
-  await page.getByText('needs device /dev/ttyUSB0').waitFor();
-  expect(await start.isDisabled(), 'it may start without its device');
-  await page.getByRole('checkbox', { name: /^Leave out devices/ }).check();
-  await page.getByText('needs device /dev/ttyUSB0').waitFor({ state: 'hidden' });
-  expect(await start.isEnabled(), 'the way round is none');
-}
-
   const { lines } = await axe(page);
   expect(lines.length === 0, lines.join('\n'));
   mock.mend();

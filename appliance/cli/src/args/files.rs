@@ -52,12 +52,26 @@ pub struct GetArgs {
     /// A place in a snapshot.
     #[arg(help = PLACE)]
     pub place: String,
-    /// New file to write; - for stdout. Without it the file's own name in this folder, .tar added to a folder's.
+    /// New file to write; - for stdout. Without it the file's own name in this folder, .tar or .zip added to a folder's.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// A folder as a zip instead of a tar: without attributes, access lists, devices, pipes and sockets.
+    #[arg(long)]
+    pub zip: bool,
     /// Where it may be read from.
     #[arg(long, value_enum, default_value = "auto", value_name = "TIER")]
     pub from: Tier,
+}
+
+/// Arguments of `compose`.
+#[derive(Debug, Args)]
+pub struct ComposeArgs {
+    /// Snapshot id, a unique beginning of it, or latest:APP. The file holds the values of the environment, secrets among
+    /// them, as docker inspect shows them; its comments name what could not be told.
+    pub snapshot: String,
+    /// New file to write; without it, stdout.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Arguments of `files put`.

@@ -5,8 +5,8 @@
 
 use super::Desk;
 use crate::{
-    args::{FilesCommand, GetArgs, LsArgs, PutArgs, Tier},
-    client::part,
+    args::{ComposeArgs, FilesCommand, GetArgs, LsArgs, PutArgs, Tier},
+    client::{Download, part},
     outcome::{self, DONE, Failure, Outcome, PROBLEMS},
     watch::{Reach, until_one_ended},
     words,
@@ -81,11 +81,23 @@ async fn list(desk: &Desk, args: LsArgs) -> Outcome {
 
 async fn get(desk: &Desk, args: GetArgs) -> Outcome {
     let place = Place::find(desk, &args.place).await?;
-    let mut download = desk.client.download(&place.address("content", args.from)).await?;
+    let format = if args.zip { "&format=zip" } else { "" };
+    let download = desk.client.download(&format!("{}{format}", place.address("content", args.from))).await?;
     let output = match args.output {
         Some(output) => output,
-        None => PathBuf::from(place.file_name(download.is_folder())?),
+        None => PathBuf::from(place.file_name(download.ending())?),
     };
+    save(desk, download, &output).await
+}
+
+/// `compose SNAPSHOT`.
+pub async fn compose(desk: &Desk, args: ComposeArgs) -> Outcome {
+    let download = desk.client.download(&format!("/snapshots/{}/compose", part(&args.snapshot))).await?;
+    save(desk, download, &args.output.unwrap_or_else(|| PathBuf::from("-"))).await
+}
+
+/// Writes what comes into a new file, or to stdout.
+async fn save(desk: &Desk, mut download: Download, output: &Path) -> Outcome {
     if output == Path::new("-") {
         let mut stdout = std::io::stdout().lock();
         while let Some(bytes) = download.next().await? {
@@ -102,7 +114,7 @@ async fn get(desk: &Desk, args: GetArgs) -> Outcome {
             made
         }
     };
-    let open = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&output);
+    let open = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(output);
     let mut file = std::io::BufWriter::with_capacity(1 << 20, open.map_err(wrong)?);
     let mut bytes = 0u64;
     let written: Result<(), Failure> = async {
@@ -116,7 +128,7 @@ async fn get(desk: &Desk, args: GetArgs) -> Outcome {
     .await;
     if let Err(failure) = written {
         // What came is not whole and must not pass for it.
-        let _ = std::fs::remove_file(&output);
+        let _ = std::fs::remove_file(output);
         return Err(failure);
     }
     let told = json!({ "file": output.to_string_lossy(), "bytes": bytes });
@@ -220,14 +232,14 @@ impl Place {
     }
 
     /// The name that the person asked for, as a new file here.
-    fn file_name(&self, is_folder: bool) -> Result<String, Error> {
+    fn file_name(&self, ending: &str) -> Result<String, Error> {
         let asked = if self.path.is_empty() { &self.section } else { &self.path };
         let last = asked.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
         if matches!(last, "" | "." | ".." | "-") {
             let error = Error::invalid("files.output", "this has no name that a file here could have");
             return Err(error.advice("Name a file with --output."));
         }
-        Ok(if is_folder { format!("{last}.tar") } else { last.to_owned() })
+        Ok(format!("{last}{ending}"))
     }
 }
 
@@ -302,8 +314,9 @@ mod tests {
 
     #[test]
     fn downloads_take_the_name_that_was_asked_for() {
-        let name = |section: &str, path: &str, folder| {
-            Place { snapshot: "s".into(), section: section.into(), path: path.into() }.file_name(folder).ok()
+        let name = |section: &str, path: &str, folder: bool| {
+            let ending = if folder { ".tar" } else { "" };
+            Place { snapshot: "s".into(), section: section.into(), path: path.into() }.file_name(ending).ok()
         };
         assert_eq!(name("volume:data", "a/b.txt", false).as_deref(), Some("b.txt"));
         assert_eq!(name("volume:data", "a/b/", true).as_deref(), Some("b.tar"));

@@ -46,6 +46,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Backup(args) => daily::backup(&desk, args).await,
         Command::Restore(args) => restore::restore(&desk, args).await,
         Command::Diff { before, after, limit } => files::diff(&desk, &before, &after, limit).await,
+        Command::Compose(args) => files::compose(&desk, args).await,
         Command::Files(command) => files::files(&desk, command).await,
         Command::Jobs { id: None } => daily::jobs(&desk).await,
         Command::Jobs { id: Some(id) } => daily::job(&desk, &id).await,

@@ -4,7 +4,7 @@
 //! error, never early. A folder's archive keeps owners, times, attributes and links as they were stored; a further name
 //! of a file that is not in the archive before it comes with the content.
 
-use super::{Place, absent};
+use super::{Place, absent, zip};
 use crate::listing::{Lies, Listing, Unit, path};
 use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream};
@@ -140,6 +140,18 @@ impl OpenFile {
         self.begun(bytes).await
     }
 
+    /// A name under which it may be saved as a zip.
+    pub fn save_as_zip(&self) -> String {
+        path::save_as(&self.name) + ".zip"
+    }
+
+    /// The folder as a zip whose entries lie under its own name. Every further name of a file is a file of its own in it; what
+    /// else a zip cannot hold is named in a file of the zip.
+    pub async fn zip(self) -> Result<ByteStream> {
+        let name = self.name.clone();
+        Ok(zip::zipped(self.packed(name, false).await?))
+    }
+
     /// The folder as a tar whose entries lie under its own name.
     pub async fn tar(self) -> Result<ByteStream> {
         let name = self.name.clone();
@@ -148,6 +160,11 @@ impl OpenFile {
 
     /// The file or folder as a tar, under another name.
     pub(super) async fn tar_as(self, name: Vec<u8>) -> Result<ByteStream> {
+        self.packed(name, true).await
+    }
+
+    /// With `links`, a further name of a file is a link; without, it has the content again.
+    async fn packed(self, name: Vec<u8>, links: bool) -> Result<ByteStream> {
         let sending = Arc::clone(&self.sending);
         let (out, mut pieces) = mpsc::channel(WAITING);
         let OpenFile { place, listing, .. } = self;
@@ -159,6 +176,7 @@ impl OpenFile {
                 place: &place,
                 listing: &listing,
                 out: &out,
+                links,
                 copies: HashMap::new(),
                 before: None,
             };
@@ -212,6 +230,8 @@ struct Packer<'a> {
     place: &'a Place,
     listing: &'a Listing,
     out: &'a mpsc::Sender<Result<Bytes>>,
+    /// Whether further names of files are links.
+    links: bool,
     /// Names in the archive of files from outside of the folder.
     copies: HashMap<Vec<u8>, Vec<u8>>,
     /// The last path of the batches before.
@@ -268,7 +288,8 @@ impl Packer<'_> {
     /// Whether the file that a hard link names is in the archive before it.
     fn is_packed(&self, job: &Job, batch: &[Job]) -> bool {
         let folder = &self.place.path;
-        if job.kind != FileKind::HardLink || (job.link != *folder && !path::is_below(&job.link, folder)) {
+        if !self.links || job.kind != FileKind::HardLink || (job.link != *folder && !path::is_below(&job.link, folder))
+        {
             return false;
         }
         if self.before.as_ref().is_some_and(|before| path::order(&job.link, before) != Ordering::Greater) {
@@ -292,7 +313,7 @@ impl Packer<'_> {
         }
         let mut source = self.source(target.stream, one(target.head..target.end));
         self.member(&mut source, &target, &job.path, None).await?;
-        if self.copies.len() < COPIES {
+        if self.links && self.copies.len() < COPIES {
             self.copies.insert(job.link.clone(), job.path.clone());
         }
         Ok(())

@@ -39,6 +39,20 @@ export function fileContent(query) {
   return { status: 206, bytes, headers: { 'content-type': 'application/octet-stream', 'content-disposition': 'attachment; filename="file"', 'x-content-type-options': 'nosniff' } };
 }
 
+export function filesDiffer(after, query) {
+  const changed = (path, change, differs, before, now) => ({ section: 'volume:shop_data', path, change, differs, before, after: now });
+  const of = (path) => FILES.find((file) => file.path === path);
+  const all = [
+    changed('conf/app.conf', 'changed', ['size', 'mtime', 'content'], { ...of('conf/app.conf'), size: 790 }, of('conf/app.conf')),
+    changed('conf/old.conf', 'removed', [], entry('conf/old.conf', 'file', 12), null),
+    ...FILES.slice(-600).map((file) => changed(file.path, 'added', [], null, file)),
+  ];
+  const begin = Number(query.get('after') ?? 0);
+  const limit = Number(query.get('limit') ?? 500);
+  const next = begin + limit < all.length ? String(begin + limit) : null;
+  return { before: query.get('before'), after, changes: all.slice(begin, begin + limit), next, missing: ['volume:shop_export: its content was not captured'] };
+}
+
 export function filesFound(snapshots, pattern) {
   const hits = FILES.filter((file) => file.name.includes(pattern)).slice(0, 100);
   const told = snapshots.slice(-20).reverse().map(({ id, time }) => ({ id, time }));

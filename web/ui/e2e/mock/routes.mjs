@@ -1,5 +1,5 @@
 // The API of routes.md over the invented state: [method, path, act].
-import { fileContent, filesFound, folderOf, sectionsOf } from './files.mjs';
+import { fileContent, filesDiffer, filesFound, folderOf, sectionsOf } from './files.mjs';
 import { CONTENTS, fullBucket, job, KIT, noBucket } from './data.mjs';
 import { problem } from './server.mjs';
 
@@ -148,6 +148,8 @@ export const routes = [
   ['GET', '/snapshots/:id/sections', () => ok(sectionsOf())],
   ['GET', '/snapshots/:id/files', ({ params, query }) => { const folder = folderOf(params.id, query); return folder ? ok(folder) : no(404, 'not_found', 'files.absent', `there is no “${query.get('path')}” in ${query.get('section')} of this snapshot`); }],
   ['GET', '/snapshots/:id/content', ({ query }) => fileContent(query)],
+  ['GET', '/snapshots/:id/compose', () => ({ status: 200, bytes: Buffer.from('name: shop\n'), headers: { 'content-type': 'application/yaml', 'content-disposition': 'attachment; filename="shop.compose.yaml"' } })],
+  ['GET', '/snapshots/:id/diff', ({ params, query }) => ok(filesDiffer(params.id, query))],
   ['GET', '/apps/:host/:app/files', ({ state, params, query }) => ok(filesFound(state.snapshots.get(`${params.host}/${params.app}`) ?? [], query.get('pattern')))],
   ['DELETE', '/snapshots/:id', ({ state, params, tell }) => { for (const [id, list] of state.snapshots) state.snapshots.set(id, list.filter((each) => each.id !== params.id)); tell({ type: 'snapshots' }); return done; }],
   ['POST', '/restores/plan', ({ state, body }) => plan(state, body)],

@@ -65,6 +65,20 @@ export const useFolder = ({ snapshot, section, path }: Place, enabled: boolean) 
     staleTime: Infinity,
   });
 
+/** What differs between two restore points, one page after the other. */
+export const useDiff = (before: string, after: string) =>
+  useInfiniteQuery({
+    queryKey: ['get', '/api/v1/snapshots/{id}/diff', before, after],
+    queryFn: async ({ pageParam }) => {
+      const query = { before, limit: FOLDER_PAGE, ...(pageParam === undefined ? {} : { after: pageParam }) };
+      const answer = http.GET('/api/v1/snapshots/{id}/diff', { params: { path: { id: after }, query } });
+      return (await need(answer)) as T.DiffView;
+    },
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next ?? undefined,
+    staleTime: Infinity,
+  });
+
 export const useFound = (host: string, app: string, pattern: string) =>
   $api.useQuery('get', '/api/v1/apps/{host}/{app}/files', {
     params: { path: { host, app }, query: { pattern } },

@@ -643,6 +643,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/snapshots/{id}/compose": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A compose file made of what a snapshot says. Values of the environment, secrets among them, are in it as an inspect shows them. */
+        get: operations["snapshot_compose"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/snapshots/{id}/content": {
         parameters: {
             query?: never;
@@ -650,7 +667,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A file, or a stretch of one; a folder comes as a tar. The connection breaks off if something cannot be read. */
+        /** A file, or a stretch of one; a folder comes as a tar or zip. The connection breaks off if something cannot be read. */
         get: operations["file_content"];
         put?: never;
         post?: never;
@@ -3759,6 +3776,38 @@ export interface operations {
             };
         };
     };
+    snapshot_compose: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Snapshot id, a unique beginning, or latest:APP */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file; its comments name what could not be told */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/yaml": string;
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
     file_content: {
         parameters: {
             query: {
@@ -3766,6 +3815,8 @@ export interface operations {
                 section: string;
                 /** @description Path in it; empty for its root. */
                 path?: string;
+                /** @description How a folder is packed; says nothing about a file. */
+                format?: "tar" | "zip";
                 /** @description Where it may be read from. */
                 from?: components["schemas"]["From"];
             };
@@ -3778,7 +3829,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The file, or the folder as a tar */
+            /** @description The file, or the folder as a tar or zip */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -62,6 +62,10 @@ export const en = {
   captured: 'In the backup',
   notCaptured: 'Not captured',
   contentsAt: (time: string) => `As captured ${time}`,
+  composeTitle: 'Compose file',
+  composeHint:
+    'Made of what the containers say of themselves; its comments name what could not be told. Values of the environment, secrets among them, are in it.',
+  composeGet: 'Download compose.yaml',
   contentsNone: 'Nothing captured yet',
   contentsNoneHint: 'After the first backup this shows each container, image, volume, bind mount and network.',
   leftOut: 'What was left out',
@@ -145,6 +149,10 @@ export const de: typeof en = {
   captured: 'In der Sicherung',
   notCaptured: 'Nicht erfasst',
   contentsAt: (time) => `Erfasst ${time}`,
+  composeTitle: 'Compose-Datei',
+  composeHint:
+    'Aus dem gemacht, was die Container von sich sagen; Kommentare nennen, was nicht zu sagen war. Werte der Umgebung, auch Geheimnisse, stehen darin.',
+  composeGet: 'compose.yaml herunterladen',
   contentsNone: 'Noch nichts erfasst',
   contentsNoneHint: 'Nach der ersten Sicherung steht hier jeder Container, jedes Image, Volume, Bind-Mount und Netzwerk.',
   leftOut: 'Was fehlt',

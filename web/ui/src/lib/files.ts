@@ -1,5 +1,5 @@
 /** Paths, addresses and contents of stored files. Names are text that the API made safe; they are never read as HTML. */
-import type { FileView } from '~/api/types';
+import type { ChangeView, FileView } from '~/api/types';
 
 /** Bytes that a preview asks for. */
 export const PREVIEW_BYTES = 65_536;
@@ -10,9 +10,9 @@ export interface Place {
   path: string;
 }
 
-/** Where a file, or a folder as a tar, is downloaded from. */
-export function contentUrl({ snapshot, section, path }: Place): string {
-  const query = new URLSearchParams({ section, path });
+/** Where a file, or a folder as a tar or zip, is downloaded from. */
+export function contentUrl({ snapshot, section, path }: Place, format?: 'zip'): string {
+  const query = new URLSearchParams(format ? { section, path, format } : { section, path });
   return `/api/v1/snapshots/${encodeURIComponent(snapshot)}/content?${query.toString()}`;
 }
 
@@ -53,3 +53,10 @@ export function textOf(bytes: Uint8Array): string | null {
 
 export const isFolder = (file: FileView) => file.kind === 'folder';
 export const isFile = (file: FileView) => file.kind === 'file' || file.kind === 'hard_link';
+
+/** Where a change is looked at: what was removed is only in the earlier point. */
+export function spotOf(change: ChangeView, before: string, after: string) {
+  const file = change.after ?? change.before;
+  const path = file && isFolder(file) ? change.path : folderOf(change.path);
+  return { point: change.change === 'removed' ? before : after, section: change.section, path };
+}

@@ -1,4 +1,5 @@
-import { IconBox, IconDatabase, IconFolder, IconFolders, IconNetwork, IconStack } from '@tabler/icons-react';
+import { Button } from '@mantine/core';
+import { IconBox, IconDatabase, IconDownload, IconFolder, IconFolders, IconNetwork, IconStack } from '@tabler/icons-react';
 import { useSnapshot, useSnapshots } from '~/api/queries';
 import type { AppView, ContentView, SnapshotDetail } from '~/api/types';
 import { useWords } from '~/i18n';
@@ -55,6 +56,15 @@ function Contents({ detail: { snapshot, contents, engine } }: { detail: Snapshot
             <Row key={`${part.kind}/${part.name}`} part={part} />
           ))}
         </DataTable>
+      </Panel>
+      <Panel title={t.apps.composeTitle} quiet>
+        <p className="dim small">{t.apps.composeHint}</p>
+        <Button
+          leftSection={<IconDownload size={15} aria-hidden />}
+          renderRoot={(props) => <a href={`/api/v1/snapshots/${encodeURIComponent(snapshot.id)}/compose`} download {...props} />}
+        >
+          {t.apps.composeGet}
+        </Button>
       </Panel>
     </div>
   );

@@ -6,6 +6,7 @@ import { useWords } from '~/i18n';
 import { Await } from '~/parts/Await';
 import { Empty } from '~/parts/Notice';
 import { Panel } from '~/parts/Panel';
+import { Changes } from './Changes';
 import { Folder } from './Folder';
 import { Found } from './Found';
 import { SearchBar } from './SearchBar';
@@ -19,6 +20,8 @@ export interface Spot {
   section?: string;
   path?: string;
   find?: string;
+  /** An earlier point that this one is compared with. */
+  compare?: string;
 }
 
 /** What is inside the restore points of an app: folders, files, names. */
@@ -58,6 +61,7 @@ function Point({ all, spot, go }: { all: SnapshotView[]; spot: Spot; go: (next: 
   if (!chosen) return null;
   const listed = newest.some((each) => each.id === chosen.id) ? newest : [...newest, chosen];
   const points = listed.map((each) => ({ value: each.id, label: f.moment(each.time) }));
+  const compared = all.find((each) => each.id === spot.compare && each.id !== chosen.id);
   return (
     <Await of={sections} skeleton={6}>
       {(parts) => {
@@ -72,10 +76,18 @@ function Point({ all, spot, go }: { all: SnapshotView[]; spot: Spot; go: (next: 
                   data={points}
                   onChange={(event) => go({ ...spot, point: event.currentTarget.value })}
                 />
-                <Parts parts={parts} part={part} choose={(section) => go({ point: chosen.id, section })} />
+                {!compared && <Parts parts={parts} part={part} choose={(section) => go({ point: chosen.id, section })} />}
+                <NativeSelect
+                  label={t.files.compare}
+                  value={compared?.id ?? ''}
+                  data={[{ value: '', label: t.files.compareNone }, ...points.filter((each) => each.value !== chosen.id)]}
+                  onChange={(event) => go({ ...spot, point: chosen.id, compare: event.currentTarget.value || undefined })}
+                />
               </div>
             </Panel>
-            {part ? (
+            {compared ? (
+              <Changes before={compared.id} after={chosen.id} go={go} />
+            ) : part ? (
               <Folder
                 place={{ snapshot: chosen.id, section: part.section, path: spot.path ?? '' }}
                 part={part}

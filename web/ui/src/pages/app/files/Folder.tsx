@@ -101,12 +101,18 @@ function Whole({ place, part }: { place: Place; part: SectionView }) {
   const { t } = useWords();
   if (!part.readable || !part.folder) return null;
   return (
-    <Button
-      size="compact-sm"
-      leftSection={<IconDownload size={15} aria-hidden />}
-      renderRoot={(props) => <a href={contentUrl(place)} download {...props} />}
-    >
-      {t.files.downloadFolder}
-    </Button>
+    <span className="row">
+      {([undefined, 'zip'] as const).map((format) => (
+        <Button
+          key={format ?? 'tar'}
+          size="compact-sm"
+          leftSection={<IconDownload size={15} aria-hidden />}
+          title={format && t.files.zipHint}
+          renderRoot={(props) => <a href={contentUrl(place, format)} download {...props} />}
+        >
+          {format ? t.files.downloadZip : t.files.downloadFolder}
+        </Button>
+      ))}
+    </span>
   );
 }
