@@ -59,6 +59,8 @@ struct Database {
     config: String,
     /// It answers.
     answers: bool,
+    /// Its dump is not of one instant.
+    is_loose: bool,
     /// How its container will be held.
     held: Consistency,
     section: DatabaseSection,
@@ -171,6 +173,7 @@ impl Database {
             password: password.map(Secret::new),
             config: config.unwrap_or_default(),
             answers: false,
+            is_loose: false,
             held,
             section: DatabaseSection {
                 container: member.name.clone(),
@@ -198,9 +201,6 @@ impl Database {
 
     /// Asks for its version, as the container's own user or as the one that such servers run as.
     async fn look(&mut self, engine: &dyn Engine) -> Option<Problem> {
-        if !self.adapter.answers() {
-            return None;
-        }
         let mut outcome = hooks::ask(engine, &self.hook("facts", ASK_SECONDS)).await;
         if outcome.is_err() {
             self.user = Some(self.adapter.user.to_owned());
@@ -209,8 +209,10 @@ impl Database {
         }
         match outcome {
             Ok(told) => {
-                let line = told.lines().next().unwrap_or_default().trim();
-                self.section.version = Some(line.escape_debug().take(VERSION).collect());
+                let mut lines = told.lines().map(str::trim);
+                let version = lines.next().unwrap_or_default();
+                self.section.version = Some(version.escape_debug().take(VERSION).collect());
+                self.is_loose = lines.next() == Some(holdfast_database::LOOSE);
                 self.answers = true;
                 None
             }
@@ -252,16 +254,28 @@ impl Database {
             sink.item(&label);
             dump::take(engine, sink, &label, &self.hook("dump", DUMP_SECONDS)).await?
         } else {
-            let why = if self.adapter.answers() { "it does not answer" } else { "this release cannot dump it" };
-            Err(Error::new(Kind::Refused, "database.no_answer", why))
+            Err(Error::new(Kind::Refused, "database.no_answer", "it does not answer"))
         };
         match outcome {
             Ok(stream) => {
                 self.section.dump = Some(stream);
-                Ok(None)
+                Ok(self.is_loose.then(|| self.loose()))
             }
             Err(error) => Ok(Some(self.problem("database.not_dumped", "was not dumped", &error))),
         }
+    }
+
+    /// Of a dump whose parts are of different instants.
+    fn loose(&self) -> Problem {
+        let (title, name) = (self.section.kind.title(), &self.section.container);
+        let text = format!(
+            "the dump of {title} in container {name} is not of one instant: a server that is no replica set writes on meanwhile"
+        );
+        let problem = match self.held {
+            Consistency::None => Problem::warning("database.dump_loose", name, text),
+            _ => Problem::note("database.dump_loose", name, text),
+        };
+        problem.advice("Let the app be paused for a backup, or make the server a replica set, be it of one member.")
     }
 
     fn problem(&self, code: &str, what: &str, error: &Error) -> Problem {

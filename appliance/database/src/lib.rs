@@ -5,7 +5,7 @@
 //!
 //! | wanted | what it does |
 //! |---|---|
-//! | `facts` | says the version; succeeds when the server answers and lets us in |
+//! | `facts` | says the version, and in a second line [`LOOSE`] if it has to; succeeds when the server answers and lets us in |
 //! | `settle` | writes down what is in memory, long before the hold |
 //! | `prepare` | makes the files whole, just before the hold; what it locks is unlocked after a time whatever happens |
 //! | `release` | undoes `prepare` |
@@ -17,6 +17,9 @@
 
 use holdfast_model::snapshot::DatabaseKind;
 
+/// What a server says of itself whose dump is not of one instant.
+pub const LOOSE: &str = "loose";
+
 /// How one kind of database is found and asked.
 #[derive(Debug)]
 pub struct Adapter {
@@ -24,7 +27,7 @@ pub struct Adapter {
     pub kind: DatabaseKind,
     /// Names of its server's program; the first also names the script.
     programs: &'static [&'static str],
-    script: Option<&'static str>,
+    script: &'static str,
     /// As whom to try besides the container's own user.
     pub user: &'static str,
     /// It has to be prepared before it is held, for its newest data is in memory alone.
@@ -39,7 +42,7 @@ const ADAPTERS: [Adapter; 4] = [
     Adapter {
         kind: DatabaseKind::Postgres,
         programs: &["postgres", "postmaster"],
-        script: Some(include_str!("scripts/postgres.sh")),
+        script: include_str!("scripts/postgres.sh"),
         user: "postgres",
         prepares: false,
         good_live: false,
@@ -48,7 +51,7 @@ const ADAPTERS: [Adapter; 4] = [
     Adapter {
         kind: DatabaseKind::Mysql,
         programs: &["mysqld", "mariadbd"],
-        script: Some(include_str!("scripts/mysql.sh")),
+        script: include_str!("scripts/mysql.sh"),
         user: "root",
         prepares: true,
         good_live: false,
@@ -57,7 +60,7 @@ const ADAPTERS: [Adapter; 4] = [
     Adapter {
         kind: DatabaseKind::Redis,
         programs: &["redis-server", "valkey-server", "keydb-server"],
-        script: Some(include_str!("scripts/redis.sh")),
+        script: include_str!("scripts/redis.sh"),
         user: "root",
         prepares: true,
         good_live: true,
@@ -66,11 +69,11 @@ const ADAPTERS: [Adapter; 4] = [
     Adapter {
         kind: DatabaseKind::Mongodb,
         programs: &["mongod"],
-        script: None,
+        script: include_str!("scripts/mongodb.sh"),
         user: "root",
-        prepares: false,
+        prepares: true,
         good_live: false,
-        replays: false,
+        replays: true,
     },
 ];
 
@@ -96,14 +99,9 @@ impl Adapter {
         }
     }
 
-    /// Whether it can be asked for anything at all.
-    pub fn answers(&self) -> bool {
-        self.script.is_some()
-    }
-
     /// What a shell in the container is given (`sh -c`).
     pub fn script(&self) -> &'static str {
-        self.script.unwrap_or("exit 64")
+        self.script
     }
 
     /// Name and words for the script.

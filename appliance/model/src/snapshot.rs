@@ -342,7 +342,7 @@ pub struct DatabaseSection {
     pub version: Option<String>,
     /// What its files are.
     pub readiness: Readiness,
-    /// All it holds, in its own words (SQL, or an RDB file).
+    /// All it holds, in its own words (SQL, an archive of mongodump, or an RDB file).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dump: Option<StreamRef>,
 }
@@ -350,7 +350,7 @@ pub struct DatabaseSection {
 impl DatabaseSection {
     /// Whether a restore has to replay the dump over the files: only if they were read live, for else they are newer.
     pub fn replays(&self) -> bool {
-        let by_words = matches!(self.kind, DatabaseKind::Postgres | DatabaseKind::Mysql);
+        let by_words = matches!(self.kind, DatabaseKind::Postgres | DatabaseKind::Mysql | DatabaseKind::Mongodb);
         self.readiness == Readiness::Live && self.dump.is_some() && by_words
     }
 }

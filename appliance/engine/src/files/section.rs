@@ -38,7 +38,8 @@ fn dump(database: &DatabaseSection, stream: &StreamRef) -> Section {
         DatabaseKind::Postgres => ("postgres", "sql"),
         DatabaseKind::Mysql => ("mysql", "sql"),
         DatabaseKind::Redis => ("redis", "rdb"),
-        DatabaseKind::Mongodb | DatabaseKind::Unknown => ("database", "dump"),
+        DatabaseKind::Mongodb => ("mongodb", "archive"),
+        DatabaseKind::Unknown => ("database", "dump"),
     };
     let name = format!("{}.{kind}.{ending}", database.container);
     let mut section = section("dump", &name, false, Vec::new());
