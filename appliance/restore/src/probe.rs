@@ -63,11 +63,11 @@ impl<'a> Probe<'a> {
         let answer = match self.ask(host_config, start).await {
             Ok(()) => None,
             Err(error) if error.code().starts_with("host.refused") || error.code() == "host.failed" => {
-                Some(error.chain())
+                Some(words(&error))
             }
             // 404 and 409 are answers too: of a runtime, a driver.
             Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Conflict | Kind::Invalid) => {
-                Some(error.chain())
+                Some(words(&error))
             }
             Err(error) if matches!(error.kind(), Kind::Denied | Kind::Refused) => {
                 self.mute = Some(error.chain());
@@ -88,6 +88,15 @@ impl<'a> Probe<'a> {
             Err(error) if !NO_DEVICE.iter().any(|words| error.chain().to_lowercase().contains(words)) => Ok(()),
             other => other,
         }
+    }
+}
+
+/// The engine's own words, without the name of the helper that asked.
+fn words(error: &Error) -> String {
+    let said = error.chain();
+    match said.split_once(": ") {
+        Some((_, words)) if said.starts_with("host ") => words.to_owned(),
+        _ => said,
     }
 }
 

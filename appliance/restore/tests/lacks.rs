@@ -178,6 +178,7 @@ async fn a_real_engine_is_asked() {
     for conflict in &found.conflicts {
         println!("{}: {} {:?}", conflict.code, conflict.message, conflict.advice);
     }
+    assert!(found.conflicts.iter().all(|one| !one.message.contains("refused container")), "the helper is no news");
     let told = codes(&found.conflicts);
     for (code, subject) in [
         ("device.missing", "/dev/hflacks"),
