@@ -196,20 +196,54 @@ const MONGODB_SET: Case = Case {
     ..MONGODB
 };
 
+/// A file without a server; most of what is new lies in its log of writes.
+const SQLITE: Case = Case {
+    name: "sqlite",
+    made_of: "modern",
+    kind: "sqlite",
+    image: "holdfast-demo/sqlite:1",
+    mount: "/data",
+    command: "",
+    up: "sleep infinity",
+    ready: "sqlite3 /data/app.db 'select 1'",
+    begin: "sqlite3 /data/app.db 'pragma journal_mode = wal; drop table if exists n; drop table if exists m; create table n (n int primary key); \
+            create table m (n int primary key, t text)' >/dev/null",
+    write: "sqlite3 -cmd '.timeout 10000' /data/app.db \"begin; insert into m values ($n, hex(randomblob(1000))); insert into n values ($n); commit\"",
+    count: "sqlite3 /data/app.db \"select count(*) || ' ' || coalesce(max(n), 0) from n\"",
+    check: "test \"$(sqlite3 /data/app.db 'pragma integrity_check')\" = ok && \
+            test $(sqlite3 /data/app.db 'select count(*) from n full join m on n.n = m.n where n.n is null or m.n is null') = 0",
+};
+
+/// The same without such a log: what is under way is in a journal of what was.
+const SQLITE_JOURNAL: Case = Case {
+    name: "sqlitejournal",
+    begin: "sqlite3 /data/app.db 'pragma journal_mode = delete; drop table if exists n; drop table if exists m; create table n (n int primary key); \
+            create table m (n int primary key, t text)' >/dev/null",
+    ..SQLITE
+};
+
 /// How often each is backed up and restored.
 fn rounds() -> u32 {
     std::env::var("HOLDFAST_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
-fn rounds_of(case: &Case, arguments: &[&str], readiness: &str) {
-    let Some(binary) = house::real_parts("real_databases") else { return };
+/// Whether a case is part of this run; if so, its image is there.
+fn is_wanted(case: &Case) -> bool {
     // Their images are made of packages of other distributions, which takes minutes and may change any day.
     if matches!(case.made_of, "modern" | "mongodb") && std::env::var_os("HOLDFAST_TEST_DEEP").is_none() {
         eprintln!("real_databases: {} SKIPPED, it is part of the deep run (HOLDFAST_TEST_DEEP=1)", case.name);
-        return;
+        return false;
     }
     if !case.made_of.is_empty() {
         sh(&format!("{} /var/run/docker.sock {}", house::deploy("lib/demo-image").display(), case.made_of));
+    }
+    true
+}
+
+fn rounds_of(case: &Case, arguments: &[&str], readiness: &str) {
+    let Some(binary) = house::real_parts("real_databases") else { return };
+    if !is_wanted(case) {
+        return;
     }
     let home = tempfile::tempdir().expect("a folder");
     let name = format!("hf{}{}", case.name, arguments.last().unwrap_or(&"").trim_start_matches('-'));
@@ -245,7 +279,14 @@ fn round(case: &Case, arguments: &[&str], readiness: &str, server: &Server, appl
     let database = &newest["databases"][0];
     let found = (database["kind"].as_str(), database["readiness"].as_str());
     assert_eq!(found, (Some(case.kind), Some(readiness)), "{newest}");
-    assert!(database["version"].as_str().is_some_and(|version| version.starts_with(char::is_numeric)), "{database}");
+    let file = format!("{name}-data/app.db");
+    match case.kind {
+        "sqlite" => assert_eq!(database["file"].as_str(), Some(&*file), "{database}"),
+        _ => assert!(
+            database["version"].as_str().is_some_and(|version| version.starts_with(char::is_numeric)),
+            "{database}"
+        ),
+    }
     if readiness == "live" && case.kind != "mongodb" {
         let dump = format!("latest:{name}:dump:{name}.{}.sql", case.kind);
         let file = log.with_extension("sql");
@@ -311,4 +352,39 @@ fn mongodb_writes_down_what_is_in_memory_before_it_is_held() {
 #[test]
 fn mongodb_that_was_not_held_comes_back_from_its_dump() {
     rounds_of(&MONGODB_SET, &["--consistency", "none"], "live");
+}
+
+#[test]
+fn sqlite_comes_back_whole_from_one_instant() {
+    rounds_of(&SQLITE, &[], "prepared");
+}
+
+#[test]
+fn sqlite_with_a_journal_comes_back_whole_from_one_instant() {
+    rounds_of(&SQLITE_JOURNAL, &[], "prepared");
+}
+
+#[test]
+fn sqlite_that_was_not_held_is_named() {
+    let Some(binary) = house::real_parts("real_databases") else { return };
+    if !is_wanted(&SQLITE) {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let server = Server::start("hfsqlitenone", SQLITE.image, SQLITE.mount, SQLITE.command);
+    server.wait("hfsqlitenone", &SQLITE);
+    Server::ask("hfsqlitenone", SQLITE.begin);
+    let appliance = Setup::new(&binary, &home.path().join("data")).start();
+    // The second time its file is not read, for it did not change.
+    for _ in 0..2 {
+        appliance.cli(&["backup", "hfsqlitenone", "--wait", "--consistency", "none"]);
+        let shown = appliance.cli(&["snapshots", "hfsqlitenone"]).expect(0).json();
+        let newest = shown.as_array().and_then(|all| all.last()).expect("a snapshot is listed");
+        let found = (newest["databases"][0]["kind"].as_str(), newest["databases"][0]["readiness"].as_str());
+        assert_eq!(found, (Some("sqlite"), Some("live")), "{newest}");
+        let problems = newest["problems"].as_array().expect("problems are listed");
+        assert!(problems.iter().any(|problem| problem["code"] == "database.file_live"), "{newest}");
+    }
+    let planned = appliance.cli(&["restore", "latest:hfsqlitenone", "--dry-run"]).expect(0).out;
+    assert!(planned.contains("cannot be trusted"), "{planned}");
 }

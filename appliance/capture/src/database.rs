@@ -181,6 +181,7 @@ impl Database {
                 version: None,
                 readiness: Readiness::Crash,
                 dump: None,
+                file: None,
             },
         }
     }

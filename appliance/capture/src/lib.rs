@@ -20,6 +20,7 @@ mod peek;
 mod reach;
 mod remote;
 mod run;
+mod sqlite;
 mod talk;
 #[cfg(test)]
 mod tests;

@@ -44,6 +44,17 @@ pub(crate) struct Mount {
     pub(crate) destination: String,
 }
 
+impl Mount {
+    /// Whether it is a volume or host path of that name.
+    pub(crate) fn is(&self, place: &str) -> bool {
+        match self.kind.as_str() {
+            "volume" => self.name == place,
+            "bind" => self.source == place,
+            _ => false,
+        }
+    }
+}
+
 /// Inspects all members; they come back in start order.
 pub(crate) async fn inspect_all(engine: &dyn Engine, app: &FoundApp) -> Result<Vec<Member>> {
     let inspect = |found: crate::found::FoundContainer| async move {

@@ -11,6 +11,7 @@ use crate::{
     helper::{Helper, explain},
     peek::{Head, peek},
     remote::{RemoteTree, bounded},
+    sqlite::{Finds, Watched},
     talk::Talk,
 };
 use futures::FutureExt;
@@ -19,8 +20,9 @@ use holdfast_model::{
     Error, Kind, Problem, Result, Severity,
     snapshot::{Fidelity, StreamRef},
 };
+use holdfast_tree::Tree;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// A file that shrinks while it is read cuts the archive: one more try settles most of them.
 const TRIES: u32 = 2;
@@ -100,6 +102,8 @@ pub(crate) struct Reader {
     pub(crate) needs_mover: bool,
     /// Why the first of them had to do without a mover.
     pub(crate) reduced: Arc<SyncMutex<Option<String>>>,
+    /// Databases among the files.
+    pub(crate) finds: Arc<Finds>,
 }
 
 impl Reader {
@@ -158,7 +162,7 @@ impl Reader {
     /// mover; one that breaks off is found broken, and told, when it is needed.
     pub(crate) async fn ahead(&self, reach: &Reach, label: &str) -> Result<Option<StreamRef>> {
         let Reach::Mover(talk) = reach else { return Ok(None) };
-        let tree = Box::new(RemoteTree::new(Arc::clone(talk).lock_owned().await, label));
+        let tree = self.watched(Arc::clone(talk).lock_owned().await, label);
         match self.sink.store_tree(label, tree).await {
             // What is wrong with files now is not yet what is wrong with the snapshot.
             Ok((stream, _)) => self.sink.settle(stream).await.map(Some),
@@ -195,8 +199,7 @@ impl Reader {
 
     /// Reads a tree through its mover.
     async fn walk(&self, talk: &Arc<Mutex<Talk>>, label: &str, ahead: Option<&StreamRef>) -> Result<Came> {
-        let talk = Arc::clone(talk).lock_owned().await;
-        let tree = Box::new(RemoteTree::new(talk, label));
+        let tree = self.watched(Arc::clone(talk).lock_owned().await, label);
         let Some(ahead) = ahead else {
             let (taken, problems) = self.taken(label, self.sink.store_tree(label, tree).await?);
             return Ok(Came::Now(taken, problems));
@@ -204,6 +207,10 @@ impl Reader {
         let later = self.sink.take_tree(label, tree, ahead).await?;
         let (this, label) = (self.clone(), label.to_owned());
         Ok(Came::Later(async move { Ok(this.taken(&label, later.await?)) }.boxed()))
+    }
+
+    fn watched(&self, talk: OwnedMutexGuard<Talk>, label: &str) -> Box<dyn Tree> {
+        Box::new(Watched::new(RemoteTree::new(talk, label), label, self.finds.clone()))
     }
 
     fn taken(&self, label: &str, (stream, problems): (StreamRef, Vec<Problem>)) -> (Taken, Vec<Problem>) {

@@ -13,6 +13,7 @@ use crate::{
     member::{Member, inspect_all, unique},
     network,
     reach::Reader,
+    sqlite::Finds,
 };
 use futures::{
     FutureExt, StreamExt, TryFutureExt, TryStreamExt,
@@ -24,8 +25,8 @@ use holdfast_model::{
     Error, Kind, Moment, Problem, Result,
     policy::{self, Consistency},
     snapshot::{
-        BindSection, ContainerSection, DatabaseSection, EngineInfo, Fidelity, ImageSection, NetworkSection, RunState,
-        VolumeSection,
+        BindSection, ContainerSection, DatabaseFile, DatabaseSection, EngineInfo, Fidelity, ImageSection,
+        NetworkSection, RunState, VolumeSection,
     },
 };
 use holdfast_runtime::{Clock, Stop};
@@ -53,6 +54,8 @@ pub struct Ask {
     pub hold_limit: Duration,
     /// Label put on every helper (value of `io.holdfast.helper`): the appliance's id.
     pub owner: String,
+    /// Databases that the last snapshot found among the app's files.
+    pub known_files: Vec<DatabaseFile>,
     /// Secret of the repository under which states of files are told apart: the same in every capture.
     pub key: [u8; 32],
 }
@@ -119,6 +122,7 @@ pub async fn capture(
         true_archives: info.has_true_archives(),
         needs_mover: info.product == "podman",
         reduced: Arc::default(),
+        finds: Arc::new(Finds::known(std::mem::take(&mut ask.known_files))),
     };
     let work = Work { engine, ask, journal, sink, reader, now: clock.now() };
     let mut ready = until_stopped(stop, work.prepare(info)).await?;
@@ -235,6 +239,9 @@ impl Work {
             place(&mut captured, piece);
         }
         captured.databases = databases.sections(captured.consistency);
+        let (files, told) = self.reader.finds.sections(&members, captured.consistency);
+        captured.databases.extend(files);
+        captured.problems.extend(told);
         captured.problems.extend(self.reader.reduction(&self.ask.host));
         self.refresh(&mut members).await?;
         captured.fidelity = lowest(&captured);

@@ -7,3 +7,4 @@ mod holding;
 mod hooks;
 mod real;
 mod sink;
+mod sqlite;

@@ -165,6 +165,7 @@ async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapsho
         databases: wish.databases,
         hold_limit: HOLD_LIMIT,
         owner: house.owner(),
+        known_files: parent.iter().flat_map(|parent| &parent.databases).filter_map(|one| one.file.clone()).collect(),
         key: repository_key,
     };
     let captured = capture(engine, ask, house.journal.clone(), sink.clone(), &house.clock, desk.stop()).await?;

@@ -10,7 +10,7 @@ use crate::{
 };
 use holdfast_model::{
     Error, Result,
-    snapshot::{DatabaseSection, Readiness, RunState, Snapshot},
+    snapshot::{DatabaseFile, DatabaseSection, Readiness, RunState, Snapshot},
     view::{ContentView, DatabaseView, SnapshotDetail, SnapshotView},
 };
 use holdfast_repository::Entry;
@@ -77,11 +77,16 @@ pub fn view(entry: &Entry) -> SnapshotView {
 fn database(section: &DatabaseSection) -> DatabaseView {
     DatabaseView {
         container: section.container.clone(),
+        file: section.file.as_ref().map(place_of),
         kind: section.kind,
         version: section.version.clone(),
         readiness: section.readiness,
         dump_bytes: section.dump.as_ref().map(|dump| dump.length),
     }
+}
+
+fn place_of(file: &DatabaseFile) -> String {
+    format!("{}/{}", file.place, file.path)
 }
 
 /// Refuses a volume that the snapshot does not have, naming those it has.
@@ -135,11 +140,16 @@ fn contents(snapshot: &Snapshot) -> Vec<ContentView> {
         contents.push(content("bind", &bind.source, kind.into(), bytes, bind.stream.is_some()));
     }
     for database in &snapshot.databases {
-        let version = database.version.as_deref().unwrap_or("version unknown");
-        let detail = format!("{} {version}: {}", database.kind.title(), readiness(database));
+        let version = match (&database.version, &database.file) {
+            (Some(version), _) => format!(" {version}"),
+            (None, Some(_)) => String::new(),
+            (None, None) => " version unknown".to_owned(),
+        };
+        let detail = format!("{}{version}: {}", database.kind.title(), readiness(database));
         let bytes = database.dump.as_ref().map(|dump| dump.length);
         let trusted = database.readiness != Readiness::Live || database.dump.is_some();
-        contents.push(content("database", &database.container, detail, bytes, trusted));
+        let name = database.file.as_ref().map_or_else(|| database.container.clone(), place_of);
+        contents.push(content("database", &name, detail, bytes, trusted));
     }
     for network in &snapshot.networks {
         contents.push(content("network", &network.name, "settings and addresses".into(), None, true));
@@ -155,6 +165,7 @@ fn readiness(database: &DatabaseSection) -> &'static str {
         (Readiness::Crash, Some(_)) => "its files are as after a power cut; with a dump",
         (Readiness::Stopped, None) => "its files are those of a clean end",
         (Readiness::Stopped, Some(_)) => "its files are those of a clean end; with a dump",
+        (Readiness::Live, None) if database.file.is_some() => "read while the app could write to it",
         (Readiness::Live, None) => "its files were read while it wrote",
         (Readiness::Live, Some(_)) => "its files were read while it wrote; its dump is replayed over them",
     }

@@ -298,6 +298,8 @@ pub enum DatabaseKind {
     Redis,
     /// MongoDB.
     Mongodb,
+    /// SQLite: no server, a file among the app's.
+    Sqlite,
     /// A kind that this release does not know.
     #[serde(other)]
     Unknown,
@@ -311,6 +313,7 @@ impl DatabaseKind {
             DatabaseKind::Mysql => "MySQL/MariaDB",
             DatabaseKind::Redis => "Redis/Valkey",
             DatabaseKind::Mongodb => "MongoDB",
+            DatabaseKind::Sqlite => "SQLite",
             DatabaseKind::Unknown => "a database",
         }
     }
@@ -330,7 +333,20 @@ pub enum Readiness {
     Live,
 }
 
-/// A database server that ran in a member, and what was done for it.
+/// A database that is a file of a volume or host path, and what proves it unchanged in the next snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseFile {
+    /// Name of the volume, or host path.
+    pub place: String,
+    /// Its path there, as people are shown it.
+    pub path: String,
+    /// Witness of the group that it was in.
+    pub witness: Witness,
+    /// Its own identity; 0 if nothing is known of it.
+    pub identity: u64,
+}
+
+/// A database server that ran in a member, or a database among its files, and what was done for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseSection {
     /// Name of its container.
@@ -345,9 +361,17 @@ pub struct DatabaseSection {
     /// All it holds, in its own words (SQL, an archive of mongodump, or an RDB file).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dump: Option<StreamRef>,
+    /// The file that it is, if it has no server; the container is then the first that mounts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<DatabaseFile>,
 }
 
 impl DatabaseSection {
+    /// Whether its files may lie in a volume: those of a server may lie in any.
+    pub fn is_in(&self, volume: &str) -> bool {
+        self.file.as_ref().is_none_or(|file| file.place == volume)
+    }
+
     /// Whether a restore has to replay the dump over the files: only if they were read live, for else they are newer.
     pub fn replays(&self) -> bool {
         let by_words = matches!(self.kind, DatabaseKind::Postgres | DatabaseKind::Mysql | DatabaseKind::Mongodb);

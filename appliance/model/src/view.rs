@@ -143,11 +143,14 @@ pub enum CloudState {
     Damaged,
 }
 
-/// A database server that ran in an app when it was captured.
+/// A database server that ran in an app when it was captured, or a database among its files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DatabaseView {
     /// Name of its container.
     pub container: String,
+    /// The file that it is, behind the volume or host path that holds it; none of a server.
+    #[serde(default)]
+    pub file: Option<String>,
     /// What it is.
     pub kind: DatabaseKind,
     /// Its version, as it says.
@@ -175,7 +178,7 @@ pub struct SnapshotView {
     pub consistency: Consistency,
     /// Lowest fidelity of its parts.
     pub fidelity: Fidelity,
-    /// Database servers that ran in it.
+    /// Database servers that ran in it, and databases among its files.
     pub databases: Vec<DatabaseView>,
     /// Why it was taken.
     pub trigger: Trigger,

@@ -57,7 +57,10 @@ pub(crate) fn narrowed<'a>(snapshot: &'a Snapshot, services: &[String]) -> Resul
     part.binds.retain(|bind| sources.contains(&bind.source));
     part.networks.retain(|network| networks.contains(&network.name));
     part.images.retain(|image| part.containers.iter().any(|container| container.image == image.id));
-    part.databases.retain(|database| part.containers.iter().any(|container| container.name == database.container));
+    part.databases.retain(|database| match &database.file {
+        Some(file) => volumes.contains(&file.place) || sources.contains(&file.place),
+        None => part.containers.iter().any(|container| container.name == database.container),
+    });
     Ok(Cow::Owned(part))
 }
 

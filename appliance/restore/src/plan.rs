@@ -14,7 +14,7 @@ use crate::{
 use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Problem, Result,
-    snapshot::{Readiness, Snapshot, StreamRef},
+    snapshot::{DatabaseSection, Readiness, Snapshot, StreamRef},
     view::{PortChange, Target, WayOut},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -156,6 +156,8 @@ async fn app(engine: &Arc<dyn Engine>, whole: &Snapshot, ask: &Ask, way: Way, su
     if draft.deed.old.is_empty() && !draft.destructive && way == Way::InPlace {
         draft.steps.remove(0);
     }
+    let untrusted = read_live(snapshot).filter(|(database, _)| !database.replays());
+    draft.notes.extend(untrusted.map(|(_, note)| note));
     if !draft.deed.old.is_empty() {
         draft.steps.push(format!("Remove the {} containers put aside", draft.deed.old.len()));
     }
@@ -246,16 +248,27 @@ fn one_volume(snapshot: &Snapshot, ask: &Ask, way: Way, volume: &str, survey: &S
         draft.steps.push(format!("Start {} again", held.name));
     }
     debug_assert!(draft.bytes == stream.length);
-    for database in snapshot.databases.iter().filter(|database| database.readiness == Readiness::Live) {
-        let message = format!(
-            "{} in {} wrote while its files were read; if they are in this volume, they cannot be trusted",
-            database.kind.title(),
-            database.container
-        );
-        let note = Problem::warning("database.read_live", &database.container, message);
-        draft.notes.push(note.advice("Restore the whole app: its dump is replayed then."));
-    }
+    let here = read_live(snapshot).filter(|(database, _)| database.is_in(&section.name));
+    draft.notes.extend(here.map(|(_, note)| note));
     Ok(draft.finish(name, survey))
+}
+
+/// Databases whose files were read while they wrote, with what is to be told of each where its dump is not replayed.
+fn read_live(snapshot: &Snapshot) -> impl Iterator<Item = (&DatabaseSection, Problem)> {
+    let live = snapshot.databases.iter().filter(|database| database.readiness == Readiness::Live);
+    live.map(|database| {
+        let (title, container) = (database.kind.title(), &database.container);
+        let message = match &database.file {
+            Some(file) => format!(
+                "{}, a database of {title}, was read while {container} could write to it; if it did, it cannot be trusted",
+                file.path
+            ),
+            None => format!("{title} in {container} wrote while its files were read; they cannot be trusted"),
+        };
+        let note = Problem::warning("database.read_live", container, message);
+        let note = if database.replays() { note.advice("Restore the whole app: its dump is replayed then.") } else { note };
+        (database, note)
+    })
 }
 
 /// Containers that use the volume and run are stopped for the time of writing.

@@ -38,7 +38,8 @@ impl World {
         let container = snapshot.containers[0].name.clone();
         let dump = Some(memory.keep(DUMP.to_vec(), 0));
         let kind = DatabaseKind::Postgres;
-        snapshot.databases = vec![DatabaseSection { container, kind, version: None, readiness: Readiness::Live, dump }];
+        let readiness = Readiness::Live;
+        snapshot.databases = vec![DatabaseSection { container, kind, version: None, readiness, dump, file: None }];
         fake.processes(&format!("{}-restore-db-1", app.name), &["postgres: walwriter"]);
         let (asked, taken) = (Arc::new(AtomicU32::new(0)), Arc::new(Mutex::new(Vec::new())));
         let log = taken.clone();

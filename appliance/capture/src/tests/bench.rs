@@ -87,6 +87,7 @@ impl Bench {
             databases: Databases::Auto,
             hold_limit: Duration::from_secs(60),
             owner: "bench".into(),
+            known_files: Vec::new(),
             key: [7; 32],
         }
     }

@@ -38,6 +38,7 @@ fn answer(docker: &FakeDocker, kind: &'static str, fails: &'static str) -> Asked
                     run.output.write_all(b"half of it").await?;
                     return Err(std::io::Error::other("on purpose"));
                 }
+                "facts" if kind == "mongod" => run.output.write_all(b"3.6.8\nloose").await?,
                 "facts" => run.output.write_all(b"15.2\nand more").await?,
                 "dump" => run.output.write_all(b"create table t").await?,
                 _ => {}
@@ -106,6 +107,20 @@ async fn a_server_that_is_not_held_is_dumped_and_its_dump_is_to_be_replayed() {
     let captured = capture(&bench, Consistency::Pause, Databases::Dump).await;
     let found = only(&captured);
     assert!(found.dump.is_some() && !found.replays(), "files of one instant are newer than the dump");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dump_that_is_not_of_one_instant_says_so() {
+    let bench = Bench::new().await;
+    bench.docker.processes("shop-db", &["mongod --auth"]);
+    let asked = answer(&bench.docker, "mongod", "nothing");
+    for (way, severity) in [(Consistency::None, Severity::Warning), (Consistency::Pause, Severity::Note)] {
+        let captured = capture(&bench, way, Databases::Dump).await;
+        let told = captured.problems.iter().find(|problem| problem.code == "database.dump_loose").unwrap();
+        assert_eq!((told.severity, only(&captured).version.as_deref()), (severity, Some("3.6.8")));
+        assert_eq!(only(&captured).replays(), way == Consistency::None);
+    }
+    assert!(asked.lock().unwrap().contains(&"prepare hold".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -105,6 +105,7 @@ impl Bench {
             databases: Default::default(),
             hold_limit: Duration::from_secs(60),
             owner: "captureroom".into(),
+            known_files: Vec::new(),
             key: [7; 32],
         };
         let sink: Arc<dyn Sink> = sink.clone();

@@ -39,7 +39,7 @@ fn dump(database: &DatabaseSection, stream: &StreamRef) -> Section {
         DatabaseKind::Mysql => ("mysql", "sql"),
         DatabaseKind::Redis => ("redis", "rdb"),
         DatabaseKind::Mongodb => ("mongodb", "archive"),
-        DatabaseKind::Unknown => ("database", "dump"),
+        DatabaseKind::Sqlite | DatabaseKind::Unknown => ("database", "dump"),
     };
     let name = format!("{}.{kind}.{ending}", database.container);
     let mut section = section("dump", &name, false, Vec::new());

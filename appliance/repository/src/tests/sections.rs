@@ -45,6 +45,7 @@ async fn streams_of_every_section_come_back() {
         version: None,
         readiness: Readiness::Live,
         dump: Some(streams[4].clone()),
+        file: None,
     });
     let kept = session.commit(whole).await.unwrap();
     let found: Vec<_> = kept.streams().collect();

@@ -126,6 +126,7 @@ fn capture_all(host: &Host) {
                 consistency: Consistency::None,
                 databases: Default::default(),
                 hold_limit: Duration::from_secs(10),
+                known_files: Vec::new(),
                 owner: "fuzz".into(),
                 key: [7; 32],
             };

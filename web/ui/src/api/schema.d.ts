@@ -1177,8 +1177,8 @@ export interface components {
          * @description A kind of database server.
          * @enum {string}
          */
-        DatabaseKind: "postgres" | "mysql" | "redis" | "mongodb" | "unknown";
-        /** @description A database server that ran in an app when it was captured. */
+        DatabaseKind: "postgres" | "mysql" | "redis" | "mongodb" | "sqlite" | "unknown";
+        /** @description A database server that ran in an app when it was captured, or a database among its files. */
         DatabaseView: {
             /** @description Name of its container. */
             container: string;
@@ -1187,6 +1187,8 @@ export interface components {
              * @description Bytes of its dump, if one was taken.
              */
             dump_bytes?: number | null;
+            /** @description The file that it is, behind the volume or host path that holds it; none of a server. */
+            file?: string | null;
             /** @description What it is. */
             kind: components["schemas"]["DatabaseKind"];
             /** @description What its files are. */
@@ -2129,7 +2131,7 @@ export interface components {
             bytes_new: number;
             /** @description Consistency reached. */
             consistency: components["schemas"]["Consistency"];
-            /** @description Database servers that ran in it. */
+            /** @description Database servers that ran in it, and databases among its files. */
             databases: components["schemas"]["DatabaseView"][];
             /** @description Lowest fidelity of its parts. */
             fidelity: components["schemas"]["Fidelity"];

@@ -60,6 +60,7 @@ export const en = {
     mysql: 'MySQL/MariaDB',
     redis: 'Redis/Valkey',
     mongodb: 'MongoDB',
+    sqlite: 'SQLite',
     unknown: 'Database',
   },
   readiness: { prepared: 'files whole', crash: 'as after a power cut', stopped: 'ended cleanly', live: 'read live' },
@@ -127,6 +128,7 @@ export const de: typeof en = {
     mysql: 'MySQL/MariaDB',
     redis: 'Redis/Valkey',
     mongodb: 'MongoDB',
+    sqlite: 'SQLite',
     unknown: 'Datenbank',
   },
   readiness: {

@@ -48,6 +48,9 @@ function Chosen({ app, snapshot, inside }: { app: AppView; snapshot: SnapshotVie
   const { t, f } = useWords();
   const { open } = useRestore();
   const held = snapshot.consistency !== 'none';
+  const servers = snapshot.databases.filter((each) => !each.file);
+  const files = snapshot.databases.filter((each) => each.file);
+  const worst = files.find((each) => each.readiness === 'live') ?? files[0];
   return (
     <div className={css.chosen}>
       <dl>
@@ -61,11 +64,17 @@ function Chosen({ app, snapshot, inside }: { app: AppView; snapshot: SnapshotVie
         </dd>
       </dl>
       <Pill tone={held ? 'good' : 'calm'}>{t.common.reached[snapshot.consistency]}</Pill>
-      {snapshot.databases.map((each) => (
+      {servers.map((each) => (
         <Pill key={`${each.container}/${each.kind}`} tone={each.readiness === 'live' ? 'warn' : 'good'}>
           {t.common.databaseKind[each.kind]}: {t.common.readiness[each.readiness]}
         </Pill>
       ))}
+      {worst && (
+        <Pill tone={worst.readiness === 'live' ? 'warn' : 'good'}>
+          {t.common.databaseKind[worst.kind]}
+          {files.length > 1 && ` × ${f.number(files.length)}`}: {t.common.readiness[worst.readiness]}
+        </Pill>
+      )}
       {snapshot.problems.length > 0 && <Pill tone="warn">{t.apps.legend.problems}</Pill>}
       <div className={`row ${css.push}`}>
         {!inside && (
