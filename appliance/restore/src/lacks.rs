@@ -11,7 +11,7 @@ use crate::{
 };
 use holdfast_model::{
     Problem, Result,
-    snapshot::{ContainerSection, Snapshot},
+    snapshot::{ContainerSection, RunState, Snapshot},
     view::WayOut,
 };
 use serde_json::{Value, json};
@@ -43,8 +43,9 @@ pub(crate) async fn ease(
     (snapshot, survey): (&Snapshot, &Survey),
 ) -> Result<()> {
     let name = &container.name;
-    paths(draft, probe, name, inspect, snapshot).await?;
-    requests(draft, probe, name, inspect).await?;
+    let starts = container.state != RunState::Stopped;
+    paths(draft, probe, (name, starts), inspect, snapshot).await?;
+    requests(draft, probe, (name, starts), inspect).await?;
     drivers(draft, probe, name, inspect).await?;
     limits(draft, probe, name, inspect).await?;
     passed_over(draft, name, inspect, survey);
@@ -77,11 +78,21 @@ fn told(
     chosen
 }
 
+/// The same for a device. An engine looks for those when a container starts: one that stood still comes back as it was.
+fn told_of_device(draft: &mut Draft, starts: bool, subject: &str, (lack, advice, instead): (&str, &str, &str)) -> bool {
+    if starts || draft.ways.contains(&WayOut::NoDevices) {
+        return told(draft, WayOut::NoDevices, "device.missing", subject, (lack, advice, instead));
+    }
+    let text = format!("{lack}; it did not run, and will not start before that is there");
+    draft.notes.push(Problem::warning("device.missing", subject, text).advice(advice));
+    false
+}
+
 /// Devices, and host paths that the snapshot brings no content for.
 async fn paths(
     draft: &mut Draft,
     probe: &mut Probe<'_>,
-    name: &str,
+    (name, starts): (&str, bool),
     inspect: &mut Value,
     snapshot: &Snapshot,
 ) -> Result<()> {
@@ -93,7 +104,7 @@ async fn paths(
         if devices.contains(&path) {
             let lack = format!("{name} needs device {path}, which is not on this host");
             let advice = "Attach the device, leave out devices that are missing (--no-devices), or restore to another host (--to HOST).";
-            if told(draft, WayOut::NoDevices, "device.missing", &path, (&lack, advice, "it is left out")) {
+            if told_of_device(draft, starts, &path, (&lack, advice, "it is left out")) {
                 retain(inspect, "Devices", |device| text(device, "/PathOnHost") != path);
             }
         }
@@ -149,12 +160,17 @@ fn bare_sources(inspect: &Value, snapshot: &Snapshot) -> BTreeSet<String> {
 }
 
 /// Graphics cards and what else a driver hands out.
-async fn requests(draft: &mut Draft, probe: &mut Probe<'_>, name: &str, inspect: &mut Value) -> Result<()> {
+async fn requests(
+    draft: &mut Draft,
+    probe: &mut Probe<'_>,
+    (name, starts): (&str, bool),
+    inspect: &mut Value,
+) -> Result<()> {
     for request in list(inspect, "/HostConfig/DeviceRequests").to_vec() {
         let Some(refusal) = probe.refusal(&json!({"DeviceRequests": [request]}), true).await? else { continue };
         let lack = format!("{name} asks for devices that this host does not hand out: {refusal}");
         let advice = "Install the driver of the devices, leave out devices that are missing (--no-devices), or restore to another host (--to HOST).";
-        if told(draft, WayOut::NoDevices, "device.missing", name, (&lack, advice, "they are left out")) {
+        if told_of_device(draft, starts, name, (&lack, advice, "they are left out")) {
             retain(inspect, "DeviceRequests", |other| *other != request);
         }
     }

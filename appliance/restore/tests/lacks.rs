@@ -98,6 +98,20 @@ async fn all_that_is_missing_is_named_with_its_way_out_and_nothing_is_touched() 
     assert!(fake.host_content("/mnt/media", "").is_none());
 }
 
+/// Devices are looked for when a container starts: one that stood still comes back as it was, and it is told.
+#[tokio::test(start_paused = true)]
+async fn who_did_not_run_needs_no_devices_yet() {
+    let (engine, _, _, mut snapshot) = demanding().await;
+    let web = snapshot.containers.iter_mut().find(|one| one.name == "shop-web-1").unwrap();
+    web.state = holdfast_model::snapshot::RunState::Stopped;
+    let found = planned(&engine, &snapshot, &[]).await;
+    let is_device = |one: &&(String, String)| one.0 == "device.missing";
+    assert_eq!(codes(&found.conflicts).iter().find(is_device), None);
+    assert_eq!(codes(&found.notes).iter().filter(is_device).count(), 2, "{:?}", found.notes);
+    let found = planned(&engine, &snapshot, &[WayOut::NoDevices]).await;
+    assert_eq!(found.notes.iter().filter(|one| one.message.contains("as you asked")).count(), 2, "{:?}", found.notes);
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_way_takes_away_its_own_conflicts_alone() {
     let (engine, _, _, snapshot) = demanding().await;
