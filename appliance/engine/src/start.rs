@@ -118,16 +118,17 @@ async fn free_local(journal: &Journal, start: &Start) {
 
 /// The settings of the repository, completed by what was given at the start; saved only when changed.
 async fn settings(repository: &Repository, start: &Start) -> Result<Settings> {
-    let found = match repository.settings().await {
-        Err(error) if error.kind() == Kind::Corrupt => settings_from(start, repository, error).await?,
-        read => read?,
+    let (found, is_healed) = match repository.settings().await {
+        Err(error) if error.kind() == Kind::Corrupt => (settings_from(start, repository, error).await?, true),
+        read => (read?, false),
     };
     let mut settings = found.clone().unwrap_or_default();
     if found.is_none() {
         settings.hosts.insert(start.local_host.name.clone(), start.local_host.clone());
     }
     settings.bucket = bucket(settings.bucket, start.bucket.as_ref());
-    if found.as_ref() != Some(&settings) {
+    // The next start finds a whole document in the cache again.
+    if is_healed || found.as_ref() != Some(&settings) {
         settings.generation += 1;
         repository.save_settings(&settings).await?;
     }
@@ -139,7 +140,9 @@ async fn settings_from(start: &Start, repository: &Repository, error: Error) -> 
     let advice = "Start it once with --bucket and the bucket's keys, where copies of the settings lie; or recover with the \
                   recovery kit into an empty data folder. Data and snapshots are not touched by this.";
     let Some(bucket) = &start.bucket else { return Err(error.advice(advice)) };
-    repository.attach_bucket(start.outside.bucket(bucket).await?).await?;
+    let attached = async { repository.attach_bucket(start.outside.bucket(bucket).await?).await };
+    let why = "the settings in the cache are damaged, and the bucket that may have copies could not be attached";
+    attached.await.map_err(|error| error.while_doing(why))?;
     let found = repository.settings().await;
     // It is attached as always once the settings say so.
     repository.detach_bucket();

@@ -275,6 +275,15 @@ async fn damaged_settings_come_from_the_bucket_or_begin_anew() {
     stop.cancel();
     again.finished().await;
     drop((again, house));
+    let stop = Stop::new();
+    let without = world.start(place.path(), None, clock(), &stop).await.unwrap();
+    assert!(without.policies().await.iter().any(|view| view.policy.name == "fast"), "once is enough");
+    let house = without.0.clone();
+    until("the bucket has all", async || house.repository().has_bucket() && house.repository().to_ship().is_empty())
+        .await;
+    stop.cancel();
+    without.finished().await;
+    drop((without, house));
 
     // Damaged everywhere: the data come back all the same, and the loss is told.
     spoil_settings(&*world.bucket_at(BUCKET)).await;
