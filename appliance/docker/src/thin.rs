@@ -1,19 +1,14 @@
 //! Tars on the line to a mover and back: long runs of zeros go as numbers, see [`holdfast_mover::thin`].
 
 use crate::ByteStream;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream};
 use holdfast_model::{Error, Kind};
-use holdfast_mover::thin::{RECORD_MAX, RUN, RUN_MIN};
+use holdfast_mover::thin::{RECORD_MAX, RUN, RUN_MIN, is_zero};
 use std::collections::VecDeque;
 
 /// Zeros that are given out at once.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-
-fn is_zero(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<32>();
-    words.iter().all(|word| *word == [0; 32]) && rest.iter().all(|byte| *byte == 0)
-}
 
 /// What is said of some bytes. Zeros gather, and are said before the next bytes.
 pub(crate) fn thin(tar: ByteStream) -> ByteStream {
@@ -61,7 +56,7 @@ fn say(mut bytes: Bytes, ready: &mut VecDeque<Bytes>) {
 
 /// The bytes that were said. A line that ends within a record is an error.
 pub(crate) fn thick(line: ByteStream) -> ByteStream {
-    stream::unfold(Some(Thick { line, come: BytesMut::new(), bytes: 0, zeros: 0 }), |thick| async move {
+    stream::unfold(Some(Thick { line, come: Bytes::new(), bytes: 0, zeros: 0 }), |thick| async move {
         let mut thick = thick?;
         match thick.next().await {
             Ok(Some(bytes)) => Some((Ok(bytes), Some(thick))),
@@ -75,7 +70,7 @@ pub(crate) fn thick(line: ByteStream) -> ByteStream {
 struct Thick {
     line: ByteStream,
     /// Came, and was not looked at.
-    come: BytesMut,
+    come: Bytes,
     bytes: u32,
     zeros: u32,
 }
@@ -91,7 +86,7 @@ impl Thick {
             if self.bytes > 0 && !self.come.is_empty() {
                 let part = self.come.split_to(self.come.len().min(self.bytes as usize));
                 self.bytes -= part.len() as u32;
-                return Ok(Some(part.freeze()));
+                return Ok(Some(part));
             }
             if self.bytes == 0 && self.come.len() >= 4 {
                 let head = self.come.get_u32_le();
@@ -99,9 +94,9 @@ impl Thick {
                 continue;
             }
             match self.line.next().await {
-                // Mostly nothing is left of what came before, and nothing is copied.
-                Some(more) if self.come.is_empty() => self.come = more?.into(),
-                Some(more) => self.come.extend_from_slice(&more?),
+                Some(more) if self.come.is_empty() => self.come = more?,
+                // A part of a record's head is left, at most three bytes.
+                Some(more) => self.come = [&self.come[..], &more?].concat().into(),
                 None if self.bytes == 0 && self.come.is_empty() => return Ok(None),
                 None => return Err(Error::new(Kind::Unavailable, "mover.short", "the mover broke off in the middle")),
             }
@@ -146,14 +141,16 @@ mod tests {
             let cut: Vec<&[u8]> = line.chunks(step).collect();
             assert!(all(thick(of(&cut))).await.unwrap() == parts.concat(), "{step}");
         }
-        for end in (1..line.len()).filter(|end| ![8, 16].contains(end)) {
+        // Zeros are one record each, four bytes long; the bytes before them are one of eight.
+        let ends = [8, 12, 20];
+        assert_eq!(line.len(), 24);
+        for end in 1..line.len() {
             let broken = all(thick(of(&[&line[..end]]))).await;
-            if let Ok(bytes) = broken {
-                // It ended between two records; the tar in it is what tells.
-                assert!(bytes.len() < parts.concat().len());
+            match ends.contains(&end) {
+                true => assert!(broken.unwrap().len() < parts.concat().len(), "the tar in it tells"),
+                false => assert_eq!(broken.unwrap_err().code(), "mover.short", "{end}"),
             }
         }
-        assert_eq!(all(thick(of(&[&line[..2]]))).await.unwrap_err().code(), "mover.short");
     }
 
     #[tokio::test]

@@ -56,7 +56,7 @@ pub(crate) fn cut(holes: &[Hole], begin: u64, end: u64) -> impl Iterator<Item = 
 }
 
 /// Whether all bytes are zero.
-pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+pub fn is_zero(bytes: &[u8]) -> bool {
     // By words: the compiler makes wide comparisons of it.
     let (head, words, tail) = (bytes.len() / 16 * 16, bytes.chunks_exact(16), bytes.len());
     words.fold(0u128, |all, word| all | u128::from_ne_bytes(word.try_into().unwrap_or([1; 16]))) == 0

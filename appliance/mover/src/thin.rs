@@ -5,7 +5,7 @@
 //!
 //! Invariants: what comes out is what went in; a line that ends within a record is an error.
 
-use crate::holes::is_zero;
+pub use crate::holes::is_zero;
 use std::io::{self, Read, Write};
 
 /// The bit that says: zeros, and nothing follows.
