@@ -110,7 +110,10 @@ fn the_file_says_what_the_containers_say() {
     assert!(file.starts_with("# Made by Holdfast from snapshot "));
     assert!(file.contains("# - shop-web-1: HostConfig.BlkioWeight is 300\n"), "{file}");
     assert!(file.contains("# - shop-db: image own:1 has no digest"), "{file}");
-    let Some(read) = read(&file) else { return };
+    let Some(read) = read(&file) else {
+        eprintln!("SKIPPED: there is no Python with a reader of YAML");
+        return;
+    };
     let web = &read["services"]["web"];
     assert_eq!(
         *web,

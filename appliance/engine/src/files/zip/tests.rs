@@ -66,7 +66,10 @@ async fn a_zip_holds_what_the_tar_held_and_names_the_rest() {
     )
     .await
     .unwrap();
-    let Some(told) = told(&zip) else { return };
+    let Some(told) = told(&zip) else {
+        eprintln!("SKIPPED: there is no Python");
+        return;
+    };
     println!("{told}");
     for line in [
         "'data/' 0o40750 0 ",
