@@ -55,11 +55,12 @@ fn usage(wrong: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(wrong.exit_code()).unwrap_or(2))
 }
 
-/// Threads for those who work; a single one for those who only ask.
+/// Whether it works itself, and not only asks one who does.
 fn lives_long(command: &Command) -> bool {
     matches!(command, Command::Serve(_) | Command::Recover(_))
 }
 
+/// Threads for those who work; a single one for those who only ask.
 fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = match lives_long(command) {
         true => tokio::runtime::Builder::new_multi_thread(),
