@@ -112,7 +112,7 @@ fn lacking(binary: &std::path::Path, home: &std::path::Path) {
     sh(&format!("mknod {} c 1 3", device.display()));
     sh(&format!("docker network create {LACKER}-net"));
     sh(&format!(
-        "docker create --name {LACKER} --network {LACKER}-net --gpus all --device {}:/dev/thing --mount type=bind,src={},dst=/goes \
+        "docker run -d --stop-signal KILL --name {LACKER} --network {LACKER}-net --device {}:/dev/thing --mount type=bind,src={},dst=/goes \
          --mount type=volume,src={LACKER}-vol,dst=/data --entrypoint /bin/sleep holdfast-demo/base:1 100000",
         device.display(),
         path.display()
@@ -121,7 +121,7 @@ fn lacking(binary: &std::path::Path, home: &std::path::Path) {
     let appliance = Setup::new(binary, &data).start();
     let app = App { port: 0, point: appliance.backup(LACKER) };
     drop(socket);
-    sh(&format!("docker rm {LACKER}; rm {} {}", device.display(), path.display()));
+    sh(&format!("docker rm -f {LACKER}; rm {} {}", device.display(), path.display()));
     let helpers = || get("/containers/json?all=1").to_string().matches("/holdfast-restore-").count();
     let before = helpers();
     stands_in_the_way(&appliance, &app, &["--in-place"], "device.missing", "--no-devices");
@@ -140,13 +140,28 @@ fn lacking(binary: &std::path::Path, home: &std::path::Path) {
         assert!(told["problems"].to_string().contains(code), "{told}");
     }
     let made = get(&format!("/containers/{LACKER}/json"))["HostConfig"].clone();
-    for left in ["Devices", "DeviceRequests"] {
-        assert_eq!(made[left].as_array().map_or(0, Vec::len), 0, "{made}");
-    }
+    assert_eq!(made["Devices"].as_array().map_or(0, Vec::len), 0, "{made}");
     assert_eq!(made["Mounts"].as_array().map_or(0, Vec::len), 1, "{made}");
     assert!(!path.exists());
-    drop(appliance);
     engine_api::wipe(LACKER);
+    still(&appliance);
+}
+
+/// What did not run needs no devices to come back as it was, and is told what it lacks; it comes back without them if asked to.
+fn still(appliance: &Appliance) {
+    const STILL: &str = "hfstill";
+    engine_api::wipe(STILL);
+    sh(&format!("docker create --name {STILL} --gpus all --entrypoint /bin/sleep holdfast-demo/base:1 100000"));
+    let app = App { port: 0, point: appliance.backup(STILL) };
+    for (way, kept) in [(&[][..], 1), (&["--no-devices"], 0)] {
+        sh(&format!("docker rm {STILL}"));
+        let told = restore(appliance, &app, &[&["--in-place"], way].concat());
+        assert!(told["problems"].to_string().contains("device.missing"), "{told}");
+        let made = get(&format!("/containers/{STILL}/json"));
+        assert_eq!(made["HostConfig"]["DeviceRequests"].as_array().map_or(0, Vec::len), kept, "{made}");
+        assert_eq!(made["State"]["Status"], "created", "{made}");
+    }
+    engine_api::wipe(STILL);
 }
 
 /// What others hold by now: each is named with a way out, and the way leads out.

@@ -232,6 +232,10 @@ fn finish(mut entry: Entry, mut path: Vec<u8>, block: &[u8; BLOCK]) -> Result<En
     }
     entry.path = path.into();
     if entry.kind != Kind::File {
+        // Some readers pass over what is said to follow, others read it as members.
+        if entry.size > 0 && matches!(block[156], b'0' | 0) {
+            return Err(Broken::Malformed("a folder or a socket with content"));
+        }
         entry.size = 0;
         entry.holes = Vec::new();
     }
@@ -254,8 +258,8 @@ fn finish(mut entry: Entry, mut path: Vec<u8>, block: &[u8; BLOCK]) -> Result<En
 
 fn kind(flag: u8, said: Kind, path: &[u8]) -> Result<Kind, Broken> {
     Ok(match flag {
-        b'0' | 0 if said == Kind::Socket => Kind::Socket,
         b'0' | 0 if path.ends_with(b"/") => Kind::Directory,
+        b'0' | 0 if said == Kind::Socket => Kind::Socket,
         b'0' | 0 | b'7' => Kind::File,
         b'1' => Kind::HardLink,
         b'2' => Kind::Symlink,

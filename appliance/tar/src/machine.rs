@@ -238,9 +238,13 @@ impl Machine {
         let path = pax.path.or(ahead.path).unwrap_or_else(|| header.path());
         let size = if header.may_have_content() { pax.size.unwrap_or(header.size) } else { 0 };
         let kind = match header.kind(&path) {
-            MemberKind::File if pax.is_socket && size == 0 => MemberKind::Socket,
+            MemberKind::File if pax.is_socket => MemberKind::Socket,
             kind => kind,
         };
+        // Some readers pass over what is said to follow, others read it as members.
+        if size > 0 && matches!(kind, MemberKind::Directory | MemberKind::Socket) {
+            return Err("a folder or a socket with content");
+        }
         let link = match kind {
             MemberKind::HardLink | MemberKind::Symlink => pax.link.or(ahead.link).unwrap_or_else(|| header.link()),
             _ => Vec::new(),

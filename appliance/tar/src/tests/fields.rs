@@ -287,6 +287,20 @@ fn a_record_of_ours_tells_sockets_from_empty_files() {
     };
     let socket = b"24 HOLDFAST.kind=socket\n";
     assert_eq!(kind(socket, b""), [MemberKind::Socket, MemberKind::File]);
-    assert_eq!(kind(socket, b"content"), [MemberKind::File, MemberKind::File], "a socket has no content");
     assert_eq!(kind(b"22 HOLDFAST.kind=door\n", b""), [MemberKind::File, MemberKind::File]);
+}
+
+/// A folder by its slash, or a socket by our record, of which a header says that content follows: readers that pass over it and
+/// readers that do not would see other members after it.
+#[test]
+fn folders_and_sockets_with_content_are_not_understood() {
+    let socket = b"24 HOLDFAST.kind=socket\n";
+    for archive in [ended(&[&special(b'x', socket), &file("s", b"content")]), ended(&[&file("folder/", b"content")])] {
+        let mut walker = Walker::default();
+        walker.feed(archive.clone().into());
+        let error = std::iter::repeat_with(|| walker.step()).find_map(Result::err).unwrap();
+        assert!(error.to_string().contains("with content"), "{error}");
+        let (_, end) = checked(&archive);
+        assert!(end.fell_back.is_some());
+    }
 }
