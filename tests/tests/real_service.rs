@@ -100,6 +100,7 @@ fn one_service_comes_back_and_the_others_are_left_alone() {
     ways_out(&appliance, &app);
     drop(appliance);
     lacking(&binary, home.path());
+    traps(&binary, home.path());
 }
 
 /// What the host lacks is found before anything is done, each with a way out of it, and by all of them the app comes back.
@@ -162,6 +163,52 @@ fn still(appliance: &Appliance) {
         assert_eq!(made["State"]["Status"], "created", "{made}");
     }
     engine_api::wipe(STILL);
+}
+
+/// What an app can leave behind to spoil its own restore is found before anything is touched: a file that is held fast, and a link in
+/// the place of a folder of the host.
+fn traps(binary: &std::path::Path, home: &std::path::Path) {
+    const TRAP: &str = "hftraps";
+    engine_api::wipe(TRAP);
+    let (top, victim) = (home.join("top"), home.join("victim"));
+    for folder in [top.join("sub"), victim.clone()] {
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("file"), "mine").expect("a file");
+    }
+    sh(&format!(
+        "docker run -d --name {TRAP} --stop-signal KILL -v {TRAP}_data:/data -v {0}:/top -v {0}/sub:/sub --entrypoint /bin/bash \
+         holdfast-demo/base:1 -c 'echo saved >/data/word; exec sleep 100000'",
+        top.display()
+    ));
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let appliance = Setup::new(binary, &home.join("traps")).start();
+    let app = App { port: 0, point: appliance.backup(TRAP) };
+    let id = || get(&format!("/containers/{TRAP}/json"))["Id"].clone();
+    let before = id();
+    let place = get(&format!("/volumes/{TRAP}_data"))["Mountpoint"].as_str().expect("a path").to_owned();
+    sh(&format!("echo other >{place}/other; chattr +i {place}/other"));
+    let held = appliance.cli(&["restore", &app.point, "--in-place", "--yes", "--wait"]);
+    sh(&format!("chattr -i {place}/other"));
+    println!("{}{}", held.out, held.err);
+    assert!(held.code != 0 && format!("{}{}", held.out, held.err).contains("files.fixed"), "{}{}", held.out, held.err);
+    assert_eq!(id(), before, "the app was touched");
+    assert_eq!(std::fs::read_to_string(format!("{place}/other")).expect("it is there"), "other\n");
+
+    std::fs::remove_dir_all(top.join("sub")).expect("it goes");
+    std::os::unix::fs::symlink(&victim, top.join("sub")).expect("a link");
+    std::fs::write(victim.join("file"), "not yours").expect("a file");
+    stands_in_the_way(&appliance, &app, &["--in-place"], "path.redirected", "--as");
+    let put =
+        appliance.cli(&["files", "put", &format!("{}:{}/sub/file", app.point, top.display()), "--wait", "--to", "new"]);
+    assert!(put.code != 0, "{}{}", put.out, put.err);
+    assert!(!victim.join("new").exists(), "something was put where a link leads");
+    assert_eq!(std::fs::read_to_string(victim.join("file")).expect("it is there"), "not yours");
+    std::fs::remove_file(top.join("sub")).expect("it goes");
+    std::fs::create_dir(top.join("sub")).expect("a folder");
+    restore(&appliance, &app, &["--in-place"]);
+    assert_eq!(std::fs::read_to_string(top.join("sub/file")).expect("it is back"), "mine");
+    drop(appliance);
+    engine_api::wipe(TRAP);
 }
 
 /// What others hold by now: each is named with a way out, and the way leads out.

@@ -83,6 +83,30 @@ fn golden_cut_points() {
     assert_eq!(Sizes::of_file(u64::MAX).max, cut::CHUNK_MAX);
 }
 
+/// Bytes that come in pieces are cut where they would be cut had they come at once.
+#[test]
+fn cuts_do_not_depend_on_how_bytes_arrive() {
+    let data = noise(3 << 20);
+    let cutter = Cutter::new(&keys(), FINE);
+    let max = cutter.max();
+    assert_eq!(max, FINE.max);
+    assert_eq!(cutter.next(&[], true), None);
+    assert_eq!(cutter.next(&data[..max - 1], false), None, "a later byte could still tell");
+    let whole = cutter.next(&data, true);
+    assert!(whole.is_some_and(|length| length <= max));
+    assert_eq!(cutter.next(&data[..max], false), whole, "no later byte can matter");
+    for step in [1000, max / 2, max, max + 1] {
+        let (mut start, mut ends) = (0, Vec::new());
+        for come in (step..data.len()).step_by(step).chain([data.len()]) {
+            while let Some(length) = cutter.next(&data[start..come], come == data.len()) {
+                start += length;
+                ends.push(start);
+            }
+        }
+        assert_eq!(ends, cuts(&data, FINE), "{step}");
+    }
+}
+
 #[test]
 fn golden_sealed_bytes() {
     let keys = keys();
@@ -168,6 +192,20 @@ fn objects_are_bound_to_kind_name_repository_and_key() {
     let mut later = sealed;
     later[4] = 2;
     assert_eq!(envelope.open(ObjectKind::Settings, "c/1", &later).unwrap_err().code(), "format.unsupported");
+}
+
+#[test]
+fn objects_are_large_but_not_beyond_the_format() {
+    let keys = keys();
+    let envelope = Envelope::new(&keys, REPOSITORY);
+    let large = vec![0; 3 << 20];
+    let sealed = envelope.seal(ObjectKind::Segment, "i/1", &large).unwrap();
+    assert!(envelope.open(ObjectKind::Segment, "i/1", &sealed).unwrap() == large);
+    let beyond = vec![0; envelope::BODY_MAX + 1];
+    assert_eq!(envelope.seal(ObjectKind::Segment, "i/1", &beyond).unwrap_err().kind(), Kind::Bug);
+    let promised = envelope.seal_packed(ObjectKind::Segment, "i/1", beyond.len(), b"", [7; 32]).unwrap();
+    let refused = envelope.open(ObjectKind::Segment, "i/1", &promised).unwrap_err();
+    assert!(refused.to_string().contains("impossible"), "{refused}");
 }
 
 fn kit() -> Kit {

@@ -85,6 +85,11 @@ impl FakeDocker {
         self.machine().host_paths.insert(path.to_owned(), tree);
     }
 
+    /// Puts an entry below a directory of the host.
+    pub fn host_put(&self, path: &str, entry: Entry) {
+        self.machine().host_paths.entry(path.to_owned()).or_default().put(entry);
+    }
+
     /// Takes a path off the host.
     pub fn host_remove(&self, path: &str) {
         self.machine().host_paths.remove(path);

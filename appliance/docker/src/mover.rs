@@ -66,6 +66,8 @@ enum Work {
     Untar(Over),
     /// Takes everything out.
     Clear,
+    /// Tells what nobody can replace.
+    Fixed,
 }
 
 /// What a writer does with what is there already.
@@ -87,17 +89,18 @@ impl Work {
             Work::Untar(Over::Keep) => vec![PROGRAM, "thin", "untar", PLACE, name],
             Work::Untar(Over::Replace) => vec![PROGRAM, "thin", "overlay", PLACE, name],
             Work::Clear => vec![PROGRAM, "clear", PLACE],
+            Work::Fixed => vec![PROGRAM, "fixed", PLACE],
         }
     }
 
     fn writes(self) -> bool {
-        !matches!(self, Work::Serve | Work::Tar | Work::File)
+        !matches!(self, Work::Serve | Work::Tar | Work::File | Work::Fixed)
     }
 
     /// Whoever writes has to give away what it made, with all its attributes.
     fn capabilities(self) -> &'static [&'static str] {
         match self {
-            Work::Serve | Work::Tar | Work::File => &["DAC_READ_SEARCH"],
+            Work::Serve | Work::Tar | Work::File | Work::Fixed => &["DAC_READ_SEARCH"],
             Work::Clear => &["DAC_OVERRIDE", "FOWNER"],
             Work::Untar(_) => &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"],
         }
@@ -205,6 +208,19 @@ impl Mover {
         // The container that could not be removed is found by its label.
         let _ = mover.close().await;
         cleared.map(drop)
+    }
+
+    /// What of it nobody can replace, because the file system holds it fast: the first names; `None` if nothing is.
+    pub async fn fixed(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+    ) -> Result<Option<String>> {
+        let (mover, line) = Mover::begin(engine, name, owner, mounted, Work::Fixed).await?;
+        let told = mover.fill(line, stream::empty().boxed()).await;
+        let _ = mover.close().await;
+        told
     }
 
     async fn begin(

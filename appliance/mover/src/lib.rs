@@ -15,6 +15,7 @@
 
 mod archive;
 mod entry;
+mod fixed;
 mod group;
 mod holes;
 mod memory;
@@ -38,6 +39,7 @@ mod xattr;
 
 pub use archive::{Report, write_archive, write_file};
 pub use entry::{Entry, Hole, Identity, Kind, Time, Xattr, shown};
+pub use fixed::fixed;
 pub use group::{Group, Grouper, Groups};
 pub use packed::{pack, unpack};
 pub use parse::{Archive, Broken};

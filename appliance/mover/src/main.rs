@@ -4,7 +4,7 @@
 //! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems.
 
 use holdfast_mover::{
-    Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, serve, shown,
+    Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, fixed, serve, shown,
     thin::{Thickener, Thinner},
     write_archive, write_file,
 };
@@ -25,13 +25,14 @@ use std::{
     },
 };
 
-const USAGE: &str = "usage: holdfast-mover [thin] serve|tar|file|untar|overlay|clear|list DIR [NAME]
+const USAGE: &str = "usage: holdfast-mover [thin] serve|tar|file|untar|overlay|clear|fixed|list DIR [NAME]
   serve DIR         answers the appliance's asks about the folder, on standard input and output
   tar DIR [NAME]    writes the folder as a PAX tar to standard output; names begin with NAME
   file PATH         writes one file as a tar under its own name
   untar DIR [NAME]  writes the tar on standard input into the folder, and has it on the disk when it ends
   overlay DIR [NAME]  the same; what is there and no folder gives way to what the tar has under its name
   clear DIR         takes out all that is in the folder
+  fixed PATH        tells what nobody can replace, because the file system holds it fast
   list DIR          prints the groups of the folder: witness, entries, bytes, first path
 With `thin` long runs of zeros of a tar go over the line as numbers.";
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Some("untar") => untar(folder, name, false, input(is_thin)),
         Some("overlay") => untar(folder, name, true, input(is_thin)),
         Some("clear") => Writer::clear(folder).map(|()| 0).map_err(Into::into),
+        Some("fixed") => held(folder),
         Some("list") => list(folder),
         _ => return usage(),
     };
@@ -123,6 +125,18 @@ fn untar(folder: &Path, name: &[u8], replaces: bool, tar: Box<dyn Read>) -> Outc
     writer.write(&mut Archive::new(tar))?;
     syncfs(std::fs::File::open(folder)?)?;
     Ok(troubles.load(Ordering::Relaxed))
+}
+
+fn held(place: &Path) -> Outcome {
+    let mut told = 0;
+    let count = fixed(place, &mut |trouble| {
+        told += 1;
+        tell(trouble);
+    })?;
+    if count > told {
+        eprintln!("holdfast-mover: and {} more", count - told);
+    }
+    Ok(count)
 }
 
 fn list(folder: &Path) -> Outcome {

@@ -39,6 +39,8 @@ pub enum What {
     Times,
     /// Devices are not restored here.
     Device,
+    /// The file system holds it fast: nobody can change or remove it.
+    Fixed,
     /// Its name would lead out of the folder.
     Name,
 }
@@ -86,6 +88,7 @@ impl fmt::Display for What {
             What::Mode => "permissions could not be restored",
             What::Xattr => "an extended attribute could not be restored",
             What::Times => "times could not be restored",
+            What::Fixed => "is held fast (chattr)",
             What::Device => "devices are not restored here",
             What::Name => "the name leads out of the folder",
         })

@@ -4,18 +4,19 @@ use crate::{
     Plan, Restored, Source, containers,
     deed::{Deed, OldDeed, VolumeAction, VolumeDeed, Way},
     files,
-    fill::Reduced,
+    fill::{self, Reduced},
     images,
     json::text,
     narrow,
     note::Note,
+    redirect::leads_elsewhere,
     start,
     streams::{drain, go_on},
     survey::Survey,
     undo::{Done, Undo},
     volumes,
 };
-use holdfast_docker::Engine;
+use holdfast_docker::{Engine, mover::Mounted};
 use holdfast_model::{Error, Kind, Problem, Result, snapshot::Snapshot};
 use holdfast_runtime::Stop;
 use std::sync::Arc;
@@ -90,6 +91,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn all(&mut self) -> Result<()> {
+        self.fixed().await?;
         let images = self.images().await?;
         self.prove().await?;
         self.networks().await?;
@@ -101,6 +103,23 @@ impl Work<'_> {
         self.problems.extend(start::start(&self.hand, &self.deed.containers, &ids).await?);
         self.compare(&ids).await?;
         self.finish().await;
+        Ok(())
+    }
+
+    /// Looks for what nobody can replace before the first thing is touched.
+    async fn fixed(&self) -> Result<()> {
+        let refilled = self.deed.volumes.iter().filter(|volume| volume.action == VolumeAction::Refill);
+        let volumes = refilled.map(|volume| (format!("volume {}", volume.name), Mounted::Volume(&volume.name)));
+        let paths = self.deed.paths.iter().map(|path| (path.source.clone(), Mounted::HostPath(&path.source)));
+        for (place, mounted) in volumes.chain(paths) {
+            go_on(&self.hand.stop)?;
+            let Some(told) = fill::fixed(&self.hand, mounted).await else { continue };
+            let told: Vec<&str> = told.lines().map(|line| line.trim_start_matches("holdfast-mover: ")).collect();
+            let text = format!("{place} holds what nobody can replace, and nothing was touched: {}", told.join("; "));
+            return Err(Error::new(Kind::Conflict, "files.fixed", text).advice(
+                "Take the flags away on the host (chattr -i -a), then restore again; or restore beside (--as NAME).",
+            ));
+        }
         Ok(())
     }
 
@@ -223,6 +242,8 @@ impl Work<'_> {
         for path in &self.deed.paths {
             go_on(&self.hand.stop)?;
             self.hand.source.item(&path.source);
+            let Hand { engine, owner, .. } = &self.hand;
+            leads_elsewhere(engine, owner, self.snapshot, &path.source).await?;
             self.undo.point_of_no_return().await?;
             (self.undo.is_replacing, self.undo.has_replaced) = (true, true);
             self.problems.extend(files::restore_path(&self.hand, path).await?);

@@ -75,6 +75,17 @@ pub(crate) async fn clear(hand: &Hand, volume: &str) -> Result<()> {
     Mover::clear(hand.engine.clone(), &name(), &hand.owner, Mounted::Volume(volume)).await
 }
 
+/// What of a place nobody can replace. `None` also where no mover may look: whoever writes there tells it.
+pub(crate) async fn fixed(hand: &Hand, mounted: Mounted<'_>) -> Option<String> {
+    match Mover::fixed(hand.engine.clone(), &name(), &hand.owner, mounted).await {
+        Ok(told) => told,
+        Err(error) => {
+            tracing::debug!(error = error.chain(), "what is held fast could not be looked for");
+            None
+        }
+    }
+}
+
 /// Writes a stored tree over a folder of the host and reads it back; with `file`, one file under that name into its folder. The answer is what the
 /// folder has besides, and what could not be put back as it was.
 pub(crate) async fn overwrite(

@@ -31,6 +31,7 @@ mod plan;
 mod ports;
 mod probe;
 mod put;
+mod redirect;
 mod replay;
 mod start;
 mod streams;
@@ -46,6 +47,7 @@ pub use normalise::{differences, normalise};
 pub use note::{Trace, put_back, unfinished};
 pub use plan::plan;
 pub use put::{Files, Put, Where, put_files};
+pub use redirect::leads_elsewhere;
 
 use async_trait::async_trait;
 use holdfast_docker::ByteStream;

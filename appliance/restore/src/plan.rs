@@ -8,6 +8,7 @@ use crate::{
     names::{self, Names},
     narrow, networks, ports,
     probe::Probe,
+    redirect,
     survey::Survey,
     volumes,
 };
@@ -151,6 +152,10 @@ async fn app(engine: &Arc<dyn Engine>, whole: &Snapshot, ask: &Ask, way: Way, su
     containers::plan_old(&mut draft, snapshot, survey);
     let fates = networks::plan(&mut draft, engine.as_ref(), snapshot, survey).await?;
     let mapping = volumes::plan(&mut draft, snapshot, survey)?;
+    let written = redirect::written(snapshot, survey.all_containers())?;
+    for path in draft.deed.paths.iter().map(|path| path.source.clone()).collect::<Vec<_>>() {
+        draft.conflicts.extend(redirect::redirected(engine, &ask.owner, &path, &written).await?);
+    }
     let probe = Probe::new(engine, &ask.owner);
     containers::plan(&mut draft, snapshot, survey, probe, (&fates, &mapping)).await?;
     if draft.deed.old.is_empty() && !draft.destructive && way == Way::InPlace {

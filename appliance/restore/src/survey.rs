@@ -49,6 +49,11 @@ impl Survey {
         Ok(Survey { host: engine.describe().await?, ..Survey::of(engine).await? })
     }
 
+    /// All containers.
+    pub(crate) fn all_containers(&self) -> &[Value] {
+        &self.containers
+    }
+
     /// All containers but our own helpers.
     fn containers(&self) -> impl Iterator<Item = &Value> {
         self.containers.iter().filter(|item| label(item, "/Labels", HELPER_LABEL).is_none())

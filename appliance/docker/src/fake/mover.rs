@@ -21,6 +21,8 @@ pub(crate) async fn work(run: Run) -> io::Result<()> {
     let words: Vec<&str> = run.arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["thin", "tar", ..] => give(run).await,
+        // Files in memory can all be replaced.
+        ["fixed", ..] => Ok(()),
         ["thin", "untar" | "overlay", ..] => take(run).await,
         _ => serve(run).await,
     }

@@ -23,7 +23,7 @@ use holdfast_model::{
     view::PutRequest,
 };
 use holdfast_repository::Meter;
-use holdfast_restore::{Files, Where, put_files};
+use holdfast_restore::{Files, Where, leads_elsewhere, put_files};
 use std::sync::Arc;
 
 /// What is mounted to write into it.
@@ -114,6 +114,10 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
     let files: Arc<dyn Files> =
         Arc::new(Chosen { house: house.clone(), desk: desk.clone(), asked: case.asked.clone() });
     let before = desk.moved_bytes();
+    if let Into::Folder(path) = &case.into {
+        let snapshot = crate::snapshots::find(house, &case.asked.snapshot)?.snapshot;
+        leads_elsewhere(&case.engine, &house.owner(), &snapshot, path).await?;
+    }
     let mounted = match &case.into {
         Into::Volume(name) => Mounted::Volume(name),
         Into::Folder(path) => Mounted::HostPath(path),

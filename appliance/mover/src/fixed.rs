@@ -1,0 +1,66 @@
+//! What nobody can replace: files and folders that the file system holds fast (`chattr +i`, `+a`).
+
+use crate::{
+    root::{self, DEPTH_MAX, Root},
+    scan,
+    trouble::{Trouble, What},
+};
+use rustix::{
+    fd::OwnedFd,
+    fs::{AtFlags, CWD, FileType, Statx, StatxAttributes, StatxFlags, statx},
+    io::Errno,
+};
+use std::{path::Path, sync::Arc};
+
+/// Names that are told; whoever has so many knows what was done.
+const TOLD: u64 = 20;
+
+/// Tells what below a folder (or a file alone) is held fast. What cannot be looked at is passed over: whoever writes there
+/// tells it. The answer is how many there are.
+pub fn fixed(path: &Path, tell: &mut dyn FnMut(&Trouble)) -> Result<u64, Errno> {
+    let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS)?;
+    let mut seen = Seen { count: 0, tell };
+    seen.look(b"", &stat);
+    if FileType::from_raw_mode(u32::from(stat.stx_mode)) != FileType::Directory {
+        return Ok(seen.count);
+    }
+    let root = Root::open(path)?;
+    // A folder waits with the one above it open, so that no step leads through a link.
+    let above = Arc::new(root.open_folder(root.fd(), b".")?);
+    let mut waiting: Vec<(Arc<OwnedFd>, Vec<u8>, usize)> = vec![(above, b".".to_vec(), 0)];
+    let mut paths: Vec<Vec<u8>> = vec![Vec::new()];
+    while let (Some((above, name, depth)), Some(path)) = (waiting.pop(), paths.pop()) {
+        let Ok(folder) = root.open_folder(&above, &name) else { continue };
+        let folder = Arc::new(folder);
+        for block in scan::names(&folder).unwrap_or_default() {
+            for name in block.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+                let Ok(stat) = root::stat_at(&folder, name) else { continue };
+                let below = if path.is_empty() { name.to_vec() } else { [&path, &b"/"[..], name].concat() };
+                seen.look(&below, &stat);
+                let is_folder = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::Directory;
+                if is_folder && depth < DEPTH_MAX && root.is_same_mount(&stat) {
+                    waiting.push((Arc::clone(&folder), name.to_vec(), depth + 1));
+                    paths.push(below);
+                }
+            }
+        }
+    }
+    Ok(seen.count)
+}
+
+struct Seen<'a> {
+    count: u64,
+    tell: &'a mut dyn FnMut(&Trouble),
+}
+
+impl Seen<'_> {
+    fn look(&mut self, path: &[u8], stat: &Statx) {
+        if !stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
+            return;
+        }
+        self.count += 1;
+        if self.count <= TOLD {
+            (self.tell)(&Trouble::new(path, What::Fixed));
+        }
+    }
+}

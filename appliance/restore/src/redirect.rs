@@ -1,0 +1,100 @@
+//! Host paths that lead elsewhere by now: an app that may write into a folder of the host can put a link in the place of a
+//! folder below it that is mounted too, and whoever mounts that path again follows it.
+//!
+//! Only such paths are looked at. What an administrator linked lies in folders that no container writes to, and is
+//! followed as ever.
+
+use crate::{
+    helper::{Helper, MOUNT},
+    json::{list, text},
+    survey::Survey,
+};
+use futures::StreamExt;
+use holdfast_docker::{Engine, HELPER_LABEL};
+use holdfast_model::{Error, Kind, Problem, Result, snapshot::Snapshot};
+use holdfast_tar::{MemberKind, Step, Walker};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Folders of the host that containers write to, of the snapshot and on the host as it is.
+pub(crate) fn written(snapshot: &Snapshot, present: &[Value]) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    let mut add = |described: &Value| {
+        let is_written = |mount: &&Value| text(mount, "/Type") == "bind" && mount.get("RW") != Some(&json!(false));
+        let sources = list(described, "/Mounts").iter().filter(is_written);
+        found.extend(sources.map(|mount| text(mount, "/Source").trim_end_matches('/').to_owned()));
+    };
+    for container in &snapshot.containers {
+        add(&container.inspect.parse()?);
+    }
+    let helper = |item: &&Value| crate::json::label(item, "/Labels", HELPER_LABEL).is_some();
+    present.iter().filter(|item| !helper(item)).for_each(&mut add);
+    Ok(found)
+}
+
+/// What is wrong with a path of the host that shall be written to: a link below a folder that containers write to.
+pub(crate) async fn redirected(
+    engine: &Arc<dyn Engine>,
+    owner: &str,
+    path: &str,
+    written: &BTreeSet<String>,
+) -> Result<Option<Problem>> {
+    let path = path.trim_end_matches('/');
+    let below = |above: &&String| path.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('/'));
+    // The topmost: all steps below it are looked at.
+    let Some(above) = written.iter().filter(below).min_by_key(|above| above.len()) else { return Ok(None) };
+    let mounted =
+        json!({"Mounts": [{"Type": "bind", "Source": above, "Target": MOUNT, "ReadOnly": true}], "UsernsMode": "host"});
+    let helper = match Helper::asking(engine, owner, &mounted).await {
+        Ok(helper) => helper,
+        // It is not there, so nothing in it leads elsewhere.
+        Err(error) if matches!(error.kind(), Kind::Invalid | Kind::NotFound) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let looked = async {
+        let rest = &path[above.len()..];
+        for end in rest.match_indices('/').skip(1).map(|(at, _)| at).chain([rest.len()]) {
+            match kind(engine.as_ref(), helper.id(), &format!("{MOUNT}{}", &rest[..end])).await? {
+                None => return Ok(None),
+                Some(MemberKind::Symlink) => return Ok(Some(format!("{above}{}", &rest[..end]))),
+                Some(_) => {}
+            }
+        }
+        Ok(None)
+    };
+    let looked: Result<Option<String>> = looked.await;
+    helper.remove().await;
+    Ok(looked?.map(|link| {
+        let message = format!("{path} is to be written to, but {link}, which containers can change, is a link by now");
+        Problem::error("path.redirected", path, message)
+            .advice(format!("See where {link} leads; put the folder back in its place, or restore beside (--as NAME)."))
+    }))
+}
+
+/// What lies at a path of a container, by the head of its archive; `None` if nothing does.
+async fn kind(engine: &dyn Engine, id: &str, path: &str) -> Result<Option<MemberKind>> {
+    let mut archive = match engine.archive_get(id, path).await {
+        Ok(archive) => archive,
+        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut walker = Walker::new();
+    while let Some(bytes) = archive.next().await {
+        walker.feed(bytes?);
+        if let Some(Step::Open(member)) = walker.step()? {
+            return Ok(Some(member.kind));
+        }
+    }
+    Ok(None)
+}
+
+/// Looks at one path of the host at the last moment, before something is written there. `Conflict` (`path.redirected`).
+pub async fn leads_elsewhere(engine: &Arc<dyn Engine>, owner: &str, snapshot: &Snapshot, path: &str) -> Result<()> {
+    let survey = Survey::of(engine.as_ref()).await?;
+    match redirected(engine, owner, path, &written(snapshot, survey.all_containers())?).await? {
+        Some(Problem { code, message, advice, .. }) => {
+            Err(Error::new(Kind::Conflict, code, message).advice(advice.unwrap_or_default()))
+        }
+        None => Ok(()),
+    }
+}
