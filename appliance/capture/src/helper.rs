@@ -7,6 +7,7 @@ use futures::{StreamExt, stream};
 use holdfast_docker::{
     ByteStream, Engine, HELPER_LABEL, Made, archive, is_left_over, labels,
     mover::{self, Mounted, PLACE},
+    swept,
 };
 use holdfast_model::{Error, Kind, Result};
 use holdfast_runtime::random;
@@ -65,19 +66,25 @@ impl Helper {
     }
 }
 
-/// Removes helpers of this owner that a crash left on a host; returns how many.
+/// Removes helpers of this owner that a crash, or a host that went away, left on a host; returns how many. One that cannot
+/// be removed keeps no other from it; the last such error is told.
 pub async fn sweep_helpers(engine: &dyn Engine, owner: &str) -> Result<usize> {
-    let mut removed = 0;
+    let mut removed = Ok(0);
     for found in engine.container_list().await? {
         let Some(id) = found["Id"].as_str().filter(|_| is_left_over(&found, owner)) else { continue };
-        engine.container_remove(id, false).await?;
-        removed += 1;
+        match engine.container_remove(id, false).await {
+            Err(error) if error.kind() != Kind::NotFound => removed = Err(error),
+            _ => {
+                swept(id);
+                removed = removed.map(|count| count + 1);
+            }
+        }
     }
     // They are in nobody's way, and a proxy may forbid to look at images.
     if let Err(error) = mover::remove_old_images(engine).await {
         tracing::warn!(error = %error.chain(), "images of earlier movers may remain on the host");
     }
-    Ok(removed)
+    removed
 }
 
 fn body(owner: &str, mounted: Mounted<'_>) -> Value {

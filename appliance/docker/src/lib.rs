@@ -14,7 +14,7 @@ mod real;
 pub mod rights;
 mod thin;
 
-pub use made::{Made, is_left_over, labels};
+pub use made::{Made, is_any_left, is_left_over, labels, swept};
 pub use real::connect;
 
 use async_trait::async_trait;

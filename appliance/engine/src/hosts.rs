@@ -12,7 +12,7 @@ use holdfast_docker::Engine;
 use holdfast_model::{Error, Kind, Moment, Result, settings::Host, snapshot::EngineInfo};
 use holdfast_runtime::Stop;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -27,7 +27,6 @@ const SECOND_CHANCE: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub struct Hosts {
     slots: Mutex<BTreeMap<String, Slot>>,
-    swept: Mutex<BTreeSet<String>>,
     changed: Notify,
 }
 
@@ -73,7 +72,6 @@ impl Hosts {
     }
     /// Takes all out, as if the appliance had just started.
     pub fn clear(&self) {
-        lock(&self.swept).clear();
         let slots = std::mem::take(&mut *lock(&self.slots));
         slots.values().for_each(|slot| slot.stop.cancel());
         self.changed.notify_waiters();
@@ -111,12 +109,6 @@ impl Hosts {
         self.changed.notify_waiters();
         news.unwrap_or(false)
     }
-    /// Whether helpers of a crash were swept off this host since the start; asked once, then true.
-    /// Later sweeps would hit the helpers of running jobs.
-    pub fn sweep_once(&self, name: &str) -> bool {
-        lock(&self.swept).insert(name.to_owned())
-    }
-
     /// The engine of a host. `NotFound` (`host.unknown`), or the error that keeps it from answering. A host
     /// that was away gets one more chance at once: it may be back while its watcher still pauses.
     pub async fn engine(&self, name: &str) -> Result<Arc<dyn Engine>> {
@@ -233,7 +225,5 @@ mod tests {
         hosts.enter(host("a"), SeenHost::default(), stop.clone());
         hosts.enter(host("a"), SeenHost::default(), Stop::new());
         assert!(stop.is_cancelled());
-        assert!(hosts.sweep_once("a"));
-        assert!(!hosts.sweep_once("a"));
     }
 }

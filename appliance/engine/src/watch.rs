@@ -10,7 +10,7 @@ use crate::{
 };
 use futures::{StreamExt, stream::BoxStream};
 use holdfast_capture::{FoundApp, discover, sweep_helpers};
-use holdfast_docker::Engine;
+use holdfast_docker::{Engine, is_any_left};
 use holdfast_model::{Error, Kind, Result, settings::Host, snapshot::RunState};
 use holdfast_restore::put_back;
 use holdfast_runtime::{Backoff, Stop};
@@ -90,9 +90,7 @@ impl Watcher {
         let engine = in_time(CONNECT_LIMIT, self.house.outside.host(&self.host)).await?;
         let info = in_time(CONNECT_LIMIT, engine.info()).await?;
         self.undo_holds(engine.as_ref()).await;
-        if self.house.hosts.sweep_once(&self.host.name) {
-            self.sweep(engine.as_ref()).await;
-        }
+        self.sweep(engine.as_ref()).await;
         let apps = self.look(engine.as_ref()).await?;
         self.found(apps);
         if !self.house.hosts.reached(&self.host.name, engine.clone(), info, self.house.now()) {
@@ -123,6 +121,9 @@ impl Watcher {
                 },
             }
             self.undo_holds(engine).await;
+            if is_any_left() {
+                self.sweep(engine).await;
+            }
             let apps = self.look(engine).await?;
             self.found(apps);
         }
@@ -171,8 +172,10 @@ impl Watcher {
     async fn sweep(&self, engine: &dyn Engine) {
         match in_time(LIST_LIMIT, sweep_helpers(engine, &self.house.owner())).await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(host = self.host.name, count, "helpers of a crash were removed"),
-            Err(error) => tracing::warn!(host = self.host.name, error = ?error, "helpers of a crash may remain"),
+            Ok(count) => tracing::info!(host = self.host.name, count, "helpers that were left behind were removed"),
+            Err(error) => {
+                tracing::warn!(host = self.host.name, error = ?error, "helpers that were left behind may remain")
+            }
         }
     }
 }
