@@ -118,16 +118,32 @@ impl Met {
     }
 }
 
-/// Begins a backup and waits for the moment to kill: in one of two rounds just after members were held.
+/// Begins a backup and waits for the moment to kill: just after the app's hold was written down, just after its hooks were, or any.
+/// The journal is written before the first member is touched.
 fn begin_and_wait(appliance: &Appliance, app: &App, round: u32, (consistency, databases): (&str, &str)) {
     app.demo.exec("db", "psql -U postgres -qc 'update pgbench_accounts set abalance = abalance where aid % 20 = 0'");
     appliance.cli(&["backup", APP, "--consistency", consistency, "--databases", databases]).expect(0);
-    if round.is_multiple_of(2) && consistency != "none" {
-        let end = Instant::now() + Duration::from_secs(5);
-        while !app.is_held() && Instant::now() < end {}
-        std::thread::sleep(some_of(Duration::from_millis(150)));
-    } else {
-        std::thread::sleep(some_of(Duration::from_secs(3)));
+    let folder = appliance.setup.data.join("journal");
+    let entries = || -> Vec<String> {
+        let files = std::fs::read_dir(&folder).expect("the journal is there").flatten();
+        files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect()
+    };
+    let wait_until = |met: &dyn Fn(&String) -> bool| {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !entries().iter().any(met) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    match round % 3 {
+        0 if consistency != "none" => {
+            wait_until(&|entry| entry.contains("\"containers\":[["));
+            std::thread::sleep(some_of(Duration::from_millis(300)));
+        }
+        1 => {
+            wait_until(&|_| true);
+            std::thread::sleep(some_of(Duration::from_millis(400)));
+        }
+        _ => std::thread::sleep(some_of(Duration::from_secs(3))),
     }
 }
 

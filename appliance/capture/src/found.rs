@@ -2,8 +2,9 @@
 //!
 //! Everything here comes from one listing; nothing is inspected. Our own helpers are left out.
 
+use crate::hooks::labelled;
 use holdfast_docker::{Engine, HELPER_LABEL};
-use holdfast_model::{Result, snapshot::RunState};
+use holdfast_model::{Result, hooks::ServiceHooks, snapshot::RunState};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,15 @@ pub struct FoundContainer {
     pub image: String,
     /// State at the moment of the listing.
     pub state: RunState,
+    /// Commands around backups that its labels name.
+    pub hooks: ServiceHooks,
+}
+
+impl FoundContainer {
+    /// What commands for it are set under: its service, or its name.
+    pub fn service(&self) -> &str {
+        self.service.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// An app as found by a listing: a compose project, or a container that is in none.
@@ -104,6 +114,7 @@ fn container(found: &Value) -> Option<FoundContainer> {
             Some("paused") => RunState::Paused,
             _ => RunState::Stopped,
         },
+        hooks: labelled(|name| label(found, name)),
     })
 }
 

@@ -1,4 +1,5 @@
-//! Commands of the app's own, named by labels of its containers: before its data is read, before it is held, after it is let go.
+//! Commands of the app's own: before its data is read, before it is held, after it is let go. Labels of its containers name
+//! them, and people set others beside them ([`ServiceHooks::over`]).
 //!
 //! | label | when |
 //! |---|---|
@@ -9,21 +10,25 @@
 //! | `holdfast.hook.timeout` | seconds for each, 1 to 86400; without it 60, for a dump 3600 |
 //!
 //! # Invariants
-//! - They run by `/bin/sh -c` inside the container that carries the label, which anybody who may label it may do anyway.
+//! - They run by `/bin/sh -c` inside the container that carries the label, which anybody who may label it may do anyway, or in
+//!   the containers of the service that they were set for.
 //! - Before the first `pre` runs, every `post` is in the journal: it runs after a crash too, and then perhaps twice.
 //! - A command that fails is named as an error; the snapshot is taken all the same.
 
 use crate::{Journal, journal::Held, member::Member};
 use futures::{StreamExt, stream};
 use holdfast_docker::{ByteStream, Engine, Exec, command};
-use holdfast_model::{Error, Kind, Moment, Problem, Result, Secret, snapshot::RunState};
+use holdfast_model::{
+    Error, Kind, Moment, Problem, Result, Secret,
+    hooks::{AppHooks, ServiceHooks, TIMEOUT_MAX},
+    snapshot::RunState,
+};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 const DEFAULT_SECONDS: u64 = 60;
 const DUMP_SECONDS: u64 = 3600;
-const LONGEST_SECONDS: u64 = 86_400;
 /// Between two tries to run something in a container that is paused.
 const PAUSED_WAIT: Duration = Duration::from_secs(1);
 
@@ -37,7 +42,7 @@ pub struct Hook {
     /// What it is, for people: “pre hook”.
     #[serde(default)]
     pub what: String,
-    /// What the label says: a line for a shell.
+    /// A line for a shell.
     pub command: String,
     /// The shell's own name and arguments, if it is to have any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -52,8 +57,8 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// Whether a label says it; else it is a script of ours, which has words.
-    fn is_labels(&self) -> bool {
+    /// Whether it is the app's; else it is a script of ours, which has words.
+    fn is_the_apps(&self) -> bool {
         self.arguments.is_empty()
     }
 }
@@ -67,23 +72,26 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    /// Reads the labels of members, which are in start order. Those of members that do not run are named and left.
-    pub(crate) fn of(members: &[Member], problems: &mut Vec<Problem>) -> Hooks {
+    /// What labels of members, which are in start order, say, and what is set beside them. Those of members that do not run are
+    /// named and left, and so is what is set for nobody.
+    pub(crate) fn of(members: &[Member], set: &AppHooks, problems: &mut Vec<Problem>) -> Hooks {
         let mut hooks = Hooks::default();
+        let none = ServiceHooks::default();
         for member in members {
-            let label = |name: &str| member.label(&format!("holdfast.hook.{name}"));
-            let seconds = seconds(member, problems);
-            let hook = |what: &str, command: &str, default: u64| Hook {
+            tell_wrong_seconds(member, problems);
+            let labels = labelled(|name| member.label(name));
+            let ServiceHooks { dump, pre, post, user, timeout_seconds } =
+                set.get(service_of(member)).unwrap_or(&none).over(&labels);
+            let hook = |what: &str, command: String, default: u64| Hook {
                 container: member.id.clone(),
                 name: member.name.clone(),
                 what: format!("{what} hook"),
-                command: command.to_owned(),
+                command,
                 arguments: Vec::new(),
                 secret: None,
-                user: label("user").filter(|user| !user.is_empty()).map(str::to_owned),
-                seconds: seconds.unwrap_or(default),
+                user: user.clone(),
+                seconds: timeout_seconds.unwrap_or(default),
             };
-            let (dump, pre, post) = (label("dump"), label("pre"), label("post"));
             if member.state != RunState::Running {
                 if dump.or(pre).or(post).is_some() {
                     let text = format!("container {} does not run, so its hooks were not run", member.name);
@@ -96,19 +104,44 @@ impl Hooks {
             hooks.post.extend(post.map(|command| hook("post", command, DEFAULT_SECONDS)));
         }
         hooks.pre.reverse();
+        for service in set.keys().filter(|service| !members.iter().any(|member| service_of(member) == *service)) {
+            let text = format!("commands are set for {service}, which the app does not have any more");
+            let problem = Problem::warning("hook.for_nobody", service, text);
+            problems.push(problem.advice("Set them for the service that took its place, or remove them."));
+        }
         hooks
     }
 }
 
-fn seconds(member: &Member, problems: &mut Vec<Problem>) -> Option<u64> {
-    let text = member.label("holdfast.hook.timeout")?;
-    let seconds = text.parse().ok().filter(|seconds| (1..=LONGEST_SECONDS).contains(seconds));
-    if seconds.is_none() {
-        let text =
-            format!("the label holdfast.hook.timeout of {} is no number of seconds from 1 to 86400", member.name);
+/// What commands for it are set under.
+fn service_of(member: &Member) -> &str {
+    member.service.as_deref().unwrap_or(&member.name)
+}
+
+/// What labels of a container say.
+pub(crate) fn labelled<'a>(label: impl Fn(&str) -> Option<&'a str>) -> ServiceHooks {
+    let text = |name: &str| label(&format!("holdfast.hook.{name}")).map(str::to_owned);
+    ServiceHooks {
+        dump: text("dump"),
+        pre: text("pre"),
+        post: text("post"),
+        user: text("user"),
+        timeout_seconds: text("timeout").and_then(|text| seconds(&text)),
+    }
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|seconds| (1..=TIMEOUT_MAX).contains(seconds))
+}
+
+fn tell_wrong_seconds(member: &Member, problems: &mut Vec<Problem>) {
+    if member.label("holdfast.hook.timeout").is_some_and(|text| seconds(text).is_none()) {
+        let text = format!(
+            "the label holdfast.hook.timeout of {} is no number of seconds from 1 to {TIMEOUT_MAX}",
+            member.name
+        );
         problems.push(Problem::warning("label.invalid", &member.name, text));
     }
-    seconds
 }
 
 /// Runs commands one after the other; what fails is told.
@@ -116,17 +149,40 @@ pub(crate) async fn run_all(engine: &dyn Engine, hooks: &[Hook]) -> Vec<Problem>
     let mut problems = Vec::new();
     for hook in hooks {
         if let Err(error) = run(engine, hook).await {
-            let text = format!("the {} of container {} failed: {}", hook.what, hook.name, error.chain());
-            problems.push(match hook.is_labels() {
-                true => Problem::error("hook.failed", &hook.name, text).advice(
-                    "Run the command of its label by hand in the container; the snapshot was taken without its help.",
-                ),
-                false => Problem::error("database.not_released", &hook.name, text)
-                    .advice("Look whether the database takes writes; what locks it ends by itself within two minutes."),
-            });
+            problems.push(failed(hook, &error));
         }
     }
     problems
+}
+
+fn failed(hook: &Hook, error: &Error) -> Problem {
+    let text = format!("the {} of container {} failed: {}", hook.what, hook.name, error.chain());
+    match hook.is_the_apps() {
+        true => Problem::error("hook.failed", &hook.name, text)
+            .advice("Run the command by hand in the container; the snapshot was taken without its help."),
+        false => Problem::error("database.not_released", &hook.name, text)
+            .advice("Look whether the database takes writes; what locks it ends by itself within two minutes."),
+    }
+}
+
+/// Runs commands that are owed, one after the other; what fails is told. The second answer are those that no host was there for.
+async fn run_as_far_as_can_be(engine: &dyn Engine, hooks: Vec<Hook>) -> (Vec<Problem>, Vec<Hook>) {
+    let (mut problems, mut owed) = (Vec::new(), Vec::new());
+    for hook in hooks {
+        match run(engine, &hook).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == Kind::Unavailable => {
+                let text = format!("the {} of container {} waits: {}", hook.what, hook.name, error.chain());
+                problems.push(
+                    Problem::warning("hook.owed", &hook.name, text)
+                        .advice("It runs as soon as the host answers again."),
+                );
+                owed.push(hook);
+            }
+            Err(error) => problems.push(failed(&hook, &error)),
+        }
+    }
+    (problems, owed)
 }
 
 /// Runs a command to its end. `Invalid` (`command.failed`) if it ended with anything but 0, `Refused`
@@ -208,11 +264,13 @@ impl Afterwards {
         let keeper = tokio::spawn(async move {
             // Whoever waits is gone, or wishes it, or has waited for too long: each is a reason to run them.
             let is_late = tokio::time::timeout(limit, released).await.is_err();
-            let mut problems = run_all(&*engine, &hooks).await;
+            let (mut problems, owed) = run_as_far_as_can_be(&*engine, hooks).await;
             if is_late {
                 problems.push(expired(&app, limit));
             }
-            if let Err(error) = journal.close(&entry).await {
+            if !owed.is_empty() {
+                journal.owe(&entry, owed).await;
+            } else if let Err(error) = journal.close(&entry).await {
                 tracing::warn!(error = %error.chain(), "hooks that have run may run once more");
             }
             problems

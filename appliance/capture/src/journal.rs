@@ -159,6 +159,21 @@ impl Journal {
         Ok(())
     }
 
+    /// These commands could not run, for the host is gone: the entry becomes left over with them alone.
+    pub(crate) async fn owe(&self, id: &str, after: Vec<Hook>) {
+        let held = self.entries().get_mut(id).map(|entry| {
+            entry.held.after = after;
+            entry.held.clone()
+        });
+        let Some(Ok(bytes)) = held.map(|held| serde_json::to_vec(&held)) else { return self.disown(id) };
+        let (folder, path) = (self.folder.clone(), self.path(id));
+        // What is on the disk names them too, and perhaps others that would run twice.
+        if let Err(error) = on_disk("write", move || write_durably(&folder, &path, &bytes)).await {
+            tracing::warn!(error = %error.chain(), "commands that have run may run once more");
+        }
+        self.disown(id);
+    }
+
     /// The hold could not be undone now: the entry becomes left over.
     pub(crate) fn disown(&self, id: &str) {
         if let Some(entry) = self.entries().get_mut(id) {

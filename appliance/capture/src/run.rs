@@ -23,6 +23,7 @@ use futures::{
 use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Kind, Moment, Problem, Result,
+    hooks::AppHooks,
     policy::{self, Consistency},
     snapshot::{
         BindSection, ContainerSection, DatabaseFile, DatabaseSection, EngineInfo, Fidelity, ImageSection,
@@ -49,6 +50,8 @@ pub struct Ask {
     pub consistency: Consistency,
     /// What is to be done for databases whose containers do not say it themselves (label `holdfast.database`).
     pub databases: policy::Databases,
+    /// Commands that are set beside those of labels.
+    pub hooks: AppHooks,
     /// Longest time members may be held; then they are let go and the capture goes on with them running,
     /// named by the problem `hold.expired`.
     pub hold_limit: Duration,
@@ -215,7 +218,7 @@ impl Work {
     }
 
     async fn read(&self, mut ready: Ready, stop: &Stop) -> Result<Captured> {
-        let hooks = Hooks::of(&ready.members, &mut ready.captured.problems);
+        let hooks = Hooks::of(&ready.members, &self.ask.hooks, &mut ready.captured.problems);
         let mut databases = self.databases(&mut ready).await;
         self.sink.phase("ahead", 3, PHASES);
         let ahead = async {

@@ -3,19 +3,20 @@
 //! Never here: any decision. Invariant: an act that a face began goes on when the face goes away.
 
 use crate::{
-    apps::Facts, backup, bucket, coverage, doctor, files, hostbook, house::House, keyring, kit, policies, recover,
-    restore, snapshots, start, start::Start, status, upkeep, users,
+    apps::Facts, backup, bucket, coverage, doctor, files, hooks, hostbook, house::House, keyring, kit, policies,
+    recover, restore, snapshots, start, start::Start, status, upkeep, users,
 };
 use holdfast_model::{
     Error, JobId, Result, Secret,
     bundle::SignedBundle,
+    hooks::ServiceHooks,
     job::JobView,
     policy::Policy,
     view::{
         AppView, BackupRequest, BucketRequest, BucketView, CheckView, CoverageView, DiffView, DoctorLine,
-        EnrolmentView, EscrowRequest, Event, FindView, FolderView, HostRequest, HostView, KeysChange, KeysView,
-        KitView, PassphraseRequest, PlanView, PolicyView, PruneView, PutRequest, RecoverRequest, RestoreRequest,
-        SectionView, SetupView, SnapshotDetail, SnapshotView, StatusView,
+        EnrolmentView, EscrowRequest, Event, FindView, FolderView, HooksView, HostRequest, HostView, KeysChange,
+        KeysView, KitView, PassphraseRequest, PlanView, PolicyView, PruneView, PutRequest, RecoverRequest,
+        RestoreRequest, SectionView, SetupView, SnapshotDetail, SnapshotView, StatusView,
     },
 };
 use holdfast_runtime::Stop;
@@ -139,6 +140,21 @@ impl Appliance {
     pub async fn host_remove(&self, name: &str) -> Result<()> {
         let name = name.to_owned();
         self.shielded(|house| async move { hostbook::remove(&house, &name).await }).await
+    }
+
+    /// Commands around the backups of an app.
+    pub async fn hooks(&self, app: &str) -> Result<HooksView> {
+        hooks::list(&self.0, app).await
+    }
+    /// Sets those of one service. `NotFound` (`service.unknown`), `Invalid` (`hooks.empty` and others).
+    pub async fn hooks_put(&self, app: &str, service: &str, set: ServiceHooks) -> Result<HooksView> {
+        let (app, service) = (app.to_owned(), service.to_owned());
+        self.shielded(|house| async move { hooks::put(&house, &app, &service, set).await }).await
+    }
+    /// Takes away what was set for one service. `NotFound` (`hooks.none`).
+    pub async fn hooks_remove(&self, app: &str, service: &str) -> Result<HooksView> {
+        let (app, service) = (app.to_owned(), service.to_owned());
+        self.shielded(|house| async move { hooks::remove(&house, &app, &service).await }).await
     }
 
     /// By name.

@@ -163,6 +163,7 @@ async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapsho
         app: app.to_owned(),
         consistency: wish.consistency,
         databases: wish.databases,
+        hooks: house.settings().hooks.get(&wish.app).cloned().unwrap_or_default(),
         hold_limit: HOLD_LIMIT,
         owner: house.owner(),
         known_files: parent.iter().flat_map(|parent| &parent.databases).filter_map(|one| one.file.clone()).collect(),

@@ -16,6 +16,7 @@ mod doctor;
 mod events;
 mod files;
 mod folder;
+mod hooks;
 mod hostbook;
 mod hosts;
 mod house;

@@ -9,6 +9,7 @@
 pub mod bucket;
 pub mod bundle;
 pub mod error;
+pub mod hooks;
 pub mod id;
 pub mod job;
 pub mod moment;

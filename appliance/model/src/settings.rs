@@ -1,7 +1,7 @@
 //! What people decided: hosts, policies, users, the bucket. One sealed, versioned document in the
 //! repository (law L4), so that a new appliance gets it back.
 
-use crate::{Error, Moment, Result, Secret, bucket::BucketUrl, bucket::Credentials, policy::Policy};
+use crate::{Error, Moment, Result, Secret, bucket::BucketUrl, bucket::Credentials, hooks::AppHooks, policy::Policy};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -182,6 +182,9 @@ pub struct Settings {
     pub policies: BTreeMap<String, Policy>,
     /// App id (`host/app`) to policy name.
     pub assignments: BTreeMap<String, String>,
+    /// App id to commands around its backups, beside those of labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<String, AppHooks>,
     /// People.
     pub users: Vec<User>,
     /// The cloud tier.
@@ -200,6 +203,7 @@ impl Default for Settings {
             hosts: BTreeMap::new(),
             policies: Policy::starters().into_iter().map(|policy| (policy.name.clone(), policy)).collect(),
             assignments: BTreeMap::new(),
+            hooks: BTreeMap::new(),
             users: Vec::new(),
             bucket: None,
             enrolment: None,

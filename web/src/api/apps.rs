@@ -8,8 +8,9 @@ use crate::{
 };
 use axum::{Json, extract::State};
 use holdfast_model::{
+    hooks::ServiceHooks,
     job::JobView,
-    view::{AppView, AssignRequest, BackupRequest},
+    view::{AppView, AssignRequest, BackupRequest, HooksView},
 };
 
 /// All apps, found now or remembered.
@@ -36,6 +37,42 @@ pub(super) async fn app_assign(
     Body(request): Body<AssignRequest>,
 ) -> Answer<AppView> {
     Ok(Json(app.appliance.app_assign(&format!("{host}/{name}"), request.policy.as_deref()).await?))
+}
+
+/// Commands around the backups of an app, by service.
+#[utoipa::path(get, path = "/apps/{host}/{app}/hooks", tag = "apps",
+    params(("host" = String, Path, description = "Host name"), ("app" = String, Path, description = "App name")),
+    responses((status = 200, description = "What labels say, what was set beside them, and what holds", body = HooksView)))]
+pub(super) async fn hooks_list(
+    State(app): State<App>,
+    Named((host, name)): Named<(String, String)>,
+) -> Answer<HooksView> {
+    Ok(Json(app.appliance.hooks(&format!("{host}/{name}")).await?))
+}
+
+/// Sets the commands of one service, in the place of what was set.
+#[utoipa::path(put, path = "/apps/{host}/{app}/hooks/{service}", tag = "apps", request_body = ServiceHooks,
+    params(("host" = String, Path, description = "Host name"), ("app" = String, Path, description = "App name"),
+        ("service" = String, Path, description = "Service, or name of the container")),
+    responses((status = 200, description = "All of the app as they are now", body = HooksView)))]
+pub(super) async fn hooks_put(
+    State(app): State<App>,
+    Named((host, name, service)): Named<(String, String, String)>,
+    Body(set): Body<ServiceHooks>,
+) -> Answer<HooksView> {
+    Ok(Json(app.appliance.hooks_put(&format!("{host}/{name}"), &service, set).await?))
+}
+
+/// Takes away what was set for one service; what labels say holds again.
+#[utoipa::path(delete, path = "/apps/{host}/{app}/hooks/{service}", tag = "apps",
+    params(("host" = String, Path, description = "Host name"), ("app" = String, Path, description = "App name"),
+        ("service" = String, Path, description = "Service, or name of the container")),
+    responses((status = 200, description = "All of the app as they are now", body = HooksView)))]
+pub(super) async fn hooks_remove(
+    State(app): State<App>,
+    Named((host, name, service)): Named<(String, String, String)>,
+) -> Answer<HooksView> {
+    Ok(Json(app.appliance.hooks_remove(&format!("{host}/{name}"), &service).await?))
 }
 
 /// Starts backups, one job per app.

@@ -127,6 +127,8 @@ fn closed_routes() -> OpenApiRouter<App> {
         .routes(routes!(apps::app_list))
         .routes(routes!(apps::app_get))
         .routes(routes!(apps::app_assign))
+        .routes(routes!(apps::hooks_list))
+        .routes(routes!(apps::hooks_put, apps::hooks_remove))
         .routes(routes!(apps::backup_start))
         .routes(routes!(snapshots::snapshot_list))
         .routes(routes!(snapshots::snapshot_get, snapshots::snapshot_forget))

@@ -85,6 +85,7 @@ impl Bench {
             app: "shop".into(),
             consistency,
             databases: Databases::Auto,
+            hooks: holdfast_model::hooks::AppHooks::new(),
             hold_limit: Duration::from_secs(60),
             owner: "bench".into(),
             known_files: Vec::new(),

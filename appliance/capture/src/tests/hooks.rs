@@ -6,7 +6,11 @@ use super::{
 };
 use crate::Journal;
 use holdfast_docker::{Engine, fake::FakeDocker};
-use holdfast_model::{Severity, policy::Consistency};
+use holdfast_model::{
+    Severity,
+    hooks::{AppHooks, ServiceHooks},
+    policy::Consistency,
+};
 use serde_json::{Value, json};
 use std::{
     sync::{Arc, Mutex},
@@ -159,4 +163,49 @@ fn what_is_owed_runs_after_a_crash() {
         assert!(journal.left_over().is_empty());
         assert_eq!(*ran.lock().unwrap(), ["unlock"]);
     });
+}
+
+/// The host goes away while the app is read: what is owed to it waits for the host, and is not forgotten.
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_waits_for_a_host_that_is_gone() {
+    let bench = Bench::with(Recorder { slow: Some(Duration::from_secs(3600)), ..Recorder::default() }).await;
+    with_labels(&bench, "two", json!({ "holdfast.hook.post": "fail" })).await;
+    let ran = with_labels(&bench, "one", json!({ "holdfast.hook.pre": "lock", "holdfast.hook.post": "unlock" })).await;
+    let capture = tokio::time::timeout(Duration::from_secs(60), bench.capture(Consistency::None));
+    let leave = async {
+        while !bench.sink.is_reading() || ran.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        bench.docker.go_away(true);
+    };
+    let (outcome, ()) = tokio::join!(capture, leave);
+    assert!(outcome.is_err(), "it reads for an hour");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(*ran.lock().unwrap(), ["lock"]);
+    let left = bench.journal.left_over();
+    assert_eq!(left.iter().map(|held| held.after.len()).collect::<Vec<_>>(), [2], "{left:?}");
+    assert!(bench.journal.undo(&bench.docker, &left[0]).await.is_err(), "the host is still gone");
+    assert_eq!(entries(bench.folder.path()), 1);
+    bench.docker.go_away(false);
+    bench.journal.undo(&bench.docker, &left[0]).await.unwrap();
+    assert_eq!(*ran.lock().unwrap(), ["lock", "unlock"]);
+    assert_eq!(entries(bench.folder.path()), 0);
+}
+
+/// Commands that were set beside those of labels: each takes the place of its label's, an empty one takes it away.
+#[tokio::test(start_paused = true)]
+async fn commands_that_were_set_go_before_those_of_labels() {
+    let bench = Bench::new().await;
+    let labels = json!({ "holdfast.hook.pre": "fail", "holdfast.hook.post": "unlock label", "holdfast.hook.dump": "dump label" });
+    with_labels(&bench, "one", labels).await;
+    let some = |text: &str| Some(text.to_owned());
+    let one = ServiceHooks { pre: some("lock set"), dump: some(""), user: some("app"), ..ServiceHooks::default() };
+    let gone = ServiceHooks { pre: some("lock gone"), ..ServiceHooks::default() };
+    let hooks = AppHooks::from([("one".to_owned(), one), ("gone".to_owned(), gone)]);
+    let captured = bench.capture_as(crate::Ask { hooks, ..bench.ask(Consistency::Pause) }).await.unwrap();
+    let codes = codes(&captured);
+    assert!(codes.contains(&"hook.for_nobody") && !codes.contains(&"hook.failed"), "{:?}", captured.problems);
+    let ran: Vec<String> = bench.calls("exec_start").into_iter().filter(|call| call.contains("/bin/sh -c")).collect();
+    assert_eq!(ran.len(), 2, "{ran:?}");
+    assert!(ran[0].contains(" app /bin/sh -c lock set") && ran[1].contains(" app /bin/sh -c unlock label"), "{ran:?}");
 }

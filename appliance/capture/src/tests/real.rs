@@ -103,6 +103,7 @@ impl Bench {
             app: PROJECT.into(),
             consistency,
             databases: Default::default(),
+            hooks: holdfast_model::hooks::AppHooks::new(),
             hold_limit: Duration::from_secs(60),
             owner: "captureroom".into(),
             known_files: Vec::new(),

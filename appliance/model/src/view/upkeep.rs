@@ -1,6 +1,6 @@
 //! API shapes of upkeep and administration: prune, check, bucket, kit, set-up, login, doctor, errors.
 
-use crate::{Moment, Problem, SnapshotId, policy::Policy};
+use crate::{Moment, Problem, SnapshotId, hooks::ServiceHooks, policy::Policy};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -189,6 +189,30 @@ pub struct PolicyView {
     pub policy: Policy,
     /// Ids of apps it is assigned to.
     pub apps: Vec<String>,
+}
+
+/// Commands around the backups of an app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HooksView {
+    /// Services that the app has now or that something is set for, by name.
+    pub services: Vec<ServiceHooksView>,
+    /// Why labels could not be read; what is set is shown all the same.
+    pub error: Option<String>,
+}
+
+/// Commands around the backups of one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceHooksView {
+    /// The service; of an app that is one container, its name.
+    pub service: String,
+    /// Whether the app has it now.
+    pub present: bool,
+    /// What labels say.
+    pub labels: ServiceHooks,
+    /// What was set here.
+    pub set: ServiceHooks,
+    /// What holds: each as it was set, else as labels say it.
+    pub effective: ServiceHooks,
 }
 
 /// One line of `doctor`.
