@@ -154,6 +154,24 @@ fn nothing_is_owed(setup: &Setup, when: &str) {
     });
 }
 
+/// Commands that are set beside those of labels: they run in their place, and those for nobody are refused.
+fn set_here(appliance: &Appliance, app: &App) {
+    let set = ["--pre", "echo held >/data/state; sleep 0.1; echo here >/data/who", "--post", "echo free >/data/state"];
+    appliance.cli(&[&["hooks", "set", APP, "hooked"][..], &set].concat()).expect(0);
+    let wrong = appliance.cli(&["hooks", "set", APP, "hookd", "--pre", "true"]).expect(4);
+    assert!(wrong.err.contains("service.unknown") && wrong.err.contains("hooked"), "{}", wrong.err);
+    appliance.cli(&["hooks", "set", APP, "web", "--timeout", "2d"]).expect(2);
+    let view = appliance.cli(&["hooks", "ls", APP]).expect(0).json();
+    let hooked = view["services"].as_array().into_iter().flatten().find(|one| one["service"] == "hooked");
+    let hooked = hooked.unwrap_or_else(|| panic!("{view}"));
+    assert_eq!(hooked["effective"]["pre"], set[1], "{view}");
+    assert!(hooked["labels"]["pre"].as_str().is_some_and(|label| label != set[1]), "{view}");
+    appliance.backup(APP);
+    let place = app.demo.docker(&format!("volume inspect -f '{{{{.Mountpoint}}}}' {APP}_hooked"));
+    let who = std::fs::read_to_string(Path::new(place.trim()).join("who")).expect("the command ran");
+    assert_eq!((who.trim(), app.hooks_said().as_str()), ("here", "free"));
+}
+
 #[test]
 fn killed_inside_a_hold_everybody_is_let_go() {
     let Some(binary) = house::real_parts("real_holds") else { return };
@@ -162,6 +180,7 @@ fn killed_inside_a_hold_everybody_is_let_go() {
     let setup = Setup::new(&binary, &home.path().join("data"));
     let mut appliance = setup.start();
     appliance.backup(APP);
+    set_here(&appliance, &app);
     let mut met = Met::default();
     for round in 0..rounds() {
         for way in WAYS {

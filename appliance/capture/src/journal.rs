@@ -20,6 +20,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+/// Ending of what is not an entry yet.
+const DRAFT: &str = "draft";
+
 /// A hold found in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
@@ -62,6 +65,10 @@ impl Journal {
         let mut entries = BTreeMap::new();
         for file in fs::read_dir(folder).map_err(failed)? {
             let path = file.map_err(failed)?.path();
+            // Killed before it was an entry: nothing was touched for it.
+            if path.extension().is_some_and(|extension| extension == DRAFT) {
+                fs::remove_file(&path).map_err(failed)?;
+            }
             let Some(id) = entry_id(&path) else { continue };
             let bytes = fs::read(&path).map_err(failed)?;
             match serde_json::from_slice(&bytes) {
@@ -196,7 +203,7 @@ fn entry_id(path: &Path) -> Option<String> {
 }
 
 fn write_durably(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension("draft");
+    let draft = path.with_extension(DRAFT);
     let mut file = File::create(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;

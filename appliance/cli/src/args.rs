@@ -1,9 +1,13 @@
 //! The words of the command line. Nothing happens here.
 
 mod files;
+mod hooks;
+mod policy;
 mod ways;
 
 pub use files::{ComposeArgs, FilesCommand, GetArgs, LsArgs, PutArgs};
+pub use hooks::{HooksArgs, HooksCommand};
+pub use policy::{PolicyArgs, PolicyCommand};
 pub use ways::WaysArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -83,6 +87,9 @@ pub enum Command {
     /// Manage policies: how often, how held, how long kept.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Manage commands that apps run around their backups.
+    #[command(subcommand)]
+    Hooks(HooksCommand),
     /// Forget a snapshot; prune frees its space.
     Forget {
         /// Snapshot id or a unique beginning of it.
@@ -302,63 +309,6 @@ pub enum HostCommand {
         /// Its name here.
         name: String,
     },
-}
-
-/// Commands on policies.
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// List policies.
-    Ls,
-    /// Make or change a policy; what is not given stays as it is.
-    Set(PolicyArgs),
-    /// Remove a policy that no app uses.
-    Rm {
-        /// Its name.
-        name: String,
-    },
-    /// Put an app under a policy.
-    Assign {
-        /// HOST/NAME or a unique NAME.
-        app: String,
-        /// The policy's name.
-        policy: String,
-    },
-    /// Take an app off its policy.
-    Unassign {
-        /// HOST/NAME or a unique NAME.
-        app: String,
-    },
-}
-
-/// Arguments of `policy set`.
-#[derive(Debug, Args)]
-pub struct PolicyArgs {
-    /// Its name.
-    pub name: String,
-    /// Time between backups, such as 15m, 6h or 1d.
-    #[arg(long, value_name = "TIME")]
-    pub every: Option<String>,
-    /// How to hold apps still.
-    #[arg(long, value_enum, value_name = "HOW")]
-    pub consistency: Option<Hold>,
-    /// What to do for databases in them.
-    #[arg(long, value_enum, value_name = "HOW")]
-    pub databases: Option<Care>,
-    /// Keep the newest N.
-    #[arg(long, value_name = "N")]
-    pub keep_last: Option<u32>,
-    /// Keep the newest of each of N hours.
-    #[arg(long, value_name = "N")]
-    pub keep_hourly: Option<u32>,
-    /// Keep the newest of each of N days.
-    #[arg(long, value_name = "N")]
-    pub keep_daily: Option<u32>,
-    /// Keep the newest of each of N weeks.
-    #[arg(long, value_name = "N")]
-    pub keep_weekly: Option<u32>,
-    /// Keep the newest of each of N months.
-    #[arg(long, value_name = "N")]
-    pub keep_monthly: Option<u32>,
 }
 
 /// Commands on keys.
@@ -627,6 +577,9 @@ mod tests {
             "holdfast policy set daily --every 1d --keep-last 3",
             "holdfast policy assign shop gold",
             "holdfast policy unassign shop",
+            "holdfast hooks ls shop",
+            "holdfast hooks set shop db --pre sync --post= --user root --timeout 5m",
+            "holdfast hooks unset shop db",
             "holdfast check --read-data",
             "holdfast prune --dry-run",
             "holdfast key kit --output -",

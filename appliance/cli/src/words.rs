@@ -3,11 +3,12 @@
 use crate::output::{bytes, duration, moment, moment_or_dash, name_of, table};
 use holdfast_model::{
     Problem,
+    hooks::ServiceHooks,
     job::JobView,
     view::{
         AppCoverage, AppView, BucketView, ChangeKind, ChangeView, CheckView, CoverageView, DiffView, DoctorLine,
-        FileKind, FileView, FindView, FolderView, HostView, KeysView, PlanView, PolicyView, PruneView, SectionView,
-        SnapshotView, StatusView,
+        FileKind, FileView, FindView, FolderView, HooksView, HostView, KeysView, PlanView, PolicyView, PruneView,
+        SectionView, SnapshotView, StatusView,
     },
 };
 use holdfast_provider::TenantView;
@@ -249,6 +250,40 @@ pub fn policies(views: &[PolicyView]) -> String {
         ]
     };
     table(&["POLICY", "EVERY", "HELD", "DATABASES", "KEEPS", "APPS"], &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Commands around backups: each that holds, and who says it.
+pub fn hooks(view: &HooksView) -> String {
+    let mut rows = Vec::new();
+    for one in &view.services {
+        let mut row = |what: &str, holds: &Option<String>, set: &Option<String>, label: &Option<String>| {
+            let says = match (holds, set, label) {
+                (Some(_), Some(_), Some(label)) => format!("set here; label: {label}"),
+                (Some(_), Some(_), None) => "set here".into(),
+                (Some(_), None, _) => "label".into(),
+                (None, Some(_), Some(label)) => format!("taken away here; label: {label}"),
+                _ => return,
+            };
+            let holds = holds.clone().unwrap_or_else(|| "-".into());
+            rows.push(vec![one.service.clone(), what.into(), holds, says]);
+        };
+        let seconds = |hooks: &ServiceHooks| hooks.timeout_seconds.map(|seconds| format!("{seconds} s"));
+        let (holds, set, label) = (&one.effective, &one.set, &one.labels);
+        row("dump", &holds.dump, &set.dump, &label.dump);
+        row("pre", &holds.pre, &set.pre, &label.pre);
+        row("post", &holds.post, &set.post, &label.post);
+        row("user", &holds.user, &set.user, &label.user);
+        row("timeout", &seconds(holds), &seconds(set), &seconds(label));
+    }
+    let services: Vec<&str> = view.services.iter().map(|one| one.service.as_str()).collect();
+    let mut lines = match rows.is_empty() {
+        true => vec![format!("no commands run around its backups; its services: {}", services.join(", "))],
+        false => vec![table(&["SERVICE", "WHAT", "COMMAND", "SAID BY"], &rows)],
+    };
+    lines.extend(view.error.iter().map(|error| format!("what labels say could not be read: {error}")));
+    let gone = view.services.iter().filter(|one| !one.present && view.error.is_none());
+    lines.extend(gone.map(|one| format!("{} is not in the app any more: its commands do not run", one.service)));
+    lines.join("\n")
 }
 
 /// The bucket in lines.

@@ -18,19 +18,14 @@ pub type AppHooks = BTreeMap<String, ServiceHooks>;
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceHooks {
     /// Before anything is read: for a dump into a volume.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub dump: Option<String>,
     /// Just before the app is held.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub pre: Option<String>,
     /// After it was let go, whatever happened meanwhile; after a crash of the appliance too, then perhaps twice.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub post: Option<String>,
     /// As whom; otherwise as the container's own user.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// Longest time for each, seconds, 1 to 86400; otherwise 60, for a dump 3600.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u64>,
 }
 

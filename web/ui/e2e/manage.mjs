@@ -13,6 +13,7 @@ export async function manage(context, base, app, shots) {
   await test('manage: a check runs and reports', () => check(page, base));
   await test('manage: prune shows its plan and runs', () => prune(page, base));
   await test('manage: a policy is made, used and kept from removal', () => policy(page, base, app));
+  await test('manage: commands around the backup are set and taken away', () => hooks(page, base, app));
   await test('manage: a second backup adds a restore point', () => secondBackup(page, base, app));
   await test('manage: the app is replaced in place after typing its name', () => inPlace(page, base, app));
   await test('manage: a restore point is deleted after typing the name', () => removePoint(page, base, app));
@@ -69,6 +70,25 @@ async function policy(page, base, app) {
   await page.getByRole('button', { name: 'Remove policy by-test' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
   await page.getByRole('dialog').getByRole('alert').waitFor();
+}
+
+async function hooks(page, base, app) {
+  await page.goto(`${base}/apps/${app}?tab=policy`);
+  const open = () => page.getByRole('button', { name: /^Change commands of/ }).first().click();
+  const save = async () => {
+    await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Commands saved').first().waitFor();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+  };
+  await open();
+  await page.getByRole('dialog').getByLabel('Before the hold').fill('echo by-test');
+  await save();
+  await page.getByText('echo by-test').waitFor();
+  await page.getByText('set here', { exact: true }).waitFor();
+  await open();
+  await page.getByRole('dialog').getByLabel('Before the hold').fill('');
+  await save();
+  await page.getByText('echo by-test').waitFor({ state: 'detached' });
 }
 
 async function secondBackup(page, base, app) {

@@ -76,12 +76,17 @@ pub async fn policy_remove(desk: &Desk, name: &str) -> Outcome {
 
 /// `policy assign APP POLICY` and `policy unassign APP`.
 pub async fn assign(desk: &Desk, app: &str, policy: Option<String>) -> Outcome {
-    let id = app_id(desk, app).await?;
-    let (host, name) = id.split_once('/').unwrap_or(("", &id));
-    let path = format!("/apps/{}/{}/policy", part(host), part(name));
+    let path = format!("{}/policy", app_path(desk, app).await?);
     let view: AppView = desk.client.put(&path, &AssignRequest { policy }).await?;
     desk.output.show(&view, |view| words::apps(std::slice::from_ref(view)));
     Ok(DONE)
+}
+
+/// Where the API has an app.
+pub(super) async fn app_path(desk: &Desk, app: &str) -> Result<String, Failure> {
+    let id = app_id(desk, app).await?;
+    let (host, name) = id.split_once('/').unwrap_or(("", &id));
+    Ok(format!("/apps/{}/{}", part(host), part(name)))
 }
 
 /// `host/name` of an app given so, or by a name that only one host has.

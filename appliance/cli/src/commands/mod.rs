@@ -3,6 +3,7 @@
 mod bucket;
 mod daily;
 mod files;
+mod hooks;
 mod keep;
 mod keys;
 mod provider;
@@ -13,8 +14,8 @@ mod waiting;
 
 use crate::{
     args::{
-        BucketCommand, Cli, Command, EscrowCommand, HostCommand, JobCommand, KeyAddCommand, KeyCommand, PolicyCommand,
-        ProviderCommand,
+        BucketCommand, Cli, Command, EscrowCommand, HooksCommand, HostCommand, JobCommand, KeyAddCommand, KeyCommand,
+        PolicyCommand, ProviderCommand,
     },
     client::Client,
     outcome::{DONE, Outcome},
@@ -53,6 +54,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Job(JobCommand::Cancel { id }) => daily::job_cancel(&desk, &id).await,
         Command::Host(command) => host(&desk, command).await,
         Command::Policy(command) => policy(&desk, command).await,
+        Command::Hooks(command) => hooks(&desk, command).await,
         Command::Forget { snapshot, yes } => restore::forget(&desk, &snapshot, yes).await,
         Command::Check { read_data, percent } => repository::check(&desk, read_data, percent).await,
         Command::Prune { dry_run } => repository::prune(&desk, dry_run).await,
@@ -109,6 +111,14 @@ async fn policy(desk: &Desk, command: PolicyCommand) -> Outcome {
         PolicyCommand::Rm { name } => keep::policy_remove(desk, &name).await,
         PolicyCommand::Assign { app, policy } => keep::assign(desk, &app, Some(policy)).await,
         PolicyCommand::Unassign { app } => keep::assign(desk, &app, None).await,
+    }
+}
+
+async fn hooks(desk: &Desk, command: HooksCommand) -> Outcome {
+    match command {
+        HooksCommand::Ls { app } => hooks::list(desk, &app).await,
+        HooksCommand::Set(args) => hooks::set(desk, args).await,
+        HooksCommand::Unset { app, service } => hooks::unset(desk, &app, &service).await,
     }
 }
 

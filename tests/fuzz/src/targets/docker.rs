@@ -125,6 +125,7 @@ fn capture_all(host: &Host) {
                 app: app.name,
                 consistency: Consistency::None,
                 databases: Default::default(),
+                hooks: holdfast_model::hooks::AppHooks::new(),
                 hold_limit: Duration::from_secs(10),
                 known_files: Vec::new(),
                 owner: "fuzz".into(),

@@ -98,6 +98,25 @@ function plan(state, body) {
   });
 }
 
+const NO_HOOKS = { dump: null, pre: null, post: null, user: null, timeout_seconds: null };
+
+/** Commands around backups: the database of each app has two by label. */
+function hooksOf(state, { host, app }) {
+  const labels = { db: { ...NO_HOOKS, pre: 'touch /data/quiet', post: 'rm -f /data/quiet' }, web: NO_HOOKS };
+  const set = state.hooks?.[`${host}/${app}`] ?? {};
+  const services = Object.keys(labels).map((service) => {
+    const own = { ...NO_HOOKS, ...set[service] };
+    const effective = Object.fromEntries(Object.keys(NO_HOOKS).map((key) => [key, (own[key] ?? labels[service][key]) || null]));
+    return { service, present: true, labels: labels[service], set: own, effective };
+  });
+  return { services, error: null };
+}
+
+function setHooks(state, { host, app, service }, hooks) {
+  state.hooks ??= {};
+  (state.hooks[`${host}/${app}`] ??= {})[service] = hooks;
+}
+
 const wrongPassword = () => no(403, 'denied', 'login.wrong', 'the password is wrong');
 
 function made(state, way, name) {
@@ -127,6 +146,9 @@ export const routes = [
   ['GET', '/status', ({ state }) => ok(status(state))],
   ['GET', '/apps', ({ state }) => ok(state.apps)],
   ['GET', '/apps/:host/:app', ({ state, params }) => { const app = appOf(state, `${params.host}/${params.app}`); return app ? ok(app) : unknown(); }],
+  ['GET', '/apps/:host/:app/hooks', ({ state, params }) => ok(hooksOf(state, params))],
+  ['PUT', '/apps/:host/:app/hooks/:service', ({ state, params, body }) => { setHooks(state, params, body); return ok(hooksOf(state, params)); }],
+  ['DELETE', '/apps/:host/:app/hooks/:service', ({ state, params }) => { setHooks(state, params, undefined); return ok(hooksOf(state, params)); }],
   ['PUT', '/apps/:host/:app/policy', ({ state, params, body, tell }) => {
     const app = appOf(state, `${params.host}/${params.app}`);
     if (!app) return unknown();

@@ -48,6 +48,16 @@ export const useAssign = () =>
     'status',
   );
 
+/** Sets the commands of one service, or takes away what was set. */
+export const useSetHooks = () =>
+  useAct(
+    ({ hooks, ...path }: { host: string; app: string; service: string; hooks: T.ServiceHooks | null }) =>
+      hooks === null
+        ? need(http.DELETE('/api/v1/apps/{host}/{app}/hooks/{service}', { params: { path } }))
+        : need(http.PUT('/api/v1/apps/{host}/{app}/hooks/{service}', { params: { path }, body: hooks })),
+    'hooks',
+  );
+
 export const useRemoveSnapshot = () =>
   useAct(
     (id: string) => need(http.DELETE('/api/v1/snapshots/{id}', { params: { path: { id } } })),

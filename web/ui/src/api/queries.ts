@@ -31,6 +31,12 @@ export const useApps = () => $api.useQuery('get', '/api/v1/apps') as Answer<T.Ap
 export const useApp = (host: string, app: string) =>
   $api.useQuery('get', '/api/v1/apps/{host}/{app}', { params: { path: { host, app } } }) as Answer<T.AppView>;
 
+/** Commands around the backups of an app. */
+export const useHooks = (host: string, app: string) =>
+  $api.useQuery('get', '/api/v1/apps/{host}/{app}/hooks', {
+    params: { path: { host, app } },
+  }) as Answer<T.HooksView>;
+
 export const useSnapshots = (app: string, enabled = true) =>
   $api.useQuery('get', '/api/v1/snapshots', { params: { query: { app } } }, { enabled }) as Answer<T.SnapshotView[]>;
 
@@ -127,6 +133,7 @@ export const usePlan = (request: T.RestoreRequest | null) =>
 /** What may have changed, by topic; each topic names the paths that show it. */
 const TOPICS = {
   apps: ['/api/v1/apps', '/api/v1/apps/{host}/{app}', '/api/v1/hosts', '/api/v1/status'],
+  hooks: ['/api/v1/apps/{host}/{app}/hooks'],
   snapshots: ['/api/v1/snapshots', '/api/v1/apps', '/api/v1/apps/{host}/{app}', '/api/v1/status'],
   status: ['/api/v1/status', '/api/v1/policies', '/api/v1/setup', '/api/v1/check', '/api/v1/keys'],
   keys: ['/api/v1/keys', '/api/v1/status'],

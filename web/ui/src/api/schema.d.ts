@@ -55,6 +55,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{host}/{app}/hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Commands around the backups of an app, by service. */
+        get: operations["hooks_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{host}/{app}/hooks/{service}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Sets the commands of one service, in the place of what was set. */
+        put: operations["hooks_put"];
+        post?: never;
+        /** Takes away what was set for one service; what labels say holds again. */
+        delete: operations["hooks_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{host}/{app}/policy": {
         parameters: {
             query?: never;
@@ -1418,6 +1453,13 @@ export interface components {
          * @enum {string}
          */
         From: "auto" | "cache" | "bucket";
+        /** @description Commands around the backups of an app. */
+        HooksView: {
+            /** @description Why labels could not be read; what is set is shown all the same. */
+            error?: string | null;
+            /** @description Services that the app has now or that something is set for, by name. */
+            services: components["schemas"]["ServiceHooksView"][];
+        };
         /** @description One host. */
         HostCoverage: {
             /** @description Its apps, by name. */
@@ -2000,6 +2042,48 @@ export interface components {
             /** @description How it is asked for: `volume:NAME`, `bind:/PATH`, `container:NAME`, `dump:NAME`. */
             section: string;
         };
+        /** @description Commands around the backups of one service. They run by `/bin/sh -c` in its containers. */
+        ServiceHooks: {
+            /**
+             * @description Before anything is read: for a dump into a volume.
+             * @default null
+             */
+            dump: string | null;
+            /**
+             * @description After it was let go, whatever happened meanwhile; after a crash of the appliance too, then perhaps twice.
+             * @default null
+             */
+            post: string | null;
+            /**
+             * @description Just before the app is held.
+             * @default null
+             */
+            pre: string | null;
+            /**
+             * Format: int64
+             * @description Longest time for each, seconds, 1 to 86400; otherwise 60, for a dump 3600.
+             * @default null
+             */
+            timeout_seconds: number | null;
+            /**
+             * @description As whom; otherwise as the container's own user.
+             * @default null
+             */
+            user: string | null;
+        };
+        /** @description Commands around the backups of one service. */
+        ServiceHooksView: {
+            /** @description What holds: each as it was set, else as labels say it. */
+            effective: components["schemas"]["ServiceHooks"];
+            /** @description What labels say. */
+            labels: components["schemas"]["ServiceHooks"];
+            /** @description Whether the app has it now. */
+            present: boolean;
+            /** @description The service; of an app that is one container, its name. */
+            service: string;
+            /** @description What was set here. */
+            set: components["schemas"]["ServiceHooks"];
+        };
         /** @description Who is logged in. */
         SessionView: {
             /** @description Login name; `local` on the unix socket. */
@@ -2391,6 +2475,116 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FindView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    hooks_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Host name */
+                host: string;
+                /** @description App name */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What labels say, what was set beside them, and what holds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HooksView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    hooks_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Host name */
+                host: string;
+                /** @description App name */
+                app: string;
+                /** @description Service, or name of the container */
+                service: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServiceHooks"];
+            };
+        };
+        responses: {
+            /** @description All of the app as they are now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HooksView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    hooks_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Host name */
+                host: string;
+                /** @description App name */
+                app: string;
+                /** @description Service, or name of the container */
+                service: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of the app as they are now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HooksView"];
                 };
             };
             /** @description What went wrong, for whom, and what to do */

@@ -10,10 +10,11 @@ import { Choice } from '~/parts/Choice';
 import { Panel } from '~/parts/Panel';
 import { useKeepLine } from '~/parts/useKeepLine';
 import { useToasts } from '~/parts/Toasts';
+import { HooksPanel } from './HooksPanel';
 
 const NO_POLICY = '';
 
-/** Which policy covers the app. */
+/** Which policy covers the app, and what it runs around its backups. */
 export function PolicyTab({ app }: { app: AppView }) {
   const { t, f, interval } = useWords();
   const now = useNow();
@@ -38,29 +39,32 @@ export function PolicyTab({ app }: { app: AppView }) {
     );
   };
   return (
-    <Panel title={t.apps.policyNow} aside={app.next_backup && t.apps.next(f.ago(app.next_backup, now))}>
-      <p className="dim small" style={{ marginBottom: '0.9rem' }}>
-        {t.apps.policyHint}
-      </p>
-      <Await of={policies} skeleton={4}>
-        {(all) => (
-          <Choice
-            label={t.apps.policyNow}
-            quiet
-            value={chosen ?? app.policy ?? NO_POLICY}
-            onChange={choose}
-            options={[
-              ...all.map(({ policy }) => ({
-                value: policy.name,
-                label: `${policy.name} · ${interval(policy.every_seconds)}`,
-                hint: `${t.common.consistency[policy.consistency]} · ${keepLine(policy.keep)}`,
-                disabled: !up || assign.isPending,
-              })),
-              { value: NO_POLICY, label: t.apps.policyNone, disabled: !up || assign.isPending },
-            ]}
-          />
-        )}
-      </Await>
-    </Panel>
+    <div className="page">
+      <Panel title={t.apps.policyNow} aside={app.next_backup && t.apps.next(f.ago(app.next_backup, now))}>
+        <p className="dim small" style={{ marginBottom: '0.9rem' }}>
+          {t.apps.policyHint}
+        </p>
+        <Await of={policies} skeleton={4}>
+          {(all) => (
+            <Choice
+              label={t.apps.policyNow}
+              quiet
+              value={chosen ?? app.policy ?? NO_POLICY}
+              onChange={choose}
+              options={[
+                ...all.map(({ policy }) => ({
+                  value: policy.name,
+                  label: `${policy.name} · ${interval(policy.every_seconds)}`,
+                  hint: `${t.common.consistency[policy.consistency]} · ${keepLine(policy.keep)}`,
+                  disabled: !up || assign.isPending,
+                })),
+                { value: NO_POLICY, label: t.apps.policyNone, disabled: !up || assign.isPending },
+              ]}
+            />
+          )}
+        </Await>
+      </Panel>
+      <HooksPanel app={app} />
+    </div>
   );
 }

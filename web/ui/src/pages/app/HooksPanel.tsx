@@ -1,0 +1,75 @@
+import { Button, Code } from '@mantine/core';
+import { IconPencil } from '@tabler/icons-react';
+import { useState } from 'react';
+import { useHooks } from '~/api/queries';
+import type { AppView, ServiceHooksView } from '~/api/types';
+import { useWords } from '~/i18n';
+import { HOOK_COMMANDS, saidBy } from '~/lib/hooks';
+import { Await } from '~/parts/Await';
+import { Facts } from '~/parts/Facts';
+import { Notice } from '~/parts/Notice';
+import { Panel } from '~/parts/Panel';
+import { HooksEditor } from './HooksEditor';
+
+/** What runs inside the containers around a backup, who says so, and a way to set it. */
+export function HooksPanel({ app }: { app: AppView }) {
+  const { t } = useWords();
+  const hooks = useHooks(app.host, app.name);
+  const [edited, edit] = useState<ServiceHooksView | null>(null);
+  return (
+    <Panel title={t.apps.hooks.title}>
+      <p className="dim small" style={{ marginBottom: '0.9rem' }}>
+        {t.apps.hooks.hint}
+      </p>
+      <Await of={hooks} skeleton={3}>
+        {({ services, error }) => (
+          <div className="page">
+            {error !== null && <Notice tone="warn" title={t.apps.hooks.unread}>{error}</Notice>}
+            {services.map((service) => (
+              <Service key={service.service} service={service} known={error === null} onEdit={() => edit(service)} />
+            ))}
+          </div>
+        )}
+      </Await>
+      <HooksEditor app={app} service={edited} onClose={() => edit(null)} />
+    </Panel>
+  );
+}
+
+function Service({ service, known, onEdit }: { service: ServiceHooksView; known: boolean; onEdit: () => void }) {
+  const { t, f } = useWords();
+  const { effective } = service;
+  const any = HOOK_COMMANDS.some((kind) => effective[kind] !== null);
+  const facts = HOOK_COMMANDS.filter((kind) => saidBy(service, kind) !== null).map((kind): [string, React.ReactNode] => [
+    t.apps.hooks.kind[kind],
+    <span key={kind}>
+      {effective[kind] !== null && <Code>{effective[kind]}</Code>}{' '}
+      <span className="dim small">{t.apps.hooks.said[saidBy(service, kind) ?? 'label']}</span>
+    </span>,
+  ]);
+  return (
+    <section aria-label={service.service}>
+      <div className="row" style={{ justifyContent: 'space-between' }}>
+        <strong>{service.service}</strong>
+        <Button
+          size="compact-sm"
+          leftSection={<IconPencil size={15} aria-hidden />}
+          aria-label={t.apps.hooks.editOf(service.service)}
+          disabled={known && !service.present && facts.length === 0}
+          onClick={onEdit}
+        >
+          {t.apps.hooks.edit}
+        </Button>
+      </div>
+      {known && !service.present && <p className="small">{t.apps.hooks.gone}</p>}
+      {facts.length === 0 && <p className="dim small">{t.apps.hooks.none}</p>}
+      <Facts
+        facts={[
+          ...facts,
+          [t.apps.hooks.kind.user, any && effective.user],
+          [t.apps.hooks.kind.timeout, any && effective.timeout_seconds !== null && f.duration(effective.timeout_seconds)],
+        ]}
+      />
+    </section>
+  );
+}
