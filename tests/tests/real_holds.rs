@@ -246,8 +246,9 @@ fn an_engine_killed_inside_a_hold_lets_everybody_go_when_it_is_back() {
         }
     }
     println!("the kills met: {met:?}");
+    assert!(met.held > 0, "no kill met a hold: {met:?}");
     app.demo.verify_database(APP);
-    wait_for("helpers that were left behind are swept", 90, || {
+    wait_for("helpers that were left behind are swept", 180, || {
         !app.demo.docker("ps -a --filter label=io.holdfast.helper --format '{{.ID}} {{.Names}}'").contains("holdfast-")
     });
     drop((appliance, app));

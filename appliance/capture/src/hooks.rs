@@ -31,6 +31,8 @@ const DEFAULT_SECONDS: u64 = 60;
 const DUMP_SECONDS: u64 = 3600;
 /// Between two tries to run something in a container that is paused.
 const PAUSED_WAIT: Duration = Duration::from_secs(1);
+/// How long an engine may take to say that it is there.
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
 /// A command and where it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,13 +167,23 @@ fn failed(hook: &Hook, error: &Error) -> Problem {
     }
 }
 
+/// Whether a command could not run because the host is gone, not because the engine cannot run it.
+pub(crate) async fn is_away(engine: &dyn Engine, error: &Error) -> bool {
+    match error.code() {
+        "host.unreachable" | "host.timeout" | "host.socket_missing" => true,
+        // A host that hangs takes the command's time.
+        "hook.timeout" => !matches!(tokio::time::timeout(ANSWER_WAIT, engine.info()).await, Ok(Ok(_))),
+        _ => false,
+    }
+}
+
 /// Runs commands that are owed, one after the other; what fails is told. The second answer are those that no host was there for.
 async fn run_as_far_as_can_be(engine: &dyn Engine, hooks: Vec<Hook>) -> (Vec<Problem>, Vec<Hook>) {
     let (mut problems, mut owed) = (Vec::new(), Vec::new());
     for hook in hooks {
         match run(engine, &hook).await {
             Ok(()) => {}
-            Err(error) if error.kind() == Kind::Unavailable => {
+            Err(error) if is_away(engine, &error).await => {
                 let text = format!("the {} of container {} waits: {}", hook.what, hook.name, error.chain());
                 problems.push(
                     Problem::warning("hook.owed", &hook.name, text)

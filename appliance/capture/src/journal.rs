@@ -9,7 +9,7 @@ use crate::{
     hooks::{self, Hook},
 };
 use holdfast_docker::Engine;
-use holdfast_model::{Error, Kind, Moment, Result};
+use holdfast_model::{Error, Moment, Result};
 use holdfast_runtime::random;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -18,6 +18,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// Ending of what is not an entry yet.
@@ -66,8 +67,10 @@ impl Journal {
         for file in fs::read_dir(folder).map_err(failed)? {
             let path = file.map_err(failed)?.path();
             // Killed before it was an entry: nothing was touched for it.
-            if path.extension().is_some_and(|extension| extension == DRAFT) {
-                fs::remove_file(&path).map_err(failed)?;
+            if path.extension().is_some_and(|extension| extension == DRAFT)
+                && let Err(error) = fs::remove_file(&path)
+            {
+                tracing::warn!(path = %path.display(), %error, "the draft of a journal entry stays");
             }
             let Some(id) = entry_id(&path) else { continue };
             let bytes = fs::read(&path).map_err(failed)?;
@@ -89,6 +92,11 @@ impl Journal {
         left
     }
 
+    /// Longest time that commands of a left-over hold may take.
+    pub fn time_for(held: &Held) -> Duration {
+        held.after.iter().map(|hook| Duration::from_secs(hook.seconds)).sum()
+    }
+
     /// Lets members of a left-over hold go and removes the entry once all run as before. An error keeps the entry.
     pub async fn undo(&self, engine: &dyn Engine, held: &Held) -> Result<()> {
         let found =
@@ -98,10 +106,13 @@ impl Journal {
         let mut members = held.containers.clone();
         match let_go(engine, way, &mut members).await {
             Ok(()) => {
-                for hook in &held.after {
+                for (done, hook) in held.after.iter().enumerate() {
                     match hooks::run(engine, hook).await {
-                        // The host is gone: it is owed still.
-                        Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                        Err(error) if hooks::is_away(engine, &error).await => {
+                            // What has run is not owed any more.
+                            self.owe(&id, held.after[done..].to_vec()).await;
+                            return Err(error);
+                        }
                         Err(error) => {
                             tracing::warn!(container = %hook.name, what = %hook.what, error = %error.chain(), "what was owed to a container failed")
                         }

@@ -1,17 +1,19 @@
 //! A container that we made on a host and that has to go again, whatever happens to whoever made it.
 //!
-//! It is removed by [`Made::remove`], and in the background when dropped. What neither reaches is remembered, and found by
-//! its labels ([`labels`]) by whoever sweeps: they say whose it is and which life of the appliance made it, so that what is at
-//! work now is never taken for left over.
+//! It is removed by [`Made::remove`], and in the background when dropped. What neither reaches is found by its labels
+//! ([`labels`]) by whoever sweeps: they say whose it is and which life of the appliance made it. One of this life is left over if
+//! nobody has been in charge of it for a minute: its host went away before it said the id, or before it could be removed.
 
 use crate::{Engine, HELPER_LABEL};
 use holdfast_model::{Kind, Result};
 use holdfast_runtime::random;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// Label with the life of the process that made a container.
 pub(crate) const LIFE_LABEL: &str = "io.holdfast.life";
@@ -23,28 +25,60 @@ pub fn labels(owner: &str) -> Value {
     json!({ HELPER_LABEL: owner, LIFE_LABEL: *LIFE })
 }
 
-/// Containers of this life that could not be removed: their host was gone.
-static LEFT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// From the making of a container to its [`Made`] an answer of the engine has to arrive.
+const ARRIVAL: Duration = Duration::from_secs(60);
+/// A stray that no listing shows for so long is gone, or its host is; it is found again when that answers.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 
-fn left() -> MutexGuard<'static, BTreeSet<String>> {
-    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+/// Containers of this life, by id.
+struct Book {
+    /// Somebody is in charge of them.
+    alive: BTreeSet<String>,
+    /// Nobody is: since when, and when they were seen last.
+    strays: BTreeMap<String, (Instant, Instant)>,
 }
 
-/// Whether a listed container is this owner's, and of an earlier life or one that could not be removed.
+static BOOK: Mutex<Book> = Mutex::new(Book { alive: BTreeSet::new(), strays: BTreeMap::new() });
+
+fn book() -> MutexGuard<'static, Book> {
+    BOOK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Book {
+    fn is_left_over(&mut self, id: &str) -> bool {
+        if self.alive.contains(id) {
+            self.strays.remove(id);
+            return false;
+        }
+        self.stray(id).elapsed() > ARRIVAL
+    }
+
+    /// Nobody is in charge of it; since when.
+    fn stray(&mut self, id: &str) -> Instant {
+        let now = Instant::now();
+        let (since, seen) = self.strays.entry(id.to_owned()).or_insert((now, now));
+        *seen = now;
+        *since
+    }
+}
+
+/// Whether a listed container is this owner's, and of an earlier life or left over of this one.
 pub fn is_left_over(listed: &Value, owner: &str) -> bool {
     let label = |name: &str| listed["Labels"].get(name).and_then(Value::as_str);
-    let was_given_up = || listed["Id"].as_str().is_some_and(|id| left().contains(id));
-    label(HELPER_LABEL) == Some(owner) && (label(LIFE_LABEL) != Some(LIFE.as_str()) || was_given_up())
+    let of_this_life = || listed["Id"].as_str().is_some_and(|id| book().is_left_over(id));
+    label(HELPER_LABEL) == Some(owner) && (label(LIFE_LABEL) != Some(LIFE.as_str()) || of_this_life())
 }
 
 /// Whether containers of this life wait somewhere to be swept.
 pub fn is_any_left() -> bool {
-    !left().is_empty()
+    let mut book = book();
+    book.strays.retain(|_, (_, seen)| seen.elapsed() < FORGOTTEN);
+    !book.strays.is_empty()
 }
 
-/// A container that was left over is gone.
+/// A container is gone.
 pub fn swept(id: &str) {
-    left().remove(id);
+    book().strays.remove(id);
 }
 
 /// A container of ours.
@@ -57,6 +91,7 @@ pub struct Made {
 impl Made {
     /// Takes charge of a container that was just created.
     pub fn new(engine: Arc<dyn Engine>, id: String) -> Made {
+        book().alive.insert(id.clone());
         Made { engine, id, removed: false }
     }
 
@@ -80,17 +115,53 @@ impl Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        // Without a runtime the process is ending.
-        let (false, Ok(runtime)) = (self.removed, tokio::runtime::Handle::try_current()) else { return };
         let (engine, id) = (Arc::clone(&self.engine), std::mem::take(&mut self.id));
+        // Without a runtime the process is ending.
+        let (false, Ok(runtime)) = (self.removed, tokio::runtime::Handle::try_current()) else {
+            book().alive.remove(&id);
+            return;
+        };
         runtime.spawn(async move {
-            match engine.container_remove(&id, false).await {
+            let removed = engine.container_remove(&id, false).await;
+            let mut book = book();
+            book.alive.remove(&id);
+            match removed {
                 Err(error) if error.kind() != Kind::NotFound => {
                     tracing::warn!(id, error = %error.chain(), "a helper container stays behind until its host answers");
-                    left().insert(id);
+                    book.stray(&id);
                 }
                 _ => {}
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(id: &str, owner: &str, life: &str) -> Value {
+        json!({ "Id": id, "Labels": { HELPER_LABEL: owner, LIFE_LABEL: life } })
+    }
+
+    /// Who is at work is never taken for left over, however long it takes.
+    #[tokio::test]
+    async fn a_stray_is_left_over_when_nobody_took_charge_of_it() {
+        let fake: Arc<dyn Engine> = Arc::new(crate::fake::FakeDocker::new());
+        let made = Made::new(fake, "made-at-work".into());
+        assert!(is_left_over(&listed("made-earlier", "me", "another life"), "me"));
+        for id in ["made-at-work", "made-stray"] {
+            assert!(!is_left_over(&listed(id, "me", &LIFE), "me"), "{id}");
+            assert!(!is_left_over(&listed(id, "you", "another life"), "me"), "{id}");
+        }
+        assert!(is_any_left());
+        tokio::time::pause();
+        tokio::time::advance(ARRIVAL * 2).await;
+        assert!(!is_left_over(&listed("made-at-work", "me", &LIFE), "me"));
+        assert!(is_left_over(&listed("made-stray", "me", &LIFE), "me"));
+        swept("made-stray");
+        assert!(!is_left_over(&listed("made-stray", "me", &LIFE), "me"), "its time begins anew");
+        swept("made-stray");
+        drop(made);
     }
 }

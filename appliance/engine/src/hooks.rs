@@ -1,6 +1,6 @@
 //! Commands of an app's own around its backups: what labels say, what was set beside them, and what holds.
 //!
-//! Invariant: nothing is set for a service that the app does not have; it could not have its effect.
+//! Invariant: nothing can be set for a service that the app does not have at that moment; it could not have its effect.
 
 use crate::{apps::split, backup, house::House, words::near};
 use holdfast_capture::{FoundApp, discover};
@@ -41,7 +41,12 @@ pub async fn put(house: &House, asked: &str, service: &str, hooks: ServiceHooks)
 
 /// Takes away what was set for one service; what labels say holds again. `NotFound` (`hooks.none`).
 pub async fn remove(house: &House, asked: &str, service: &str) -> Result<HooksView> {
-    let (_, app) = backup::find(house, asked).await?;
+    let app = match backup::find(house, asked).await {
+        Ok((_, app)) => app,
+        // What is set for an app that is gone can still go.
+        Err(_) if house.settings().hooks.contains_key(asked) => asked.to_owned(),
+        Err(error) => return Err(error),
+    };
     house
         .change_settings(|settings| {
             let of_app = settings.hooks.entry(app.clone()).or_default();
@@ -52,7 +57,10 @@ pub async fn remove(house: &House, asked: &str, service: &str) -> Result<HooksVi
             Ok(())
         })
         .await?;
-    list(house, &app).await
+    let left = house.settings().hooks.get(&app).cloned().unwrap_or_default();
+    Ok(list(house, &app)
+        .await
+        .unwrap_or_else(|error| HooksView { services: joined(&BTreeMap::new(), &left), error: Some(error.chain()) }))
 }
 
 /// What labels say, by service; each service of the app is there.

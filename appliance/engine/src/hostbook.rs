@@ -63,7 +63,12 @@ pub async fn add(house: &Arc<House>, request: HostRequest) -> Result<HostView> {
 pub async fn remove(house: &House, name: &str) -> Result<()> {
     house
         .change_settings(|settings| match settings.hosts.remove(name) {
-            Some(_) => Ok(()),
+            Some(_) => {
+                // Another machine of that name must not run commands that were meant for this one.
+                let prefix = format!("{name}/");
+                settings.hooks.retain(|app, _| !app.starts_with(&prefix));
+                Ok(())
+            }
             None => Err(Error::not_found("host.unknown", format!("there is no host “{name}”"))),
         })
         .await?;

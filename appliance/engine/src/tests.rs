@@ -1,6 +1,7 @@
 //! The whole room on a real repository: doubles stand in for hosts and buckets alone.
 
 mod control;
+mod hooks;
 mod looks;
 mod trouble;
 mod walk;

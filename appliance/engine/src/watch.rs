@@ -9,7 +9,7 @@ use crate::{
     memory::{SeenApp, SeenHost},
 };
 use futures::{StreamExt, stream::BoxStream};
-use holdfast_capture::{FoundApp, discover, sweep_helpers};
+use holdfast_capture::{FoundApp, Journal, discover, sweep_helpers};
 use holdfast_docker::{Engine, is_any_left};
 use holdfast_model::{Error, Kind, Result, settings::Host, snapshot::RunState};
 use holdfast_restore::put_back;
@@ -148,13 +148,18 @@ impl Watcher {
 
     async fn undo_holds(&self, engine: &dyn Engine) {
         for held in self.house.journal.left_over().into_iter().filter(|held| held.host == self.host.name) {
-            match in_time(UNDO_LIMIT, self.house.journal.undo(engine, &held)).await {
+            let limit = UNDO_LIMIT + Journal::time_for(&held);
+            match in_time(limit, self.house.journal.undo(engine, &held)).await {
                 Ok(()) => {
-                    tracing::warn!(host = held.host, app = held.app, "members held since a crash run again");
+                    tracing::warn!(
+                        host = held.host,
+                        app = held.app,
+                        "what was held runs again, and what was owed has run"
+                    );
                     self.house.events.status();
                 }
                 Err(error) => {
-                    tracing::error!(host = held.host, app = held.app, error = ?error, "members are still held")
+                    tracing::error!(host = held.host, app = held.app, error = ?error, "members are still held, or commands owed to them")
                 }
             }
         }

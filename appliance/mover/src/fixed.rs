@@ -1,7 +1,7 @@
 //! What nobody can replace: files and folders that the file system holds fast (`chattr +i`, `+a`).
 
 use crate::{
-    root::{self, DEPTH_MAX, Root},
+    root::{self, DEPTH_MAX, PATH_MAX, Root},
     scan,
     trouble::{Trouble, What},
 };
@@ -35,10 +35,13 @@ pub fn fixed(path: &Path, tell: &mut dyn FnMut(&Trouble)) -> Result<u64, Errno> 
         for block in scan::names(&folder).unwrap_or_default() {
             for name in block.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
                 let Ok(stat) = root::stat_at(&folder, name) else { continue };
+                let is_folder = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::Directory;
+                if !is_folder && !is_held(&stat) {
+                    continue;
+                }
                 let below = if path.is_empty() { name.to_vec() } else { [&path, &b"/"[..], name].concat() };
                 seen.look(&below, &stat);
-                let is_folder = FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::Directory;
-                if is_folder && depth < DEPTH_MAX && root.is_same_mount(&stat) {
+                if is_folder && depth < DEPTH_MAX && below.len() <= PATH_MAX && root.is_same_mount(&stat) {
                     waiting.push((Arc::clone(&folder), name.to_vec(), depth + 1));
                     paths.push(below);
                 }
@@ -48,6 +51,10 @@ pub fn fixed(path: &Path, tell: &mut dyn FnMut(&Trouble)) -> Result<u64, Errno> 
     Ok(seen.count)
 }
 
+fn is_held(stat: &Statx) -> bool {
+    stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND)
+}
+
 struct Seen<'a> {
     count: u64,
     tell: &'a mut dyn FnMut(&Trouble),
@@ -55,7 +62,7 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     fn look(&mut self, path: &[u8], stat: &Statx) {
-        if !stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
+        if !is_held(stat) {
             return;
         }
         self.count += 1;

@@ -57,7 +57,8 @@ pub async fn carry_out(
         let error = Error::new(Kind::Conflict, conflict.code.clone(), conflict.message.clone());
         return Err(error.advice(conflict.advice.clone().unwrap_or_else(|| "Plan again.".into())));
     }
-    let part = narrow::narrowed(snapshot, &plan.deed.services)?;
+    let whole = snapshot;
+    let part = narrow::narrowed(whole, &plan.deed.services)?;
     let snapshot = part.as_ref();
     let info = engine.info().await?;
     let same_engine = info.product == snapshot.engine.product && info.version == snapshot.engine.version;
@@ -71,7 +72,7 @@ pub async fn carry_out(
         tells_owners: info.product != "podman",
         reduced: Reduced::default(),
     };
-    let mut work = Work { hand, snapshot, deed: &plan.deed, undo: Undo::default(), problems: Vec::new() };
+    let mut work = Work { hand, whole, snapshot, deed: &plan.deed, undo: Undo::default(), problems: Vec::new() };
     match work.all().await {
         Ok(()) => {
             work.problems.extend(work.hand.reduced.problem(&info.name));
@@ -83,6 +84,8 @@ pub async fn carry_out(
 
 struct Work<'a> {
     hand: Hand,
+    /// All of it, also if a part is restored.
+    whole: &'a Snapshot,
     snapshot: &'a Snapshot,
     deed: &'a Deed,
     undo: Undo,
@@ -106,19 +109,30 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Looks for what nobody can replace before the first thing is touched.
-    async fn fixed(&self) -> Result<()> {
-        let refilled = self.deed.volumes.iter().filter(|volume| volume.action == VolumeAction::Refill);
-        let volumes = refilled.map(|volume| (format!("volume {}", volume.name), Mounted::Volume(&volume.name)));
-        let paths = self.deed.paths.iter().map(|path| (path.source.clone(), Mounted::HostPath(&path.source)));
-        for (place, mounted) in volumes.chain(paths) {
+    /// Looks for what nobody can replace before the first thing is touched. A volume is emptied, so nothing of it may be held
+    /// fast; in a folder of the host other files stay, so it is only told.
+    async fn fixed(&mut self) -> Result<()> {
+        const ADVICE: &str =
+            "Take the flags away on the host (chattr -i -a), then restore again; or restore beside (--as NAME).";
+        for volume in &self.deed.volumes {
+            let mounted = match (volume.action, &volume.folder) {
+                (VolumeAction::Refill, _) => Mounted::Volume(&volume.name),
+                (VolumeAction::Adopt, Some(folder)) => Mounted::HostPath(folder),
+                _ => continue,
+            };
             go_on(&self.hand.stop)?;
-            let Some(told) = fill::fixed(&self.hand, mounted).await else { continue };
-            let told: Vec<&str> = told.lines().map(|line| line.trim_start_matches("holdfast-mover: ")).collect();
-            let text = format!("{place} holds what nobody can replace, and nothing was touched: {}", told.join("; "));
-            return Err(Error::new(Kind::Conflict, "files.fixed", text).advice(
-                "Take the flags away on the host (chattr -i -a), then restore again; or restore beside (--as NAME).",
-            ));
+            let Some(told) = fill::fixed(&self.hand, mounted).await? else { continue };
+            let text = format!("volume {} holds what nobody can replace, and nothing was touched: {told}", volume.name);
+            return Err(Error::new(Kind::Conflict, "files.fixed", text).advice(ADVICE));
+        }
+        for path in &self.deed.paths {
+            go_on(&self.hand.stop)?;
+            let Some(told) = fill::fixed(&self.hand, Mounted::HostPath(&path.source)).await? else { continue };
+            let text = format!(
+                "{} holds what nobody can replace; as far as the snapshot has it, it stays: {told}",
+                path.source
+            );
+            self.problems.push(Problem::warning("files.fixed", &path.source, text).advice(ADVICE));
         }
         Ok(())
     }
@@ -242,14 +256,18 @@ impl Work<'_> {
         for path in &self.deed.paths {
             go_on(&self.hand.stop)?;
             self.hand.source.item(&path.source);
-            let Hand { engine, owner, .. } = &self.hand;
-            leads_elsewhere(engine, owner, self.snapshot, &path.source).await?;
+            self.leads_where_it_did(&path.source).await?;
             self.undo.point_of_no_return().await?;
             (self.undo.is_replacing, self.undo.has_replaced) = (true, true);
             self.problems.extend(files::restore_path(&self.hand, path).await?);
         }
         self.undo.is_replacing = false;
         Ok(())
+    }
+
+    /// Asked once more at the last moment, since the app that could change it has run meanwhile.
+    async fn leads_where_it_did(&self, folder: &str) -> Result<()> {
+        leads_elsewhere(&self.hand.engine, &self.hand.owner, self.whole, folder).await
     }
 
     /// Makes a volume; one that came since the plan is never written to.
@@ -275,6 +293,9 @@ impl Work<'_> {
             let text = format!("{} runs and uses volume {}; its data cannot be replaced", user.name, deed.name);
             let error = Error::new(Kind::Conflict, "volume.in_use", text);
             return Err(error.advice(format!("Stop {}, then restore again.", user.name)));
+        }
+        if let Some(folder) = &deed.folder {
+            self.leads_where_it_did(folder).await?;
         }
         self.undo.point_of_no_return().await?;
         (self.undo.is_replacing, self.undo.has_replaced) = (true, true);

@@ -94,6 +94,8 @@ pub(crate) struct VolumeDeed {
     pub(crate) name: String,
     pub(crate) body: Value,
     pub(crate) action: VolumeAction,
+    /// The folder of the host that it stands for, if its content is replaced.
+    pub(crate) folder: Option<String>,
     pub(crate) stream: Option<StreamRef>,
 }
 

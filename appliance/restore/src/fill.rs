@@ -75,13 +75,18 @@ pub(crate) async fn clear(hand: &Hand, volume: &str) -> Result<()> {
     Mover::clear(hand.engine.clone(), &name(), &hand.owner, Mounted::Volume(volume)).await
 }
 
-/// What of a place nobody can replace. `None` also where no mover may look: whoever writes there tells it.
-pub(crate) async fn fixed(hand: &Hand, mounted: Mounted<'_>) -> Option<String> {
+/// What of a place nobody can replace. `None` also where no mover may look: whoever writes there tells it. A host that is gone
+/// is an error.
+pub(crate) async fn fixed(hand: &Hand, mounted: Mounted<'_>) -> Result<Option<String>> {
     match Mover::fixed(hand.engine.clone(), &name(), &hand.owner, mounted).await {
-        Ok(told) => told,
+        Ok(told) => Ok(told.map(|told| {
+            let lines: Vec<&str> = told.lines().map(|line| line.trim_start_matches("holdfast-mover: ")).collect();
+            lines.join("; ")
+        })),
+        Err(error) if error.kind() == Kind::Unavailable && !error.code().starts_with("mover.") => Err(error),
         Err(error) => {
-            tracing::debug!(error = error.chain(), "what is held fast could not be looked for");
-            None
+            tracing::warn!(error = error.chain(), "what is held fast could not be looked for");
+            Ok(None)
         }
     }
 }

@@ -47,7 +47,7 @@ pub use normalise::{differences, normalise};
 pub use note::{Trace, put_back, unfinished};
 pub use plan::plan;
 pub use put::{Files, Put, Where, put_files};
-pub use redirect::leads_elsewhere;
+pub use redirect::{folder_of_volume, leads_elsewhere};
 
 use async_trait::async_trait;
 use holdfast_docker::ByteStream;

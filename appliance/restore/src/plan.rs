@@ -8,7 +8,7 @@ use crate::{
     names::{self, Names},
     narrow, networks, ports,
     probe::Probe,
-    redirect,
+    redirect::{self, Written},
     survey::Survey,
     volumes,
 };
@@ -126,7 +126,7 @@ pub async fn plan(engine: &Arc<dyn Engine>, snapshot: &Snapshot, ask: &Ask) -> R
         Target::Host { .. } => Way::Host,
     };
     match &ask.volume {
-        Some(volume) => one_volume(snapshot, ask, way, volume, &survey),
+        Some(volume) => one_volume(engine, (snapshot, &survey), ask, way, volume).await,
         None => app(engine, snapshot, ask, way, &survey).await,
     }
 }
@@ -152,10 +152,7 @@ async fn app(engine: &Arc<dyn Engine>, whole: &Snapshot, ask: &Ask, way: Way, su
     containers::plan_old(&mut draft, snapshot, survey);
     let fates = networks::plan(&mut draft, engine.as_ref(), snapshot, survey).await?;
     let mapping = volumes::plan(&mut draft, snapshot, survey)?;
-    let written = redirect::written(snapshot, survey.all_containers())?;
-    for path in draft.deed.paths.iter().map(|path| path.source.clone()).collect::<Vec<_>>() {
-        draft.conflicts.extend(redirect::redirected(engine, &ask.owner, &path, &written).await?);
-    }
+    find_links(&mut draft, engine, ask, (whole, survey)).await?;
     let probe = Probe::new(engine, &ask.owner);
     containers::plan(&mut draft, snapshot, survey, probe, (&fates, &mapping)).await?;
     if draft.deed.old.is_empty() && !draft.destructive && way == Way::InPlace {
@@ -167,6 +164,25 @@ async fn app(engine: &Arc<dyn Engine>, whole: &Snapshot, ask: &Ask, way: Way, su
         draft.steps.push(format!("Remove the {} containers put aside", draft.deed.old.len()));
     }
     Ok(draft.finish(name, survey))
+}
+
+/// Folders of the host whose content would be replaced, and that lead elsewhere by now.
+async fn find_links(
+    draft: &mut Draft,
+    engine: &Arc<dyn Engine>,
+    ask: &Ask,
+    (whole, survey): (&Snapshot, &Survey),
+) -> Result<()> {
+    let paths = draft.deed.paths.iter().map(|path| path.source.clone());
+    let folders: Vec<String> = paths.chain(draft.deed.volumes.iter().filter_map(|one| one.folder.clone())).collect();
+    if folders.is_empty() {
+        return Ok(());
+    }
+    let written = Written::of(whole, survey)?;
+    for folder in folders {
+        draft.conflicts.extend(redirect::redirected(engine, &ask.owner, &folder, &written).await?);
+    }
+    Ok(())
 }
 
 fn new_name(snapshot: &Snapshot, ask: &Ask, way: Way) -> Result<(String, Names)> {
@@ -223,7 +239,13 @@ fn check_space(draft: &mut Draft, survey: &Survey) {
     }
 }
 
-fn one_volume(snapshot: &Snapshot, ask: &Ask, way: Way, volume: &str, survey: &Survey) -> Result<Plan> {
+async fn one_volume(
+    engine: &Arc<dyn Engine>,
+    (snapshot, survey): (&Snapshot, &Survey),
+    ask: &Ask,
+    way: Way,
+    volume: &str,
+) -> Result<Plan> {
     let Some(section) = snapshot.volumes.iter().find(|section| section.name == volume) else {
         let text = format!("this snapshot of {} has no volume {volume}", snapshot.app);
         return Err(Error::not_found("volume.unknown", text).advice("List the snapshot's volumes."));
@@ -249,6 +271,7 @@ fn one_volume(snapshot: &Snapshot, ask: &Ask, way: Way, volume: &str, survey: &S
         hold_users(&mut draft, &name, survey);
     }
     volumes::plan_one(&mut draft, section, &name, survey)?;
+    find_links(&mut draft, engine, ask, (snapshot, survey)).await?;
     for held in draft.deed.hold.iter().filter(|held| held.running) {
         draft.steps.push(format!("Start {} again", held.name));
     }

@@ -16,6 +16,12 @@ use std::{
 
 /// What an engine's refusal of a path that is not there holds: Docker's words and Podman's.
 const NO_PATH: [&str; 2] = ["path does not exist", "no such file or directory"];
+/// Whether the engine says that a path of the host is not there.
+pub(crate) fn says_no_path(error: &Error) -> bool {
+    let said = error.chain();
+    NO_PATH.iter().any(|words| said.contains(words))
+}
+
 /// What an engine's refusal of a device request holds.
 const NO_DEVICE: [&str; 3] =
     ["could not select device driver", "unresolvable cdi devices", "cdi device injection failed"];

@@ -7,29 +7,48 @@
 use crate::{
     helper::{Helper, MOUNT},
     json::{list, text},
+    probe::says_no_path,
     survey::Survey,
+    volumes::host_folder,
 };
 use futures::StreamExt;
-use holdfast_docker::{Engine, HELPER_LABEL};
+use holdfast_docker::Engine;
 use holdfast_model::{Error, Kind, Problem, Result, snapshot::Snapshot};
 use holdfast_tar::{MemberKind, Step, Walker};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Folders of the host that containers write to, of the snapshot and on the host as it is.
-pub(crate) fn written(snapshot: &Snapshot, present: &[Value]) -> Result<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    let mut add = |described: &Value| {
-        let is_written = |mount: &&Value| text(mount, "/Type") == "bind" && mount.get("RW") != Some(&json!(false));
-        let sources = list(described, "/Mounts").iter().filter(is_written);
-        found.extend(sources.map(|mount| text(mount, "/Source").trim_end_matches('/').to_owned()));
-    };
-    for container in &snapshot.containers {
-        add(&container.inspect.parse()?);
+pub(crate) struct Written(BTreeSet<String>);
+
+impl Written {
+    /// Of all that the snapshot has, also if a part of it is restored.
+    pub(crate) fn of(snapshot: &Snapshot, survey: &Survey) -> Result<Written> {
+        let mut volumes = BTreeMap::new();
+        for section in &snapshot.volumes {
+            let inspect = section.inspect.parse()?;
+            volumes.extend(host_folder(&inspect).map(|folder| (section.name.clone(), folder.to_owned())));
+        }
+        let mut found = BTreeSet::new();
+        let mut add = |described: &Value| {
+            for mount in list(described, "/Mounts").iter().filter(|mount| mount.get("RW") != Some(&json!(false))) {
+                let name = text(mount, "/Name");
+                let present = survey.volume(name).and_then(host_folder);
+                found.extend(volumes.get(name).map(String::as_str).or(present).map(str::to_owned));
+                found.insert(text(mount, "/Source").to_owned());
+            }
+        };
+        for container in &snapshot.containers {
+            add(&container.inspect.parse()?);
+        }
+        survey.all_containers().iter().for_each(&mut add);
+        let trimmed = found.iter().map(|path| path.trim_end_matches('/').to_owned());
+        // Whoever may write to the root of the host may do anything on it: what lies where says nothing then.
+        Ok(Written(trimmed.filter(|path| !path.is_empty()).collect()))
     }
-    let helper = |item: &&Value| crate::json::label(item, "/Labels", HELPER_LABEL).is_some();
-    present.iter().filter(|item| !helper(item)).for_each(&mut add);
-    Ok(found)
 }
 
 /// What is wrong with a path of the host that shall be written to: a link below a folder that containers write to.
@@ -37,7 +56,7 @@ pub(crate) async fn redirected(
     engine: &Arc<dyn Engine>,
     owner: &str,
     path: &str,
-    written: &BTreeSet<String>,
+    Written(written): &Written,
 ) -> Result<Option<Problem>> {
     let path = path.trim_end_matches('/');
     let below = |above: &&String| path.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('/'));
@@ -48,7 +67,7 @@ pub(crate) async fn redirected(
     let helper = match Helper::asking(engine, owner, &mounted).await {
         Ok(helper) => helper,
         // It is not there, so nothing in it leads elsewhere.
-        Err(error) if matches!(error.kind(), Kind::Invalid | Kind::NotFound) => return Ok(None),
+        Err(error) if says_no_path(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let looked = async {
@@ -91,10 +110,16 @@ async fn kind(engine: &dyn Engine, id: &str, path: &str) -> Result<Option<Member
 /// Looks at one path of the host at the last moment, before something is written there. `Conflict` (`path.redirected`).
 pub async fn leads_elsewhere(engine: &Arc<dyn Engine>, owner: &str, snapshot: &Snapshot, path: &str) -> Result<()> {
     let survey = Survey::of(engine.as_ref()).await?;
-    match redirected(engine, owner, path, &written(snapshot, survey.all_containers())?).await? {
+    match redirected(engine, owner, path, &Written::of(snapshot, &survey)?).await? {
         Some(Problem { code, message, advice, .. }) => {
             Err(Error::new(Kind::Conflict, code, message).advice(advice.unwrap_or_default()))
         }
         None => Ok(()),
     }
+}
+
+/// The folder of the host that a volume stands for, if it does.
+pub async fn folder_of_volume(engine: &dyn Engine, name: &str) -> Result<Option<String>> {
+    let inspect: Value = serde_json::from_str(&engine.volume_inspect(name).await?).unwrap_or_default();
+    Ok(host_folder(&inspect).map(str::to_owned))
 }

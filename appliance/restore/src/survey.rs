@@ -49,9 +49,9 @@ impl Survey {
         Ok(Survey { host: engine.describe().await?, ..Survey::of(engine).await? })
     }
 
-    /// All containers.
-    pub(crate) fn all_containers(&self) -> &[Value] {
-        &self.containers
+    /// All containers but our own helpers, as listed.
+    pub(crate) fn all_containers(&self) -> Vec<Value> {
+        self.containers().cloned().collect()
     }
 
     /// All containers but our own helpers.

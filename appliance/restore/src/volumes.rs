@@ -101,7 +101,12 @@ pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, s
         draft.notes.push(Problem::warning("volume.not_captured", &section.name, message));
     }
     draft.reads(stream.as_ref());
-    draft.deed.volumes.push(VolumeDeed { name: name.to_owned(), body, action, stream });
+    let folder = match action {
+        VolumeAction::Adopt => folder.map(str::to_owned),
+        VolumeAction::Refill => survey.volume(name).and_then(host_folder).map(str::to_owned),
+        VolumeAction::Create | VolumeAction::Keep => None,
+    };
+    draft.deed.volumes.push(VolumeDeed { name: name.to_owned(), body, action, folder, stream });
     Ok(())
 }
 
@@ -129,7 +134,7 @@ fn is_in_memory(inspect: &Value) -> bool {
 }
 
 /// The folder of the host that a volume of the local driver stands for.
-fn host_folder(inspect: &Value) -> Option<&str> {
+pub(crate) fn host_folder(inspect: &Value) -> Option<&str> {
     let option = |name: &str| text(inspect, &format!("/Options/{name}"));
     let is_bound = option("o").split(',').any(|word| word == "bind" || word == "rbind");
     Some(option("device")).filter(|device| is_bound && device.starts_with('/'))
@@ -216,6 +221,7 @@ fn unknown(draft: &mut Draft, snapshot: &Snapshot, mapping: &mut Mapping) -> Res
                 name: name.clone(),
                 body,
                 action: VolumeAction::Create,
+                folder: None,
                 stream: None,
             });
             mapping.volumes.insert(old.to_owned(), name);
@@ -247,7 +253,7 @@ fn beside_binds(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey, mapping
                 let body = json!({"Name": name, "Driver": "local"});
                 let (action, stream) = (VolumeAction::Create, Some(stream.clone()));
                 draft.reads(stream.as_ref());
-                draft.deed.volumes.push(VolumeDeed { name: name.clone(), body, action, stream });
+                draft.deed.volumes.push(VolumeDeed { name: name.clone(), body, action, folder: None, stream });
                 BindFate::Volume(name)
             }
         };

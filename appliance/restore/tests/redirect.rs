@@ -58,6 +58,36 @@ async fn what_no_container_writes_to_is_followed_as_ever() {
     assert_eq!(looked(&engine, &snapshot, "/data/away").await, None);
 }
 
+/// Who may write to the root of a host may do anything there; that says nothing about what lies where, and hides no other folder.
+#[tokio::test(start_paused = true)]
+async fn one_that_writes_to_the_whole_host_hides_nothing() {
+    let (fake, engine, mut snapshot) = mounting("/data", true).await;
+    let web = snapshot.containers.iter_mut().find(|one| one.name == "shop-web-1").unwrap();
+    let mut described: Value = serde_json::from_str(&web.inspect.0).unwrap();
+    let mount = json!({"Type": "bind", "Source": "/", "Destination": "/host", "RW": true});
+    described["Mounts"].as_array_mut().unwrap().push(mount);
+    web.inspect.0 = described.to_string();
+    fake.host_put("/data", Entry::symlink("away", "/etc"));
+    assert!(looked(&engine, &snapshot, "/data/away").await.is_some());
+    assert_eq!(looked(&engine, &snapshot, "/other/place").await, None);
+}
+
+/// A volume can stand for a folder of the host: written to through it, and replaced through it.
+#[tokio::test(start_paused = true)]
+async fn volumes_that_stand_for_folders_count() {
+    let (fake, engine, mut snapshot) = mounting("/none", true).await;
+    let options = json!({"type": "none", "o": "bind", "device": "/data"});
+    let mut described: Value = serde_json::from_str(&snapshot.volumes[0].inspect.0).unwrap();
+    described["Options"] = options.clone();
+    snapshot.volumes[0].inspect.0 = described.to_string();
+    fake.host_put("/data", Entry::symlink("away", "/etc"));
+    assert!(looked(&engine, &snapshot, "/data/away").await.is_some(), "{}", snapshot.volumes[0].name);
+    let body = json!({"Name": "elsewhere", "Driver": "local", "DriverOpts": {"type": "none", "o": "bind", "device": "/data/away"}});
+    engine.volume_create(&body).await.unwrap();
+    let folder = holdfast_restore::folder_of_volume(engine.as_ref(), "elsewhere").await.unwrap();
+    assert_eq!(folder.as_deref(), Some("/data/away"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_plan_has_it_as_a_conflict() {
     let (fake, engine, snapshot) = mounting("/srv", true).await;

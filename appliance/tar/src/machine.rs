@@ -238,7 +238,7 @@ impl Machine {
         let path = pax.path.or(ahead.path).unwrap_or_else(|| header.path());
         let size = if header.may_have_content() { pax.size.unwrap_or(header.size) } else { 0 };
         let kind = match header.kind(&path) {
-            MemberKind::File if pax.is_socket => MemberKind::Socket,
+            MemberKind::File if pax.is_socket && matches!(header.flag, b'0' | 0) => MemberKind::Socket,
             kind => kind,
         };
         // Some readers pass over what is said to follow, others read it as members.

@@ -81,12 +81,12 @@ async function hooks(page, base, app) {
     await page.getByRole('dialog').waitFor({ state: 'detached' });
   };
   await open();
-  await page.getByRole('dialog').getByLabel('Before the hold').fill('echo by-test');
+  await page.getByRole('dialog').getByRole('textbox', { name: 'Before the hold' }).fill('echo by-test');
   await save();
   await page.getByText('echo by-test').waitFor();
   await page.getByText('set here', { exact: true }).waitFor();
   await open();
-  await page.getByRole('dialog').getByLabel('Before the hold').fill('');
+  await page.getByRole('dialog').getByRole('textbox', { name: 'Before the hold' }).fill('');
   await save();
   await page.getByText('echo by-test').waitFor({ state: 'detached' });
 }

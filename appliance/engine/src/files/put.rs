@@ -23,13 +23,23 @@ use holdfast_model::{
     view::PutRequest,
 };
 use holdfast_repository::Meter;
-use holdfast_restore::{Files, Where, leads_elsewhere, put_files};
+use holdfast_restore::{Files, Where, folder_of_volume, leads_elsewhere, put_files};
 use std::sync::Arc;
 
 /// What is mounted to write into it.
 enum Into {
     Volume(String),
     Folder(String),
+}
+
+impl Into {
+    /// The folder of the host that is written to, if it is one.
+    async fn folder(&self, engine: &dyn Engine) -> Result<Option<String>> {
+        match self {
+            Into::Folder(path) => Ok(Some(path.clone())),
+            Into::Volume(name) => folder_of_volume(engine, name).await,
+        }
+    }
 }
 
 /// What will be done.
@@ -114,9 +124,9 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
     let files: Arc<dyn Files> =
         Arc::new(Chosen { house: house.clone(), desk: desk.clone(), asked: case.asked.clone() });
     let before = desk.moved_bytes();
-    if let Into::Folder(path) = &case.into {
+    if let Some(folder) = case.into.folder(&*case.engine).await? {
         let snapshot = crate::snapshots::find(house, &case.asked.snapshot)?.snapshot;
-        leads_elsewhere(&case.engine, &house.owner(), &snapshot, path).await?;
+        leads_elsewhere(&case.engine, &house.owner(), &snapshot, &folder).await?;
     }
     let mounted = match &case.into {
         Into::Volume(name) => Mounted::Volume(name),

@@ -17,10 +17,15 @@ test('who says a command', () => {
   expect(saidBy(of({ pre: 'a' }, { pre: 'b' }), 'pre')).toBe('set');
   expect(saidBy(of({ pre: 'a' }, { pre: '' }), 'pre')).toBe('off');
   expect(saidBy(of({}, { pre: '' }), 'pre')).toBeNull();
+  expect(saidBy(of({ pre: '' }, {}), 'pre')).toBeNull();
 });
 
 test('what is empty in a form is not set', () => {
   expect(hooksToSend({ ...none, pre: ' ', user: '' })).toBeNull();
-  expect(hooksToSend({ ...none, pre: 'sync', post: '' })).toEqual({ ...none, pre: 'sync' });
+  expect(hooksToSend({ ...none, pre: 'sync', post: ' ' })).toEqual({ ...none, pre: 'sync' });
   expect(hooksToSend({ ...none, timeout_seconds: 5 })).toEqual({ ...none, timeout_seconds: 5 });
+});
+
+test('what takes a label away stays when something else changes', () => {
+  expect(hooksToSend({ ...none, pre: '', timeout_seconds: 5 })).toEqual({ ...none, pre: '', timeout_seconds: 5 });
 });

@@ -1,4 +1,4 @@
-import { Button, Modal, NumberInput, TextInput } from '@mantine/core';
+import { Button, Checkbox, Modal, NumberInput, Textarea, TextInput } from '@mantine/core';
 import { useState, type FormEvent } from 'react';
 import { useSetHooks } from '~/api/actions';
 import type { AppView, ServiceHooksView } from '~/api/types';
@@ -51,16 +51,29 @@ function Form({ app, service, onClose }: { app: AppView; service: ServiceHooksVi
     <form onSubmit={submit} className="page">
       <p className="dim small">{t.apps.hooks.rule}</p>
       {HOOK_COMMANDS.map((kind) => (
-        <TextInput
-          key={kind}
-          label={t.apps.hooks.kind[kind]}
-          description={t.apps.hooks.when[kind]}
-          placeholder={service.labels[kind] ?? undefined}
-          value={set[kind] ?? ''}
-          onChange={(event) => change({ ...set, [kind]: event.currentTarget.value })}
-          autoComplete="off"
-          spellCheck={false}
-        />
+        <div key={kind}>
+          <Textarea
+            label={t.apps.hooks.kind[kind]}
+            description={t.apps.hooks.when[kind]}
+            placeholder={service.labels[kind] ?? undefined}
+            value={set[kind] ?? ''}
+            onChange={(event) => change({ ...set, [kind]: event.currentTarget.value || null })}
+            disabled={set[kind] === ''}
+            autosize
+            minRows={1}
+            maxRows={8}
+            autoComplete="off"
+            spellCheck={false}
+          />
+          {(service.labels[kind] || set[kind] === '') && (
+            <Checkbox
+              mt={6}
+              label={t.apps.hooks.off(t.apps.hooks.kind[kind])}
+              checked={set[kind] === ''}
+              onChange={(event) => change({ ...set, [kind]: event.currentTarget.checked ? '' : null })}
+            />
+          )}
+        </div>
       ))}
       <div className="row" style={{ alignItems: 'flex-end' }}>
         <TextInput
@@ -72,13 +85,13 @@ function Form({ app, service, onClose }: { app: AppView; service: ServiceHooksVi
         />
         <NumberInput
           label={t.apps.hooks.seconds}
-          placeholder={String(service.labels.timeout_seconds ?? 60)}
+          description={t.apps.hooks.secondsHint}
+          placeholder={service.labels.timeout_seconds === null ? undefined : String(service.labels.timeout_seconds)}
           value={set.timeout_seconds ?? ''}
           onChange={(value) => change({ ...set, timeout_seconds: value === '' ? null : Number(value) })}
           min={1}
           max={86_400}
           allowDecimal={false}
-          w={150}
         />
       </div>
       {save.isError && <Failure error={save.error} />}
