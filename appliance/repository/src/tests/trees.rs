@@ -68,6 +68,13 @@ pub(super) fn change(nodes: &mut Nodes, path: &str, content: Vec<u8>) {
     nodes.extend([node(path, version, content)]);
 }
 
+/// Two files in places of their own change, a third one goes.
+fn change_three(nodes: &mut Nodes) {
+    change(nodes, "v/small/00100", noise(1, 100));
+    change(nodes, "v/small/01500a", noise(2, 200));
+    nodes.remove(b"v/small/02000".as_slice());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unchanged_tree_is_not_read_at_all() {
     let (repository, cache) = fresh().await;
@@ -85,19 +92,31 @@ async fn an_unchanged_tree_is_not_read_at_all() {
     assert_eq!(reach(&first.snapshot.id), reach(&second.snapshot.id));
 }
 
+/// What increments cost hangs on where secret keys cut: of a few repositories the middle one counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_changed_is_stored() {
+    let mut costs = Vec::new();
+    for _ in 0..5 {
+        let (repository, _) = fresh().await;
+        let mut nodes = some_nodes();
+        let first = store(&repository, &nodes, None).await.unwrap();
+        change_three(&mut nodes);
+        costs.push(store(&repository, &nodes, Some(&first.snapshot)).await.unwrap().snapshot.stats.bytes_new);
+    }
+    costs.sort_unstable();
+    // Three places changed: what is left of three bundles and three stretches of headers are differences, and recipes.
+    assert!(costs[2] < 60_000, "{costs:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_what_changed_is_read() {
     let (repository, _) = fresh().await;
     let mut nodes = some_nodes();
     let first = store(&repository, &nodes, None).await.unwrap();
-    change(&mut nodes, "v/small/00100", noise(1, 100));
-    change(&mut nodes, "v/small/01500a", noise(2, 200));
-    nodes.remove(b"v/small/02000".as_slice());
+    change_three(&mut nodes);
     let second = store(&repository, &nodes, Some(&first.snapshot)).await.unwrap();
     assert_eq!(second.asked, ["v/small/00100", "v/small/01500a"].map(String::from).into());
     assert_eq!(second.moved, 2 * 512 + 300);
-    // Three places changed: what is left of three bundles and three stretches of headers are differences, and recipes.
-    assert!(second.snapshot.stats.bytes_new < 60_000, "{}", second.snapshot.stats.bytes_new);
     assert!(read_all(&repository, volume(&second.snapshot), From::Auto).await.unwrap() == plain(&nodes));
     // The neighbours of the large file have changed; it is not read again.
     change(&mut nodes, "v/largf", noise(3, 10));
