@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing can be set for a service that the app does not have at that moment; it could not have its effect.
 
-use crate::{apps::split, backup, house::House, words::near};
+use crate::{apps::split, backup, house::House, words::meant};
 use holdfast_capture::{FoundApp, discover};
 use holdfast_model::{
     Error, Kind, Result,
@@ -15,11 +15,15 @@ use std::collections::BTreeMap;
 pub async fn list(house: &House, asked: &str) -> Result<HooksView> {
     let (_, app) = backup::find(house, asked).await?;
     let set = house.settings().hooks.get(&app).cloned().unwrap_or_default();
-    let (labels, error) = match labels(house, &app).await {
+    Ok(beside_labels(house, &app, &set).await)
+}
+
+async fn beside_labels(house: &House, app: &str, set: &AppHooks) -> HooksView {
+    let (labels, error) = match labels(house, app).await {
         Ok(labels) => (labels, None),
         Err(error) => (BTreeMap::new(), Some(error.chain())),
     };
-    Ok(HooksView { services: joined(&labels, &set), error })
+    HooksView { services: joined(&labels, set), error }
 }
 
 /// Sets the commands of one service, in the place of what was set. `NotFound` (`service.unknown`), `Invalid` (`hooks.empty` and others).
@@ -30,13 +34,14 @@ pub async fn put(house: &House, asked: &str, service: &str, hooks: ServiceHooks)
     if !labels.contains_key(service) {
         return Err(unknown(&app, service, &labels));
     }
-    house
+    let set = house
         .change_settings(|settings| {
-            settings.hooks.entry(app.clone()).or_default().insert(service.to_owned(), hooks);
-            Ok(())
+            let of_app = settings.hooks.entry(app.clone()).or_default();
+            of_app.insert(service.to_owned(), hooks);
+            Ok(of_app.clone())
         })
         .await?;
-    list(house, &app).await
+    Ok(HooksView { services: joined(&labels, &set), error: None })
 }
 
 /// Takes away what was set for one service; what labels say holds again. `NotFound` (`hooks.none`).
@@ -47,20 +52,18 @@ pub async fn remove(house: &House, asked: &str, service: &str) -> Result<HooksVi
         Err(_) if house.settings().hooks.contains_key(asked) => asked.to_owned(),
         Err(error) => return Err(error),
     };
-    house
+    let left = house
         .change_settings(|settings| {
             let of_app = settings.hooks.entry(app.clone()).or_default();
             if of_app.remove(service).is_none() {
                 return Err(Error::not_found("hooks.none", format!("nothing is set for {service} of {app}")));
             }
+            let left = of_app.clone();
             settings.hooks.retain(|_, of_app| !of_app.is_empty());
-            Ok(())
+            Ok(left)
         })
         .await?;
-    let left = house.settings().hooks.get(&app).cloned().unwrap_or_default();
-    Ok(list(house, &app)
-        .await
-        .unwrap_or_else(|error| HooksView { services: joined(&BTreeMap::new(), &left), error: Some(error.chain()) }))
+    Ok(beside_labels(house, &app, &left).await)
 }
 
 /// What labels say, by service; each service of the app is there.
@@ -90,11 +93,6 @@ fn joined(labels: &AppHooks, set: &AppHooks) -> Vec<ServiceHooksView> {
 }
 
 fn unknown(app: &str, service: &str, known: &AppHooks) -> Error {
-    let near = near(service, known.keys().map(String::as_str));
-    let advice = if near.is_empty() {
-        format!("It has {}.", known.keys().cloned().collect::<Vec<_>>().join(", "))
-    } else {
-        format!("Did you mean {}?", near.join(" or "))
-    };
+    let advice = meant(service, "It has:", known.keys().map(String::as_str));
     Error::not_found("service.unknown", format!("{app} has no service {service}")).advice(advice)
 }

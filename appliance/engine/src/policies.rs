@@ -7,7 +7,7 @@ use crate::{
     apps::{Cover, Facts},
     backup,
     house::House,
-    words::near,
+    words::meant,
 };
 use holdfast_model::{
     Error, Kind, Result,
@@ -101,11 +101,6 @@ pub async fn assign(house: &House, asked: &str, policy: Option<&str>) -> Result<
 }
 
 fn unknown(settings: &Settings, name: &str) -> Error {
-    let near = near(name, settings.policies.keys().map(String::as_str));
-    let advice = if near.is_empty() {
-        format!("There are {}.", settings.policies.keys().cloned().collect::<Vec<_>>().join(", "))
-    } else {
-        format!("Did you mean {}?", near.join(" or "))
-    };
+    let advice = meant(name, "There are", settings.policies.keys().map(String::as_str));
     Error::not_found("policy.unknown", format!("there is no policy “{name}”")).advice(advice)
 }

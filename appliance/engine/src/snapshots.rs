@@ -6,7 +6,7 @@ use crate::{
     apps::{Facts, app_id},
     house::House,
     listing::path,
-    words::{count, near, size},
+    words::{count, meant, size},
 };
 use holdfast_model::{
     Error, Result,
@@ -95,12 +95,7 @@ pub fn check_volume(snapshot: &Snapshot, volume: &str) -> Result<()> {
     if names().any(|name| name == volume) {
         return Ok(());
     }
-    let near = near(volume, names());
-    let advice = if near.is_empty() {
-        format!("It has: {}.", names().collect::<Vec<_>>().join(", "))
-    } else {
-        format!("Did you mean {}?", near.join(" or "))
-    };
+    let advice = meant(volume, "It has:", names());
     Err(Error::not_found("volume.unknown", format!("the snapshot has no volume “{volume}”")).advice(advice))
 }
 

@@ -72,6 +72,14 @@ pub fn near<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<String
     scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
 }
 
+/// What to say to somebody who asked for a name that is not there: names that are near, else `all` that there are.
+pub fn meant<'a>(asked: &str, all: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+    match near(asked, names.clone()) {
+        near if near.is_empty() => format!("{all} {}.", names.collect::<Vec<_>>().join(", ")),
+        near => format!("Did you mean {}?", near.join(" or ")),
+    }
+}
+
 /// Levenshtein's distance, one row at a time.
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
