@@ -44,6 +44,13 @@ pub struct Held {
     pub after: Vec<Hook>,
 }
 
+impl Held {
+    /// Longest time that the commands that are owed may take.
+    pub fn owed_time(&self) -> Duration {
+        self.after.iter().map(|hook| Duration::from_secs(hook.seconds)).sum()
+    }
+}
+
 /// All holds of this appliance.
 #[derive(Debug)]
 pub struct Journal {
@@ -90,11 +97,6 @@ impl Journal {
             self.entries().values().filter(|entry| !entry.owned).map(|entry| entry.held.clone()).collect();
         left.sort_by_key(|held| !held.after.is_empty());
         left
-    }
-
-    /// Longest time that commands of a left-over hold may take.
-    pub fn time_for(held: &Held) -> Duration {
-        held.after.iter().map(|hook| Duration::from_secs(hook.seconds)).sum()
     }
 
     /// Lets members of a left-over hold go and removes the entry once all run as before. An error keeps the entry.

@@ -203,11 +203,7 @@ impl Mover {
 
     /// Takes everything out of what is mounted. `mover.failed` if something is left.
     pub async fn clear(engine: Arc<dyn Engine>, name: &str, owner: &str, mounted: Mounted<'_>) -> Result<()> {
-        let (mover, line) = Mover::begin(engine, name, owner, mounted, Work::Clear).await?;
-        let cleared = mover.fill(line, stream::empty().boxed()).await;
-        // The container that could not be removed is found by its label.
-        let _ = mover.close().await;
-        cleared.map(drop)
+        Mover::work_alone(engine, name, owner, mounted, Work::Clear).await.map(drop)
     }
 
     /// What of it nobody can replace, because the file system holds it fast: the first names; `None` if nothing is.
@@ -217,8 +213,20 @@ impl Mover {
         owner: &str,
         mounted: Mounted<'_>,
     ) -> Result<Option<String>> {
-        let (mover, line) = Mover::begin(engine, name, owner, mounted, Work::Fixed).await?;
+        Mover::work_alone(engine, name, owner, mounted, Work::Fixed).await
+    }
+
+    /// Runs one that needs to be told nothing to its end; what it complained of.
+    async fn work_alone(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+        work: Work,
+    ) -> Result<Option<String>> {
+        let (mover, line) = Mover::begin(engine, name, owner, mounted, work).await?;
         let told = mover.fill(line, stream::empty().boxed()).await;
+        // The container that could not be removed is found by its label.
         let _ = mover.close().await;
         told
     }

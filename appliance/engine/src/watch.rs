@@ -9,7 +9,7 @@ use crate::{
     memory::{SeenApp, SeenHost},
 };
 use futures::{StreamExt, stream::BoxStream};
-use holdfast_capture::{FoundApp, Journal, discover, sweep_helpers};
+use holdfast_capture::{FoundApp, discover, sweep_helpers};
 use holdfast_docker::{Engine, is_any_left};
 use holdfast_model::{Error, Kind, Result, settings::Host, snapshot::RunState};
 use holdfast_restore::put_back;
@@ -148,7 +148,7 @@ impl Watcher {
 
     async fn undo_holds(&self, engine: &dyn Engine) {
         for held in self.house.journal.left_over().into_iter().filter(|held| held.host == self.host.name) {
-            let limit = UNDO_LIMIT + Journal::time_for(&held);
+            let limit = UNDO_LIMIT + held.owed_time();
             match in_time(limit, self.house.journal.undo(engine, &held)).await {
                 Ok(()) => {
                     tracing::warn!(

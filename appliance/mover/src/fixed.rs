@@ -25,13 +25,10 @@ pub fn fixed(path: &Path, tell: &mut dyn FnMut(&Trouble)) -> Result<u64, Errno> 
         return Ok(seen.count);
     }
     let root = Root::open(path)?;
-    // A folder waits with the one above it open, so that no step leads through a link.
     let above = Arc::new(root.open_folder(root.fd(), b".")?);
-    let mut waiting: Vec<(Arc<OwnedFd>, Vec<u8>, usize)> = vec![(above, b".".to_vec(), 0)];
-    let mut paths: Vec<Vec<u8>> = vec![Vec::new()];
-    while let (Some((above, name, depth)), Some(path)) = (waiting.pop(), paths.pop()) {
-        let Ok(folder) = root.open_folder(&above, &name) else { continue };
-        let folder = Arc::new(folder);
+    let mut waiting = vec![Waiting { above, name: b".".to_vec(), path: Vec::new(), depth: 0 }];
+    while let Some(Waiting { above, name, path, depth }) = waiting.pop() {
+        let Ok(folder) = root.open_folder(&above, &name).map(Arc::new) else { continue };
         for block in scan::names(&folder).unwrap_or_default() {
             for name in block.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
                 let Ok(stat) = root::stat_at(&folder, name) else { continue };
@@ -39,16 +36,23 @@ pub fn fixed(path: &Path, tell: &mut dyn FnMut(&Trouble)) -> Result<u64, Errno> 
                 if !is_folder && !is_held(&stat) {
                     continue;
                 }
-                let below = if path.is_empty() { name.to_vec() } else { [&path, &b"/"[..], name].concat() };
-                seen.look(&below, &stat);
-                if is_folder && depth < DEPTH_MAX && below.len() <= PATH_MAX && root.is_same_mount(&stat) {
-                    waiting.push((Arc::clone(&folder), name.to_vec(), depth + 1));
-                    paths.push(below);
+                let path = if path.is_empty() { name.to_vec() } else { [&path, &b"/"[..], name].concat() };
+                seen.look(&path, &stat);
+                if is_folder && depth < DEPTH_MAX && path.len() <= PATH_MAX && root.is_same_mount(&stat) {
+                    waiting.push(Waiting { above: Arc::clone(&folder), name: name.to_vec(), path, depth: depth + 1 });
                 }
             }
         }
     }
     Ok(seen.count)
+}
+
+/// A folder that was not looked into. The one above it is open, so that no step leads through a link.
+struct Waiting {
+    above: Arc<OwnedFd>,
+    name: Vec<u8>,
+    path: Vec<u8>,
+    depth: usize,
 }
 
 fn is_held(stat: &Statx) -> bool {

@@ -44,7 +44,7 @@ impl Written {
         for container in &snapshot.containers {
             add(&container.inspect.parse()?);
         }
-        survey.all_containers().iter().for_each(&mut add);
+        survey.containers().for_each(&mut add);
         let trimmed = found.iter().map(|path| path.trim_end_matches('/').to_owned());
         // Whoever may write to the root of the host may do anything on it: what lies where says nothing then.
         Ok(Written(trimmed.filter(|path| !path.is_empty()).collect()))

@@ -49,13 +49,8 @@ impl Survey {
         Ok(Survey { host: engine.describe().await?, ..Survey::of(engine).await? })
     }
 
-    /// All containers but our own helpers, as listed.
-    pub(crate) fn all_containers(&self) -> Vec<Value> {
-        self.containers().cloned().collect()
-    }
-
     /// All containers but our own helpers.
-    fn containers(&self) -> impl Iterator<Item = &Value> {
+    pub(crate) fn containers(&self) -> impl Iterator<Item = &Value> {
         self.containers.iter().filter(|item| label(item, "/Labels", HELPER_LABEL).is_none())
     }
 
