@@ -21,11 +21,12 @@ test('who says a command', () => {
 });
 
 test('what is empty in a form is not set', () => {
-  expect(hooksToSend({ ...none, pre: ' ', user: '' })).toBeNull();
+  expect(hooksToSend({ ...none, pre: ' ', user: ' ' })).toBeNull();
   expect(hooksToSend({ ...none, pre: 'sync', post: ' ' })).toEqual({ ...none, pre: 'sync' });
   expect(hooksToSend({ ...none, timeout_seconds: 5 })).toEqual({ ...none, timeout_seconds: 5 });
 });
 
 test('what takes a label away stays when something else changes', () => {
-  expect(hooksToSend({ ...none, pre: '', timeout_seconds: 5 })).toEqual({ ...none, pre: '', timeout_seconds: 5 });
+  const set = { ...none, pre: '', user: '', timeout_seconds: 5 };
+  expect(hooksToSend(set)).toEqual(set);
 });

@@ -12,8 +12,6 @@ export function saidBy({ labels, set }: ServiceHooksView, kind: HookCommand): 'l
   return label === null ? null : 'label';
 }
 
-export const isSet = (hooks: ServiceHooks): boolean => Object.values(hooks).some((value) => value !== null);
-
 /** What a form says: blanks are not set, and nothing at all takes a label's away. Null if nothing is set. */
 export function hooksToSend(form: ServiceHooks): ServiceHooks | null {
   const text = (value: string | null) => (value !== null && value !== '' && value.trim() === '' ? null : value);
@@ -21,8 +19,8 @@ export function hooksToSend(form: ServiceHooks): ServiceHooks | null {
     dump: text(form.dump),
     pre: text(form.pre),
     post: text(form.post),
-    user: form.user === '' ? null : text(form.user),
+    user: text(form.user),
     timeout_seconds: form.timeout_seconds,
   };
-  return isSet(hooks) ? hooks : null;
+  return Object.values(hooks).every((value) => value === null) ? null : hooks;
 }

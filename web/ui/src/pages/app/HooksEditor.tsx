@@ -80,7 +80,7 @@ function Form({ app, service, onClose }: { app: AppView; service: ServiceHooksVi
           label={t.apps.hooks.kind.user}
           placeholder={service.labels.user ?? t.apps.hooks.ownUser}
           value={set.user ?? ''}
-          onChange={(event) => change({ ...set, user: event.currentTarget.value })}
+          onChange={(event) => change({ ...set, user: event.currentTarget.value || null })}
           autoComplete="off"
         />
         <NumberInput

@@ -1,6 +1,6 @@
 import { Button, Code } from '@mantine/core';
 import { IconPencil } from '@tabler/icons-react';
-import { useState } from 'react';
+import { useState, type ReactNode } from 'react';
 import { useSetHooks } from '~/api/actions';
 import { useHooks } from '~/api/queries';
 import type { AppView, ServiceHooksView } from '~/api/types';
@@ -58,13 +58,12 @@ function Service({ app, service, known, onEdit }: Props) {
     );
   const { effective } = service;
   const any = HOOK_COMMANDS.some((kind) => effective[kind] !== null);
-  const facts = HOOK_COMMANDS.filter((kind) => saidBy(service, kind) !== null).map((kind): [string, React.ReactNode] => [
-    t.apps.hooks.kind[kind],
-    <span key={kind}>
-      {effective[kind] !== null && <Code>{effective[kind]}</Code>}{' '}
-      <span className="dim small">{t.apps.hooks.said[saidBy(service, kind) ?? 'label']}</span>
-    </span>,
-  ]);
+  const facts = HOOK_COMMANDS.flatMap((kind): [string, ReactNode][] => {
+    const says = saidBy(service, kind);
+    if (says === null) return [];
+    const command = effective[kind] !== null && <Code>{effective[kind]}</Code>;
+    return [[t.apps.hooks.kind[kind], <>{command} <span className="dim small">{t.apps.hooks.said[says]}</span></>]];
+  });
   return (
     <section aria-label={service.service}>
       <div className="row" style={{ justifyContent: 'space-between' }}>
