@@ -74,7 +74,7 @@ pub async fn start(data: &Path, docker: &str, bucket: Option<BucketSettings>, st
     let start = Start {
         data: data.to_owned(),
         clock: Clock::system(),
-        outside: Arc::new(World),
+        outside: Arc::new(World::of(data)),
         bucket,
         local_host,
         version: VERSION.into(),

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use holdfast_cloud_sync::Shipper;
 use holdfast_docker::Engine;
-use holdfast_engine::{Outside, ShipStatus, Shipping};
+use holdfast_engine::{LANES, Outside, ShipStatus, Shipping};
 use holdfast_model::{
     Result,
     bucket::BucketUrl,
@@ -15,17 +15,30 @@ use holdfast_repository::Repository;
 use holdfast_runtime::{Clock, Stop};
 use holdfast_s3::S3Store;
 use holdfast_storage::{DirStore, Store};
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::sync::watch;
 
 /// The world outside of this process.
-#[derive(Debug, Default)]
-pub struct World;
+#[derive(Debug)]
+pub struct World {
+    /// Where movers of this machine meet us.
+    lanes: PathBuf,
+}
+
+impl World {
+    /// Of an appliance with this data folder.
+    pub fn of(data: &Path) -> World {
+        World { lanes: data.join(LANES) }
+    }
+}
 
 #[async_trait]
 impl Outside for World {
     async fn host(&self, host: &Host) -> Result<Arc<dyn Engine>> {
-        holdfast_docker::connect(host).await
+        holdfast_docker::connect_beside(host, &self.lanes).await
     }
 
     async fn bucket(&self, bucket: &BucketSettings) -> Result<Arc<dyn Store>> {

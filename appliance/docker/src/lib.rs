@@ -8,21 +8,23 @@ pub mod archive;
 pub mod command;
 pub mod conformance;
 pub mod fake;
+mod lane;
 mod made;
 pub mod mover;
 mod real;
 pub mod rights;
 mod thin;
 
+pub use lane::Lanes;
 pub use made::{Made, is_any_left, is_left_over, labels, swept};
-pub use real::connect;
+pub use real::{connect, connect_beside};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use holdfast_model::{Result, snapshot::EngineInfo};
 use serde_json::Value;
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 use tokio::io::AsyncWrite;
 
 /// Bytes that flow; the error ends the stream.
@@ -155,6 +157,11 @@ pub trait Engine: Send + Sync {
     async fn network_connect(&self, network: &str, container: &str, endpoint: &Value) -> Result<()>;
     /// Removes; one in use is `Conflict`. A missing one is fine.
     async fn network_remove(&self, id: &str) -> Result<()>;
+
+    /// Where containers that it starts may meet us without it; `None` if it is on another machine.
+    fn lanes(&self) -> Option<Arc<Lanes>> {
+        None
+    }
 
     /// Something changed on the host: one item per event of ours to know, until the connection ends.
     async fn events(&self) -> Result<BoxStream<'static, Result<Value>>>;

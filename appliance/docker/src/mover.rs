@@ -10,6 +10,7 @@
 
 use crate::{
     Attached, ByteStream, Engine, HELPER_LABEL, Made, Said, archive, command,
+    lane::Lane,
     thin::{thick, thin},
 };
 use bytes::Bytes;
@@ -21,7 +22,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::io::AsyncWrite;
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite},
+    net::unix::OwnedReadHalf,
+};
 
 /// Programs by the engine's word for their architecture.
 const PROGRAMS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/movers.rs"));
@@ -80,17 +84,24 @@ pub enum Over {
 }
 
 impl Work {
-    fn command(self) -> Vec<&'static str> {
+    fn command(self, in_lane: bool) -> Vec<&'static str> {
         let name = PLACE.trim_start_matches('/');
-        match self {
-            Work::Serve => vec![PROGRAM, "serve", PLACE],
-            Work::Tar => vec![PROGRAM, "thin", "tar", PLACE, name],
-            Work::File => vec![PROGRAM, "thin", "file", PLACE],
-            Work::Untar(Over::Keep) => vec![PROGRAM, "thin", "untar", PLACE, name],
-            Work::Untar(Over::Replace) => vec![PROGRAM, "thin", "overlay", PLACE, name],
-            Work::Clear => vec![PROGRAM, "clear", PLACE],
-            Work::Fixed => vec![PROGRAM, "fixed", PLACE],
-        }
+        let work: &[&str] = match self {
+            Work::Serve => &["serve", PLACE],
+            Work::Tar => &["thin", "tar", PLACE, name],
+            Work::File => &["thin", "file", PLACE],
+            Work::Untar(Over::Keep) => &["thin", "untar", PLACE, name],
+            Work::Untar(Over::Replace) => &["thin", "overlay", PLACE, name],
+            Work::Clear => &["clear", PLACE],
+            Work::Fixed => &["fixed", PLACE],
+        };
+        let via: &[&str] = if in_lane { &Lane::WORDS } else { &[] };
+        [&[PROGRAM], via, work].concat()
+    }
+
+    /// Whether what it says or hears is worth a way of its own.
+    fn is_talkative(self) -> bool {
+        !matches!(self, Work::Clear | Work::Fixed)
     }
 
     fn writes(self) -> bool {
@@ -231,6 +242,7 @@ impl Mover {
         told
     }
 
+    /// Past the engine where that can be, else through it.
     async fn begin(
         engine: Arc<dyn Engine>,
         name: &str,
@@ -238,20 +250,60 @@ impl Mover {
         mounted: Mounted<'_>,
         work: Work,
     ) -> Result<(Mover, Line)> {
-        let body = |image: &str| body(image, owner, mounted, work);
-        let made = match PROGRAMS {
-            // The usual case costs no question: the image is there already.
-            [(_, only)] => engine.container_create(name, &body(&image_name(only))).await,
-            _ => Err(Error::not_found("image.not_found", "which one is not known yet")),
+        let Some(lanes) = engine.lanes().filter(|_| work.is_talkative()) else {
+            return Mover::attached(engine, name, owner, mounted, work).await;
         };
-        let id = match made {
-            Err(error) if error.kind() == Kind::NotFound => {
-                let image = load(&*engine).await?;
-                engine.container_create(name, &body(&image)).await?
+        let Some(lane) = lanes.lane(&*engine).await else {
+            return Mover::attached(engine, name, owner, mounted, work).await;
+        };
+        match Mover::met(Arc::clone(&engine), name, owner, mounted, work, lane).await {
+            Ok(met) => Ok(met),
+            Err(error) => {
+                let attached = Mover::attached(engine, name, owner, mounted, work).await?;
+                // It was not the mover, nor what it mounts: this engine does not see our folder.
+                tracing::info!(%error, "movers of this host talk through its engine");
+                lanes.close();
+                Ok(attached)
             }
-            other => other?,
+        }
+    }
+
+    /// One that talks through a socket.
+    async fn met(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+        work: Work,
+        lane: Lane,
+    ) -> Result<(Mover, Line)> {
+        let mover = Mover::create(engine, name, owner, mounted, work, Some(&lane)).await?;
+        let met = async {
+            mover.container.engine().container_start(mover.container.id()).await?;
+            lane.meet(mover.gone()).await
         };
-        let mover = Mover { container: Made::new(engine, id), complaints: Arc::default() };
+        match met.await {
+            Ok((Line { input, output }, complaints)) => {
+                let output = stream::select(output, mover.hear(complaints)).boxed();
+                Ok((mover, Line { input, output }))
+            }
+            Err(error) => {
+                // Its name is wanted again.
+                let _ = mover.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// One that talks through the streams that the engine attaches.
+    async fn attached(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+        work: Work,
+    ) -> Result<(Mover, Line)> {
+        let mover = Mover::create(engine, name, owner, mounted, work, None).await?;
         let Attached { input, output } = mover.container.engine().container_attach(mover.container.id()).await?;
         mover.container.engine().container_start(mover.container.id()).await?;
         let complaints = Arc::clone(&mover.complaints);
@@ -267,6 +319,42 @@ impl Mover {
             futures::future::ready(said)
         });
         Ok((mover, Line { input, output: output.boxed() }))
+    }
+
+    /// Keeps what it complains of; a stream without items, which ends with the complaints.
+    fn hear(&self, complaints: OwnedReadHalf) -> BoxStream<'static, Result<Bytes>> {
+        let kept = Arc::clone(&self.complaints);
+        let heard = stream::unfold((complaints, kept), |(mut complaints, kept)| async move {
+            let mut bytes = [0; COMPLAINTS];
+            let count = complaints.read(&mut bytes).await.unwrap_or_default();
+            keep(&kept, &bytes[..count]);
+            (count > 0).then_some(((), (complaints, kept)))
+        });
+        heard.filter_map(async |()| None).boxed()
+    }
+
+    async fn create(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+        work: Work,
+        lane: Option<&Lane>,
+    ) -> Result<Mover> {
+        let body = |image: &str| body(image, owner, mounted, work, lane);
+        let made = match PROGRAMS {
+            // The usual case costs no question: the image is there already.
+            [(_, only)] => engine.container_create(name, &body(&image_name(only))).await,
+            _ => Err(Error::not_found("image.not_found", "which one is not known yet")),
+        };
+        let id = match made {
+            Err(error) if error.kind() == Kind::NotFound => {
+                let image = load(&*engine).await?;
+                engine.container_create(name, &body(&image)).await?
+            }
+            other => other?,
+        };
+        Ok(Mover { container: Made::new(engine, id), complaints: Arc::default() })
     }
 
     /// Gives a writer the tar and waits until all of it is on the disk. The answer is what it complained of, if single
@@ -310,12 +398,26 @@ impl Mover {
         Error::new(Kind::Unavailable, code, format!("the mover broke off: {why}"))
     }
 
+    /// Comes when it does not run any more.
+    async fn gone(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if self.state().await["Running"] != true {
+                return;
+            }
+        }
+    }
+
+    async fn state(&self) -> Value {
+        let inspect = self.container.engine().container_inspect(self.container.id()).await.unwrap_or_default();
+        serde_json::from_str::<Value>(&inspect).map(|mut all| all["State"].take()).unwrap_or_default()
+    }
+
     /// The state of the container, once it has ended or has had some time to.
     async fn ended(&self) -> Value {
         let begun = tokio::time::Instant::now();
         loop {
-            let inspect = self.container.engine().container_inspect(self.container.id()).await.unwrap_or_default();
-            let state = serde_json::from_str::<Value>(&inspect).map(|mut all| all["State"].take()).unwrap_or_default();
+            let state = self.state().await;
             if state["Running"] != true || begun.elapsed() > ENDING {
                 return state;
             }
@@ -354,10 +456,12 @@ fn image_name(program: &[u8]) -> String {
     format!("{IMAGE}:{}", &archive::sha256(program)[..12])
 }
 
-fn body(image: &str, owner: &str, mounted: Mounted<'_>, work: Work) -> Value {
+fn body(image: &str, owner: &str, mounted: Mounted<'_>, work: Work, lane: Option<&Lane>) -> Value {
+    let mut mounts = vec![mounted.mount(PLACE, !work.writes())];
+    mounts.extend(lane.map(Lane::mount));
     json!({
         "Image": image,
-        "Cmd": work.command(),
+        "Cmd": work.command(lane.is_some()),
         "User": "0:0",
         "OpenStdin": true,
         "StdinOnce": true,
@@ -370,7 +474,7 @@ fn body(image: &str, owner: &str, mounted: Mounted<'_>, work: Work) -> Value {
         "Labels": crate::labels(owner),
         "NetworkDisabled": true,
         "HostConfig": {
-            "Mounts": [mounted.mount(PLACE, !work.writes())],
+            "Mounts": mounts,
             "NetworkMode": "none",
             "ReadonlyRootfs": true,
             "CapDrop": ["ALL"],

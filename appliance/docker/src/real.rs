@@ -14,7 +14,7 @@ mod tests;
 mod tls;
 mod wire;
 
-use crate::{Attached, ByteStream, Engine, Exec, HELPER_LABEL, Running, Said};
+use crate::{Attached, ByteStream, Engine, Exec, HELPER_LABEL, Lanes, Running, Said};
 use async_trait::async_trait;
 use body::{UploadWatch, watched};
 use bollard::{Docker, container::LogOutput, exec::StartExecResults, query_parameters as query};
@@ -23,7 +23,7 @@ use holdfast_model::{Error, Kind, Result, settings::Host, snapshot::EngineInfo};
 use http::Method;
 use refusal::About;
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
 use wire::{Wire, encode};
 
@@ -43,6 +43,18 @@ const REMOVAL_WAIT: Duration = Duration::from_millis(250);
 /// `host.socket_missing`, `host.unreachable` (`Unavailable`), `host.denied`, `host.too_old`
 /// (`Refused`), `host.tls`, `host.url` (`Invalid`).
 pub async fn connect(host: &Host) -> Result<Arc<dyn Engine>> {
+    connect_with(host, None).await
+}
+
+/// Connects to a host whose movers may talk to us past the engine where that is on this machine, in a folder that is made
+/// in `lanes` for this connection. Errors as [`connect`]'s.
+pub async fn connect_beside(host: &Host, lanes: &Path) -> Result<Arc<dyn Engine>> {
+    let told = |error: &Error| tracing::warn!(%error, "movers talk through the engine");
+    let is_near = host.url.starts_with("unix://");
+    connect_with(host, is_near.then(|| Lanes::open(lanes).inspect_err(told).ok()).flatten()).await
+}
+
+pub(crate) async fn connect_with(host: &Host, lanes: Option<Lanes>) -> Result<Arc<dyn Engine>> {
     let wire = Wire::new(socket::Connector::new(host)?);
     let pong = wire.negotiate().await?;
     let carrier = wire.clone();
@@ -55,7 +67,7 @@ pub async fn connect(host: &Host) -> Result<Arc<dyn Engine>> {
     )
     .map_err(|error| Error::bug("the Docker client could not be made").caused_by(error))?;
     let patient = docker.clone().with_timeout(STAGING_LIMIT);
-    Ok(Arc::new(RealDocker { wire, docker, patient, remap: OnceCell::new() }))
+    Ok(Arc::new(RealDocker { wire, docker, patient, remap: OnceCell::new(), lanes: lanes.map(Arc::new) }))
 }
 
 struct RealDocker {
@@ -65,6 +77,7 @@ struct RealDocker {
     patient: Docker,
     /// Which users of the host those of containers are, once it was asked.
     remap: OnceCell<Option<owners::Remap>>,
+    lanes: Option<Arc<Lanes>>,
 }
 
 impl RealDocker {
@@ -384,6 +397,10 @@ impl Engine for RealDocker {
 
     async fn network_remove(&self, id: &str) -> Result<()> {
         missing_is_fine(self.done(network(id), self.docker.remove_network(&segment(network(id))?).await))
+    }
+
+    fn lanes(&self) -> Option<Arc<Lanes>> {
+        self.lanes.clone()
     }
 
     async fn events(&self) -> Result<BoxStream<'static, Result<Value>>> {

@@ -1,7 +1,7 @@
 //! The data folder: its layout, its lock, the device key, the swap of a recovered cache.
 //!
 //! Layout: `cache/` (the local tier), `catalog/` (disposable, law L4), `device.key` (0600, 32 bytes),
-//! `journal/` (law L6), `lock`. Invariants: one process per folder; the key is fsynced, folder included,
+//! `journal/` (law L6), `lanes/` (where movers meet us; empty at each start), `lock`. Invariants: one process per folder; the key is fsynced, folder included,
 //! before anything is sealed with it; a cache is replaced only by a complete one.
 
 use holdfast_model::{Error, Kind, Result};
@@ -17,6 +17,8 @@ const CACHE: &str = "cache";
 const CACHE_NEW: &str = "cache.recovering";
 const CACHE_OLD: &str = "cache.replaced";
 const CATALOG: &str = "catalog";
+/// Where movers of this machine meet the appliance: sockets, nothing that outlives it.
+pub const LANES: &str = "lanes";
 const CATALOG_NEW: &str = "catalog.recovering";
 
 /// A data folder that this process owns until it is dropped.
@@ -45,6 +47,7 @@ impl Folder {
             make_folder(&root.join(name))?;
         }
         finish_swap(root)?;
+        remove_folder(&root.join(LANES))?;
         make_folder(&root.join(CACHE))?;
         let device_key = device_key(root)?;
         Ok(Folder { root: root.to_owned(), device_key, _lock: lock })

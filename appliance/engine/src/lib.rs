@@ -44,6 +44,7 @@ mod words;
 
 pub use appliance::Appliance;
 pub use files::{Asked, Content, OpenFile};
+pub use folder::LANES;
 pub use outside::{Outside, ShipStatus, Shipping};
 pub use start::Start;
 

@@ -11,12 +11,17 @@ use holdfast_mover::{
 use rustix::{
     fs::syncfs,
     process::{Resource, getrlimit, setrlimit},
+    stdio::{dup2_stderr, dup2_stdin, dup2_stdout},
 };
 use std::{
     env,
     ffi::OsString,
+    fs::File,
     io::{self, Read, Write},
-    os::unix::ffi::OsStrExt,
+    os::{
+        fd::AsFd,
+        unix::{ffi::OsStrExt, net::UnixStream},
+    },
     path::Path,
     process::ExitCode,
     sync::{
@@ -25,7 +30,7 @@ use std::{
     },
 };
 
-const USAGE: &str = "usage: holdfast-mover [thin] serve|tar|file|untar|overlay|clear|fixed|list DIR [NAME]
+const USAGE: &str = "usage: holdfast-mover [via SOCKET] [thin] serve|tar|file|untar|overlay|clear|fixed|list DIR [NAME]
   serve DIR         answers the appliance's asks about the folder, on standard input and output
   tar DIR [NAME]    writes the folder as a PAX tar to standard output; names begin with NAME
   file PATH         writes one file as a tar under its own name
@@ -34,13 +39,27 @@ const USAGE: &str = "usage: holdfast-mover [thin] serve|tar|file|untar|overlay|c
   clear DIR         takes out all that is in the folder
   fixed PATH        tells what nobody can replace, because the file system holds it fast
   list DIR          prints the groups of the folder: witness, entries, bytes, first path
+With `via` a socket takes the place of standard input and output, and a second connection to it that of standard error.
 With `thin` long runs of zeros of a tar go over the line as numbers.";
+
+/// Bytes that are said or heard at once.
+const LINE: usize = 256 << 10;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let arguments = match arguments.as_slice() {
+        [via, socket, rest @ ..] if via == "via" => {
+            if let Err(error) = speak_through(Path::new(socket)) {
+                eprintln!("holdfast-mover: {}: {error}", Path::new(socket).display());
+                return ExitCode::FAILURE;
+            }
+            rest
+        }
+        all => all,
+    };
     let (is_thin, arguments) = match arguments.split_first() {
         Some((first, rest)) if first == "thin" => (true, rest),
-        _ => (false, arguments.as_slice()),
+        _ => (false, arguments),
     };
     let (verb, folder, name) = match arguments {
         [verb, folder] => (verb, folder, &[][..]),
@@ -50,11 +69,11 @@ fn main() -> ExitCode {
     open_many_files();
     let folder = Path::new(folder);
     let result = match verb.to_str() {
-        Some("serve") => serve(folder, io::stdin().lock(), io::stdout()).map(|()| 0).map_err(Into::into),
-        Some("tar") => tar(folder, name, &mut *output(is_thin)),
-        Some("file") => file(folder, &mut *output(is_thin)),
-        Some("untar") => untar(folder, name, false, input(is_thin)),
-        Some("overlay") => untar(folder, name, true, input(is_thin)),
+        Some("serve") => talk(folder),
+        Some("tar") => output(is_thin).and_then(|mut out| tar(folder, name, &mut *out)),
+        Some("file") => output(is_thin).and_then(|mut out| file(folder, &mut *out)),
+        Some("untar") => input(is_thin).and_then(|tar| untar(folder, name, false, tar)),
+        Some("overlay") => input(is_thin).and_then(|tar| untar(folder, name, true, tar)),
         Some("clear") => Writer::clear(folder).map(|()| 0).map_err(Into::into),
         Some("fixed") => held(folder),
         Some("list") => list(folder),
@@ -75,6 +94,16 @@ fn usage() -> ExitCode {
     ExitCode::from(2)
 }
 
+/// Puts connections to a socket in the place of what the process was given: one for what it hears and says, one for its complaints.
+fn speak_through(socket: &Path) -> io::Result<()> {
+    let line = UnixStream::connect(socket)?;
+    let complaints = UnixStream::connect(socket)?;
+    dup2_stdin(&line)?;
+    dup2_stdout(&line)?;
+    dup2_stderr(&complaints)?;
+    Ok(())
+}
+
 /// Deep trees need one open folder for each step.
 fn open_many_files() {
     let mut limit = getrlimit(Resource::Nofile);
@@ -90,14 +119,25 @@ fn tell(trouble: &Trouble) {
     eprintln!("holdfast-mover: {trouble}");
 }
 
-fn output(is_thin: bool) -> Box<dyn Write> {
-    let line = io::stdout().lock();
-    if is_thin { Box::new(Thinner::new(line)) } else { Box::new(line) }
+fn talk(folder: &Path) -> Outcome {
+    serve(folder, io::stdin().lock(), line_out()?)?;
+    Ok(0)
 }
 
-fn input(is_thin: bool) -> Box<dyn Read> {
-    let line = io::stdin().lock();
-    if is_thin { Box::new(Thickener::new(line)) } else { Box::new(line) }
+/// Standard output as it is: the library's own looks for ends of lines in what it is given.
+fn line_out() -> io::Result<File> {
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+}
+
+fn output(is_thin: bool) -> Result<Box<dyn Write>, Box<dyn std::error::Error>> {
+    let line = io::BufWriter::with_capacity(LINE, line_out()?);
+    Ok(if is_thin { Box::new(Thinner::new(line)) } else { Box::new(line) })
+}
+
+fn input(is_thin: bool) -> Result<Box<dyn Read>, Box<dyn std::error::Error>> {
+    let line = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let line = io::BufReader::with_capacity(LINE, line);
+    Ok(if is_thin { Box::new(Thickener::new(line)) } else { Box::new(line) })
 }
 
 fn file(path: &Path, out: &mut dyn Write) -> Outcome {

@@ -31,10 +31,7 @@ impl<W: Write> Thinner<W> {
     }
 
     fn say_bytes(&mut self) -> io::Result<()> {
-        for part in self.bytes.chunks(RECORD_MAX as usize) {
-            self.line.write_all(&(part.len() as u32).to_le_bytes())?;
-            self.line.write_all(part)?;
-        }
+        say(&mut self.line, &self.bytes)?;
         self.bytes.clear();
         Ok(())
     }
@@ -57,6 +54,11 @@ impl<W: Write> Write for Thinner<W> {
             return Ok(bytes.len());
         }
         self.say_zeros()?;
+        if bytes.len() >= PIECE {
+            self.say_bytes()?;
+            say(&mut self.line, bytes)?;
+            return Ok(bytes.len());
+        }
         self.bytes.extend_from_slice(bytes);
         if self.bytes.len() >= PIECE {
             self.say_bytes()?;
@@ -70,6 +72,14 @@ impl<W: Write> Write for Thinner<W> {
         self.say_zeros()?;
         self.line.flush()
     }
+}
+
+fn say(line: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    for part in bytes.chunks(RECORD_MAX as usize) {
+        line.write_all(&(part.len() as u32).to_le_bytes())?;
+        line.write_all(part)?;
+    }
+    Ok(())
 }
 
 /// Reads what was said.
