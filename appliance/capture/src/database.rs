@@ -11,11 +11,12 @@
 //! - What fails is named as an error, and the snapshot is taken all the same, as after a power cut.
 
 mod dump;
+mod log;
 
 use crate::{
     Sink,
     hooks::{self, Hook},
-    member::Member,
+    member::{Member, Mount},
 };
 use futures::{
     StreamExt,
@@ -27,9 +28,13 @@ use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Kind, Problem, Result, Secret,
     policy::{self, Consistency},
-    snapshot::{DatabaseSection, Readiness, RunState},
+    snapshot::{DatabaseLog, DatabaseSection, Readiness, RunState},
 };
-use std::sync::Arc;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// What a container says of itself: `auto`, `dump` or `off`.
 const LABEL: &str = "holdfast.database";
@@ -45,6 +50,18 @@ const VERSION: usize = 60;
 /// What the sink is told of a dump's stream: the same in every snapshot.
 pub fn dump_label(section: &DatabaseSection) -> String {
     format!("dump of {} in {}", section.kind.title(), section.container)
+}
+
+/// What the sink is told of the stream of a server's log.
+pub fn log_label(section: &DatabaseSection) -> String {
+    format!("log of {} in {}", section.kind.title(), section.container)
+}
+
+/// A server in its backup mode, the place that its files are in, and their folder there.
+struct Logging {
+    session: log::Session,
+    place: String,
+    folder: String,
 }
 
 /// A server at work.
@@ -63,6 +80,9 @@ struct Database {
     is_loose: bool,
     /// How its container will be held.
     held: Consistency,
+    mounts: Vec<Mount>,
+    /// In a mutex since streams cannot be looked at by several threads.
+    logging: Mutex<Option<Logging>>,
     section: DatabaseSection,
 }
 
@@ -105,6 +125,36 @@ impl Databases {
                 tracing::debug!(container = %one.section.container, error = %error.chain(), "a database did not settle");
             }
         }
+    }
+
+    /// Lets those whose files will be read while they write enter their backup mode, in which no dump is needed. Who cannot is told
+    /// as a note, and dumped.
+    pub(crate) async fn begin_logs(&mut self, engine: &dyn Engine) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for one in self.0.iter_mut().filter(|one| one.needs_dump() && one.answers && one.adapter.logs) {
+            match one.begin_log(engine).await {
+                Ok(logging) => one.logging = Mutex::new(Some(logging)),
+                Err(error) => problems.push(one.not_logged(&error)),
+            }
+        }
+        problems
+    }
+
+    /// Ends those modes and stores what has to lie over the files. Who cannot give it is dumped after all. Fails only if something
+    /// cannot be stored.
+    pub(crate) async fn end_logs(&mut self, engine: &Arc<dyn Engine>, sink: &dyn Sink) -> Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        for one in &mut self.0 {
+            let Some(logging) = std::mem::take(&mut one.logging).into_inner().unwrap_or_else(PoisonError::into_inner)
+            else {
+                continue;
+            };
+            if let Some(error) = one.end_log(logging, engine, sink).await? {
+                problems.push(one.not_logged(&error));
+                problems.extend(one.dump(engine, sink).await?);
+            }
+        }
+        Ok(problems)
     }
 
     /// Takes the dumps that are wished or needed. Fails only if they cannot be stored.
@@ -175,12 +225,15 @@ impl Database {
             answers: false,
             is_loose: false,
             held,
+            mounts: member.mounts(),
+            logging: Mutex::default(),
             section: DatabaseSection {
                 container: member.name.clone(),
                 kind: adapter.kind,
                 version: None,
                 readiness: Readiness::Crash,
                 dump: None,
+                log: None,
                 file: None,
             },
         }
@@ -221,13 +274,45 @@ impl Database {
         }
     }
 
+    /// Its files alone could not be trusted.
+    fn needs_dump(&self) -> bool {
+        self.wish == policy::Databases::Auto && self.held == Consistency::None && !self.adapter.good_live
+    }
+
     fn wants_dump(&self) -> bool {
-        let needs = self.held == Consistency::None && !self.adapter.good_live;
-        match self.wish {
-            policy::Databases::Dump => true,
-            policy::Databases::Auto => needs,
-            policy::Databases::Off => false,
+        self.wish == policy::Databases::Dump || (self.needs_dump() && !self.is_logging())
+    }
+
+    fn is_logging(&self) -> bool {
+        self.logging.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    async fn begin_log(&self, engine: &dyn Engine) -> Result<Logging> {
+        let session = log::begin(engine, &self.hook("log", DUMP_SECONDS)).await?;
+        let (place, folder) = place_of(&self.mounts, &session.folder).ok_or_else(|| {
+            let text =
+                format!("its files in {} are in no volume and no folder of the host, or its log apart", session.folder);
+            Error::new(Kind::Refused, "database.elsewhere", text)
+        })?;
+        Ok(Logging { session, place, folder })
+    }
+
+    async fn end_log(&mut self, logging: Logging, engine: &Arc<dyn Engine>, sink: &dyn Sink) -> Result<Option<Error>> {
+        let label = log_label(&self.section);
+        sink.item(&label);
+        let Logging { session, place, folder } = logging;
+        match session.end(engine, sink, &label, Duration::from_secs(DUMP_SECONDS)).await? {
+            Ok(stream) => self.section.log = Some(DatabaseLog { place, folder, stream }),
+            Err(error) => return Ok(Some(error)),
         }
+        Ok(None)
+    }
+
+    fn not_logged(&self, error: &Error) -> Problem {
+        let (title, name) = (self.section.kind.title(), &self.section.container);
+        let text =
+            format!("{title} in container {name} gave no log for its backup mode, so it was dumped: {}", error.chain());
+        Problem::note("database.not_logged", name, text)
     }
 
     fn prepares(&self) -> bool {
@@ -302,6 +387,7 @@ impl Database {
             (Consistency::None, _) if self.adapter.good_live && section.readiness == Readiness::Prepared => {
                 Readiness::Prepared
             }
+            (Consistency::None, _) if section.log.is_some() => Readiness::Logged,
             (Consistency::None, _) => Readiness::Live,
             (_, Consistency::Stop) => Readiness::Stopped,
             // What needs no more than an instant was ready from the start.
@@ -309,5 +395,47 @@ impl Database {
             _ => section.readiness,
         };
         section
+    }
+}
+
+/// The volume or host path that a folder of a container is in, and the folder there. `None` if it is in neither, or its log in
+/// another one.
+fn place_of(mounts: &[Mount], folder: &str) -> Option<(String, String)> {
+    let folder = Path::new(folder);
+    let is_over = |mount: &&Mount| folder.starts_with(&mount.destination);
+    let mount = mounts.iter().filter(is_over).max_by_key(|mount| mount.destination.len())?;
+    let apart = |mount: &Mount| Path::new(&mount.destination).starts_with(folder.join("pg_wal"));
+    let place = match mount.kind.as_str() {
+        "volume" => &mount.name,
+        "bind" => &mount.source,
+        _ => return None,
+    };
+    let rest = folder.strip_prefix(&mount.destination).ok()?.to_str()?;
+    (!place.is_empty() && !mounts.iter().any(apart)).then(|| (place.clone(), rest.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_server_are_found_in_the_innermost_mount() {
+        let mount = |kind: &str, name: &str, source: &str, destination: &str| Mount {
+            kind: kind.into(),
+            name: name.into(),
+            source: source.into(),
+            destination: destination.into(),
+        };
+        let data = "/var/lib/postgresql/data";
+        let found = |mounts: &[Mount]| place_of(mounts, data);
+        let volume = mount("volume", "pg", "/docker/pg", data);
+        let bind = mount("bind", "", "/srv/pg", "/var/lib/postgresql");
+        assert_eq!(found(std::slice::from_ref(&volume)), Some(("pg".into(), String::new())));
+        assert_eq!(found(std::slice::from_ref(&bind)), Some(("/srv/pg".into(), "data".into())));
+        assert_eq!(found(&[bind.clone(), volume.clone()]), Some(("pg".into(), String::new())));
+        assert_eq!(found(&[mount("tmpfs", "", "", data)]), None);
+        assert_eq!(found(&[mount("volume", "other", "", "/var/lib/postgresql/database")]), None);
+        let log = mount("volume", "wal", "", "/var/lib/postgresql/data/pg_wal");
+        assert_eq!(found(&[volume, log]), None, "its log would be laid under another mount");
     }
 }

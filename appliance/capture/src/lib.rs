@@ -35,7 +35,7 @@ use holdfast_model::{
 use holdfast_tree::Tree;
 
 pub use data::{bind_label, volume_label};
-pub use database::dump_label;
+pub use database::{dump_label, log_label};
 pub use found::{FoundApp, FoundContainer, discover};
 pub use gaps::{Gaps, gaps};
 pub use helper::sweep_helpers;

@@ -223,6 +223,7 @@ impl Work {
         self.sink.phase("ahead", 3, PHASES);
         let ahead = async {
             ready.captured.problems.extend(run_all(&*self.engine, &hooks.dump).await);
+            ready.captured.problems.extend(databases.begin_logs(&*self.engine).await);
             ready.captured.problems.extend(databases.dump(&self.engine, &*self.sink).await?);
             databases.settle(&*self.engine).await;
             self.read_ahead(&mut ready).await
@@ -233,6 +234,13 @@ impl Work {
         };
         let outcome = match outcome {
             Ok(pieces) => self.store(pieces, stop).await,
+            Err(error) => Err(error),
+        };
+        let outcome = match outcome {
+            Ok(pieces) => until_stopped(stop, databases.end_logs(&self.engine, &*self.sink)).await.map(|told| {
+                ready.captured.problems.extend(told);
+                pieces
+            }),
             Err(error) => Err(error),
         };
         let Ready { mut captured, mut members, volumes, binds } = ready;

@@ -87,6 +87,7 @@ impl Finds {
                 version: None,
                 readiness,
                 dump: None,
+                log: None,
                 file: Some(file),
             }));
         }

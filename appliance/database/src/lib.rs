@@ -10,6 +10,7 @@
 //! | `prepare` | makes the files whole, just before the hold; what it locks is unlocked after a time whatever happens |
 //! | `release` | undoes `prepare` |
 //! | `dump` | says all that the server holds |
+//! | `log` | puts the server into its backup mode, says [`LOGS`] and the folder of its files in a line, waits for the end of its standard input, ends the mode and says a tar of what has to lie in that folder |
 //! | `replay` | reads such a dump and makes the server hold it again |
 //!
 //! Invariant: nothing secret is in a script or its words. Passwords are found where the container has them.
@@ -19,6 +20,9 @@ use holdfast_model::snapshot::DatabaseKind;
 
 /// What a server says of itself whose dump is not of one instant.
 pub const LOOSE: &str = "loose";
+
+/// What a server that is in its backup mode says, before the folder of its files.
+pub const LOGS: &str = "holdfast-logs ";
 
 /// How one kind of database is found and asked.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct Adapter {
     pub good_live: bool,
     /// Its dump can be replayed.
     pub replays: bool,
+    /// It has a backup mode, in which its files may be read while it writes if its log of that time is read too.
+    pub logs: bool,
 }
 
 const ADAPTERS: [Adapter; 4] = [
@@ -47,6 +53,7 @@ const ADAPTERS: [Adapter; 4] = [
         prepares: false,
         good_live: false,
         replays: true,
+        logs: true,
     },
     Adapter {
         kind: DatabaseKind::Mysql,
@@ -56,6 +63,7 @@ const ADAPTERS: [Adapter; 4] = [
         prepares: true,
         good_live: false,
         replays: true,
+        logs: false,
     },
     Adapter {
         kind: DatabaseKind::Redis,
@@ -65,6 +73,7 @@ const ADAPTERS: [Adapter; 4] = [
         prepares: true,
         good_live: true,
         replays: false,
+        logs: false,
     },
     Adapter {
         kind: DatabaseKind::Mongodb,
@@ -74,6 +83,7 @@ const ADAPTERS: [Adapter; 4] = [
         prepares: true,
         good_live: false,
         replays: true,
+        logs: false,
     },
 ];
 

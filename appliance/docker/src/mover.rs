@@ -59,7 +59,7 @@ pub enum Mounted<'a> {
 
 /// What a mover does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
+enum Work<'a> {
     /// Answers asks.
     Serve,
     /// Says all of it as a tar.
@@ -68,6 +68,8 @@ enum Work {
     File,
     /// Writes a tar.
     Untar(Over),
+    /// Writes a tar of bare names into a folder below, over what is there.
+    Lay(&'a str),
     /// Takes everything out.
     Clear,
     /// Tells what nobody can replace.
@@ -83,20 +85,25 @@ pub enum Over {
     Replace,
 }
 
-impl Work {
-    fn command(self, in_lane: bool) -> Vec<&'static str> {
+impl Work<'_> {
+    fn command(self, in_lane: bool) -> Vec<String> {
         let name = PLACE.trim_start_matches('/');
+        let below = match self {
+            Work::Lay(folder) if !folder.is_empty() => format!("{PLACE}/{folder}"),
+            _ => PLACE.to_owned(),
+        };
         let work: &[&str] = match self {
             Work::Serve => &["serve", PLACE],
             Work::Tar => &["thin", "tar", PLACE, name],
             Work::File => &["thin", "file", PLACE],
             Work::Untar(Over::Keep) => &["thin", "untar", PLACE, name],
             Work::Untar(Over::Replace) => &["thin", "overlay", PLACE, name],
+            Work::Lay(_) => &["thin", "overlay", &below],
             Work::Clear => &["clear", PLACE],
             Work::Fixed => &["fixed", PLACE],
         };
         let via: &[&str] = if in_lane { &Lane::WORDS } else { &[] };
-        [&[PROGRAM], via, work].concat()
+        [&[PROGRAM], via, work].concat().into_iter().map(str::to_owned).collect()
     }
 
     /// Whether what it says or hears is worth a way of its own.
@@ -113,7 +120,7 @@ impl Work {
         match self {
             Work::Serve | Work::Tar | Work::File | Work::Fixed => &["DAC_READ_SEARCH"],
             Work::Clear => &["DAC_OVERRIDE", "FOWNER"],
-            Work::Untar(_) => &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"],
+            Work::Untar(_) | Work::Lay(_) => &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"],
         }
     }
 }
@@ -212,6 +219,17 @@ impl Mover {
         Mover::begin(engine, name, owner, mounted, Work::Untar(over)).await
     }
 
+    /// Starts one that writes a tar of bare names into a folder (relative, may be empty) of what is mounted, over what is there.
+    pub async fn layer(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+        folder: &str,
+    ) -> Result<(Mover, Line)> {
+        Mover::begin(engine, name, owner, mounted, Work::Lay(folder)).await
+    }
+
     /// Takes everything out of what is mounted. `mover.failed` if something is left.
     pub async fn clear(engine: Arc<dyn Engine>, name: &str, owner: &str, mounted: Mounted<'_>) -> Result<()> {
         Mover::work_alone(engine, name, owner, mounted, Work::Clear).await.map(drop)
@@ -233,7 +251,7 @@ impl Mover {
         name: &str,
         owner: &str,
         mounted: Mounted<'_>,
-        work: Work,
+        work: Work<'_>,
     ) -> Result<Option<String>> {
         let (mover, line) = Mover::begin(engine, name, owner, mounted, work).await?;
         let told = mover.fill(line, stream::empty().boxed()).await;
@@ -248,7 +266,7 @@ impl Mover {
         name: &str,
         owner: &str,
         mounted: Mounted<'_>,
-        work: Work,
+        work: Work<'_>,
     ) -> Result<(Mover, Line)> {
         let Some(lanes) = engine.lanes().filter(|_| work.is_talkative()) else {
             return Mover::attached(engine, name, owner, mounted, work).await;
@@ -274,7 +292,7 @@ impl Mover {
         name: &str,
         owner: &str,
         mounted: Mounted<'_>,
-        work: Work,
+        work: Work<'_>,
         lane: Lane,
     ) -> Result<(Mover, Line)> {
         let mover = Mover::create(engine, name, owner, mounted, work, Some(&lane)).await?;
@@ -301,7 +319,7 @@ impl Mover {
         name: &str,
         owner: &str,
         mounted: Mounted<'_>,
-        work: Work,
+        work: Work<'_>,
     ) -> Result<(Mover, Line)> {
         let mover = Mover::create(engine, name, owner, mounted, work, None).await?;
         let Attached { input, output } = mover.container.engine().container_attach(mover.container.id()).await?;
@@ -338,7 +356,7 @@ impl Mover {
         name: &str,
         owner: &str,
         mounted: Mounted<'_>,
-        work: Work,
+        work: Work<'_>,
         lane: Option<&Lane>,
     ) -> Result<Mover> {
         let body = |image: &str| body(image, owner, mounted, work, lane);
@@ -456,7 +474,7 @@ fn image_name(program: &[u8]) -> String {
     format!("{IMAGE}:{}", &archive::sha256(program)[..12])
 }
 
-fn body(image: &str, owner: &str, mounted: Mounted<'_>, work: Work, lane: Option<&Lane>) -> Value {
+fn body(image: &str, owner: &str, mounted: Mounted<'_>, work: Work<'_>, lane: Option<&Lane>) -> Value {
     let mut mounts = vec![mounted.mount(PLACE, !work.writes())];
     mounts.extend(lane.map(Lane::mount));
     json!({

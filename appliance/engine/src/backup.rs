@@ -11,7 +11,9 @@ use crate::{
     words::{count, lock, size, span},
 };
 use async_trait::async_trait;
-use holdfast_capture::{Ask, Captured, Later, Sink, StreamKind, bind_label, capture, dump_label, volume_label};
+use holdfast_capture::{
+    Ask, Captured, Later, Sink, StreamKind, bind_label, capture, dump_label, log_label, volume_label,
+};
 use holdfast_docker::ByteStream;
 use holdfast_model::{
     Error, Kind, Moment, Problem, Result, Severity, SnapshotId,
@@ -266,7 +268,9 @@ fn stream_before<'a>(parent: &'a Snapshot, label: &str) -> Option<&'a StreamRef>
     let bind = parent.binds.iter().find(|bind| bind_label(&bind.source) == label);
     let dump = parent.databases.iter().find(|database| dump_label(database) == label);
     let dump = dump.and_then(|database| database.dump.as_ref());
-    volume.and_then(|volume| volume.stream.as_ref()).or_else(|| bind?.stream.as_ref()).or(dump)
+    let log = parent.databases.iter().find(|database| log_label(database) == label);
+    let log = log.and_then(|database| Some(&database.log.as_ref()?.stream));
+    volume.and_then(|volume| volume.stream.as_ref()).or_else(|| bind?.stream.as_ref()).or(dump).or(log)
 }
 
 /// The repository's session as capture's sink.

@@ -141,7 +141,8 @@ fn contents(snapshot: &Snapshot) -> Vec<ContentView> {
             (None, None) => " version unknown".to_owned(),
         };
         let detail = format!("{}{version}: {}", database.kind.title(), readiness(database));
-        let bytes = database.dump.as_ref().map(|dump| dump.length);
+        let kept = database.dump.as_ref().or(database.log.as_ref().map(|log| &log.stream));
+        let bytes = kept.map(|stream| stream.length);
         let trusted = database.readiness != Readiness::Live || database.dump.is_some();
         let name = database.file.as_ref().map_or_else(|| database.container.clone(), place_of);
         contents.push(content("database", &name, detail, bytes, trusted));
@@ -163,6 +164,8 @@ fn readiness(database: &DatabaseSection) -> &'static str {
         (Readiness::Live, None) if database.file.is_some() => "read while the app could write to it",
         (Readiness::Live, None) => "its files were read while it wrote",
         (Readiness::Live, Some(_)) => "its files were read while it wrote; its dump is replayed over them",
+        (Readiness::Logged, None) => "its files were read in its backup mode; its log makes them whole",
+        (Readiness::Logged, Some(_)) => "its files were read in its backup mode; its log makes them whole; with a dump",
     }
 }
 

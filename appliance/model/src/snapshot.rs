@@ -331,6 +331,19 @@ pub enum Readiness {
     Stopped,
     /// Read while the server wrote: a dump is needed to trust them.
     Live,
+    /// Read while the server wrote in its backup mode: whole once its log of that time lies over them.
+    Logged,
+}
+
+/// What makes the files of a server whole that were read while it wrote in its backup mode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseLog {
+    /// Name of the volume, or host path, that they are in.
+    pub place: String,
+    /// Their folder there; empty for the place itself.
+    pub folder: String,
+    /// A tar of what has to lie in that folder: the label of the backup, and the log from its beginning to its end.
+    pub stream: StreamRef,
 }
 
 /// A database that is a file of a volume or host path, and what proves it unchanged in the next snapshot.
@@ -361,6 +374,9 @@ pub struct DatabaseSection {
     /// All it holds, in its own words (SQL, an archive of mongodump, or an RDB file).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dump: Option<StreamRef>,
+    /// What has to lie over its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<DatabaseLog>,
     /// The file that it is, if it has no server; the container is then the first that mounts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<DatabaseFile>,
@@ -475,8 +491,11 @@ impl Snapshot {
         let images = self.images.iter().flat_map(|i| i.parts.iter().map(|part| &part.stream));
         let volumes = self.volumes.iter().filter_map(|v| v.stream.as_ref());
         let binds = self.binds.iter().filter_map(|b| b.stream.as_ref());
-        let dumps = self.databases.iter().filter_map(|database| database.dump.as_ref());
-        layers.chain(images).chain(volumes).chain(binds).chain(dumps)
+        let databases = self.databases.iter().flat_map(|database| {
+            let DatabaseSection { dump, log, container: _, kind: _, version: _, readiness: _, file: _ } = database;
+            dump.iter().chain(log.iter().map(|log| &log.stream))
+        });
+        layers.chain(images).chain(volumes).chain(binds).chain(databases)
     }
 
     /// All streams the snapshot needs, to be changed: the same ones in the same order.
@@ -493,7 +512,10 @@ impl Snapshot {
         let images = images.iter_mut().flat_map(|i| i.parts.iter_mut().map(|part| &mut part.stream));
         let volumes = volumes.iter_mut().filter_map(|v| v.stream.as_mut());
         let binds = binds.iter_mut().filter_map(|b| b.stream.as_mut());
-        let dumps = databases.iter_mut().filter_map(|database| database.dump.as_mut());
-        layers.chain(images).chain(volumes).chain(binds).chain(dumps)
+        let databases = databases.iter_mut().flat_map(|database| {
+            let DatabaseSection { dump, log, container: _, kind: _, version: _, readiness: _, file: _ } = database;
+            dump.iter_mut().chain(log.iter_mut().map(|log| &mut log.stream))
+        });
+        layers.chain(images).chain(volumes).chain(binds).chain(databases)
     }
 }

@@ -97,6 +97,18 @@ pub(crate) struct VolumeDeed {
     /// The folder of the host that it stands for, if its content is replaced.
     pub(crate) folder: Option<String>,
     pub(crate) stream: Option<StreamRef>,
+    pub(crate) logs: Vec<LogDeed>,
+}
+
+/// The log of a server, to be laid over its files.
+#[derive(Clone, Debug)]
+pub(crate) struct LogDeed {
+    pub(crate) kind: DatabaseKind,
+    /// Where it ran.
+    pub(crate) container: String,
+    /// Relative to the place that its files are in; may be empty.
+    pub(crate) folder: String,
+    pub(crate) stream: StreamRef,
 }
 
 /// A path of the host to write back.
@@ -105,6 +117,7 @@ pub(crate) struct PathDeed {
     pub(crate) source: String,
     pub(crate) directory: bool,
     pub(crate) stream: StreamRef,
+    pub(crate) logs: Vec<LogDeed>,
 }
 
 /// A file that goes into the container itself, because there is no host path to mount.

@@ -4,6 +4,7 @@
 use crate::{
     archive,
     carry::Hand,
+    deed::LogDeed,
     streams::{self, Cause},
     verify::{self, Compared, Tolerance},
 };
@@ -63,6 +64,52 @@ pub(crate) async fn fill(hand: &Hand, volume: &str, stream: &StreamRef) -> Resul
     leave(mover).await;
     compared?;
     Ok(Some(complaints.map(|told| reduced(volume, &told)).into_iter().collect()))
+}
+
+/// Lays logs of servers over their files. What cannot be laid is an error of the restore: those files must not be trusted without.
+pub(crate) async fn lay(hand: &Hand, mounted: Mounted<'_>, logs: &[LogDeed]) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    for log in logs {
+        hand.source.log(&format!("Lays the log of {} in {} over its files", log.kind.title(), log.container));
+        match lay_one(hand, mounted, log).await? {
+            Ok(()) => {}
+            Err(error) => problems.push(not_laid(log, &error)),
+        }
+    }
+    Ok(problems)
+}
+
+/// The outer error is the repository's, the host's, or a wish to stop; the inner one that of the files.
+async fn lay_one(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed) -> Result<std::result::Result<(), Error>> {
+    let begun = Mover::layer(hand.engine.clone(), &name(), &hand.owner, mounted, &log.folder).await;
+    let (mover, line) = match begun {
+        Ok(begun) => begun,
+        Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+        Err(error) => return Ok(Err(error)),
+    };
+    let cause = Cause::default();
+    let written = match streams::open(&hand.source, &log.stream, &hand.stop, &cause).await {
+        Ok(stored) => cause.explain(mover.fill(line, stored).await),
+        Err(error) => Err(error),
+    };
+    leave(mover).await;
+    match written {
+        Ok(None) => Ok(Ok(())),
+        Ok(Some(told)) => Ok(Err(Error::new(Kind::Refused, "mover.failed", told))),
+        Err(error) if error.code() == "mover.failed" => Ok(Err(error)),
+        Err(error) => Err(error.while_doing(format!("lay the log of {} over its files", log.container))),
+    }
+}
+
+fn not_laid(log: &LogDeed, error: &Error) -> Problem {
+    let text = format!(
+        "the log of {} in {} could not be laid over its files, which were read while it wrote; its data must not be trusted: {}",
+        log.kind.title(),
+        log.container,
+        error.chain()
+    );
+    Problem::error("database.not_laid", &log.container, text)
+        .advice("See that helper containers may run on this host, then restore again.")
 }
 
 /// A single file of the host as it is.

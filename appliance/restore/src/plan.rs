@@ -107,7 +107,9 @@ impl Draft {
         let paths = self.deed.paths.iter().map(|path| path.stream.clone());
         let replays = self.deed.containers.iter().flat_map(|container| &container.replays);
         let dumps = replays.map(|replay| replay.dump.clone());
-        self.deed.prove = volumes.chain(paths).chain(dumps).collect();
+        let logs = self.deed.volumes.iter().flat_map(|volume| &volume.logs);
+        let logs = logs.chain(self.deed.paths.iter().flat_map(|path| &path.logs)).map(|log| log.stream.clone());
+        self.deed.prove = volumes.chain(paths).chain(dumps).chain(logs).collect();
         let bytes: u64 = self.deed.prove.iter().map(|stream| stream.length).sum();
         let changes_nothing = |step: &&String| step.contains(" image ") || step.contains("safety snapshot");
         let at = self.steps.iter().take_while(changes_nothing).count();
@@ -270,12 +272,12 @@ async fn one_volume(
         draft.steps.push(format!("Take a safety snapshot of {} as it is now", snapshot.app));
         hold_users(&mut draft, &name, survey);
     }
-    volumes::plan_one(&mut draft, section, &name, survey)?;
+    volumes::plan_one(&mut draft, (snapshot, section), &name, survey)?;
     find_links(&mut draft, engine, ask, (snapshot, survey)).await?;
     for held in draft.deed.hold.iter().filter(|held| held.running) {
         draft.steps.push(format!("Start {} again", held.name));
     }
-    debug_assert!(draft.bytes == stream.length);
+    debug_assert!(draft.bytes >= stream.length);
     let here = read_live(snapshot).filter(|(database, _)| database.is_in(&section.name));
     draft.notes.extend(here.map(|(_, note)| note));
     Ok(draft.finish(name, survey))

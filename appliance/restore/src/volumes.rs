@@ -6,7 +6,7 @@
 use crate::{
     body::BindFate,
     carry::Hand,
-    deed::{PathDeed, VolumeAction, VolumeDeed, Way},
+    deed::{LogDeed, PathDeed, VolumeAction, VolumeDeed, Way},
     files, fill,
     helper::{Helper, MOUNT},
     json::{is_blank, is_long_id, list, object, size, text},
@@ -45,7 +45,7 @@ pub(crate) fn plan(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) -> R
         if section.stream.as_ref().is_some_and(|stream| stream.entries <= 1) {
             mapping.empty.insert(name.clone());
         }
-        plan_one(draft, section, &name, survey)?;
+        plan_one(draft, (snapshot, section), &name, survey)?;
     }
     if draft.deed.way == Way::Beside {
         unknown(draft, snapshot, &mut mapping)?;
@@ -57,7 +57,12 @@ pub(crate) fn plan(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) -> R
 }
 
 /// Plans one volume under a given name.
-pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, survey: &Survey) -> Result<()> {
+pub(crate) fn plan_one(
+    draft: &mut Draft,
+    (snapshot, section): (&Snapshot, &VolumeSection),
+    name: &str,
+    survey: &Survey,
+) -> Result<()> {
     let inspect = section.inspect.parse()?;
     let (mut body, simplified) = body_of(draft, name, &inspect);
     if simplified {
@@ -106,8 +111,32 @@ pub(crate) fn plan_one(draft: &mut Draft, section: &VolumeSection, name: &str, s
         VolumeAction::Refill => survey.volume(name).and_then(host_folder).map(str::to_owned),
         VolumeAction::Create | VolumeAction::Keep => None,
     };
-    draft.deed.volumes.push(VolumeDeed { name: name.to_owned(), body, action, folder, stream });
+    let logs = if stream.is_some() { logs(draft, snapshot, &section.name) } else { Vec::new() };
+    draft.deed.volumes.push(VolumeDeed { name: name.to_owned(), body, action, folder, stream, logs });
     Ok(())
+}
+
+/// Logs of servers whose files are in a place.
+fn logs(draft: &mut Draft, snapshot: &Snapshot, place: &str) -> Vec<LogDeed> {
+    let here = snapshot.databases.iter().filter_map(|database| Some((database, database.log.as_ref()?)));
+    let logs: Vec<_> = here
+        .filter(|(_, log)| log.place == place)
+        .map(|(database, log)| LogDeed {
+            kind: database.kind,
+            container: database.container.clone(),
+            folder: log.folder.clone(),
+            stream: log.stream.clone(),
+        })
+        .collect();
+    for log in &logs {
+        draft.reads(Some(&log.stream));
+        draft.steps.push(format!(
+            "Lay the log of {} ({}) over its files, which were read in its backup mode",
+            log.kind.title(),
+            size(log.stream.length)
+        ));
+    }
+    logs
 }
 
 /// A driver that the host does not have: in the way, or the engine's own stands for it.
@@ -223,6 +252,7 @@ fn unknown(draft: &mut Draft, snapshot: &Snapshot, mapping: &mut Mapping) -> Res
                 action: VolumeAction::Create,
                 folder: None,
                 stream: None,
+                logs: Vec::new(),
             });
             mapping.volumes.insert(old.to_owned(), name);
         }
@@ -253,7 +283,8 @@ fn beside_binds(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey, mapping
                 let body = json!({"Name": name, "Driver": "local"});
                 let (action, stream) = (VolumeAction::Create, Some(stream.clone()));
                 draft.reads(stream.as_ref());
-                draft.deed.volumes.push(VolumeDeed { name: name.clone(), body, action, folder: None, stream });
+                let logs = logs(draft, snapshot, &bind.source);
+                draft.deed.volumes.push(VolumeDeed { name: name.clone(), body, action, folder: None, stream, logs });
                 BindFate::Volume(name)
             }
         };
@@ -273,10 +304,12 @@ fn paths(draft: &mut Draft, snapshot: &Snapshot) {
         draft.steps.push(format!("Overwrite {what} {} on the host with {}{rest}", bind.source, size(stream.length)));
         draft.destructive = true;
         draft.reads(Some(stream));
+        let logs = logs(draft, snapshot, &bind.source);
         draft.deed.paths.push(PathDeed {
             source: bind.source.clone(),
             directory: bind.directory,
             stream: stream.clone(),
+            logs,
         });
     }
 }

@@ -39,7 +39,8 @@ impl World {
         let dump = Some(memory.keep(DUMP.to_vec(), 0));
         let kind = DatabaseKind::Postgres;
         let readiness = Readiness::Live;
-        snapshot.databases = vec![DatabaseSection { container, kind, version: None, readiness, dump, file: None }];
+        snapshot.databases =
+            vec![DatabaseSection { container, kind, version: None, readiness, dump, log: None, file: None }];
         fake.processes(&format!("{}-restore-db-1", app.name), &["postgres: walwriter"]);
         let (asked, taken) = (Arc::new(AtomicU32::new(0)), Arc::new(Mutex::new(Vec::new())));
         let log = taken.clone();

@@ -30,13 +30,24 @@ pub(super) async fn take(
         Ok(running) => running,
         Err(error) => return Ok(Err(error)),
     };
+    store(engine, sink, (label, StreamKind::Bytes), running, Duration::from_secs(hook.seconds)).await
+}
+
+/// Stores what a command that runs says from now on. Errors as [`take`].
+pub(super) async fn store(
+    engine: &Arc<dyn Engine>,
+    sink: &dyn Sink,
+    (label, kind): (&str, StreamKind),
+    running: Running,
+    limit: Duration,
+) -> Result<Result<StreamRef>> {
     let is_its_fault = Arc::new(AtomicBool::new(false));
-    let store = sink.store(label, StreamKind::Bytes, words(engine.clone(), running, is_its_fault.clone()));
-    match tokio::time::timeout(Duration::from_secs(hook.seconds), store).await {
+    let store = sink.store(label, kind, words(engine.clone(), running, is_its_fault.clone()));
+    match tokio::time::timeout(limit, store).await {
         Ok(Err(error)) if !is_its_fault.load(Ordering::SeqCst) => Err(error.while_doing(format!("store the {label}"))),
         Ok(outcome) => Ok(outcome),
         Err(_) => {
-            let text = format!("it took more than {} s", hook.seconds);
+            let text = format!("it took more than {} s", limit.as_secs());
             Ok(Err(Error::new(Kind::Refused, "command.timeout", text)))
         }
     }

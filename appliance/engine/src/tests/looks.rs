@@ -70,6 +70,7 @@ impl Shelf {
             version: None,
             readiness: Readiness::Prepared,
             dump: Some(dump),
+            log: None,
             file: None,
         }];
         session.commit(snapshot).await.unwrap()

@@ -45,6 +45,7 @@ async fn streams_of_every_section_come_back() {
         version: None,
         readiness: Readiness::Live,
         dump: Some(streams[4].clone()),
+        log: None,
         file: None,
     });
     let kept = session.commit(whole).await.unwrap();
