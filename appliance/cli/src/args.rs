@@ -182,7 +182,7 @@ pub enum Hold {
 /// What is done for databases in an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Care {
-    /// Ask each to make its files whole; dump those that are read live.
+    /// Ask each to make its files whole; keep the log of those that are read live, or a dump.
     Auto,
     /// Dump each as well.
     Dump,

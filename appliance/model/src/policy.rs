@@ -36,7 +36,7 @@ impl Consistency {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Databases {
-    /// Each is asked to make its files whole; one whose files are read live is dumped as well.
+    /// Each is asked to make its files whole; of one whose files are read live its log is kept, or a dump is taken.
     #[default]
     Auto,
     /// Each is dumped as well.

@@ -3,10 +3,10 @@
 
 mod support;
 
-use holdfast_docker::{Engine, fake::FakeDocker};
+use holdfast_docker::{Engine, archive, fake::FakeDocker};
 use holdfast_model::{
-    Severity,
-    snapshot::{DatabaseKind, DatabaseSection, Readiness, Snapshot},
+    Kind, Severity,
+    snapshot::{DatabaseKind, DatabaseLog, DatabaseSection, Readiness, Snapshot, StreamRef},
     view::Target,
 };
 use holdfast_restore::{Ask, Restored, carry_out, plan};
@@ -117,5 +117,59 @@ async fn a_dump_that_breaks_off_ends_the_restore_and_leaves_nothing() {
     let error = world.restore().await.unwrap_err();
     assert!(error.chain().contains("replay the dump"), "{}", error.chain());
     assert!(!world.taken.lock().unwrap().iter().any(|taken| taken == DUMP));
+    assert_eq!(world.fake.container_list().await.unwrap().len(), before);
+}
+
+/// The database's files were read in its backup mode.
+fn logged(world: &mut World, folder: &str) -> StreamRef {
+    let tar =
+        archive::tar(&[archive::Entry::file("backup_label", "START"), archive::Entry::file("kept", "by the log")]);
+    let stream = world.memory.keep(tar, 2);
+    let place = world.snapshot.volumes[0].name.clone();
+    let section = &mut world.snapshot.databases[0];
+    (section.readiness, section.dump) = (Readiness::Logged, None);
+    section.log = Some(DatabaseLog { place, folder: folder.into(), stream: stream.clone() });
+    stream
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_is_laid_over_the_files_before_anything_starts() {
+    for folder in ["", "15/main"] {
+        let mut world = World::new(0, false).await;
+        logged(&mut world, folder);
+        let engine: Arc<dyn Engine> = Arc::new(world.fake.clone());
+        let ask = Ask { target: Target::Beside, owner: "test".into(), ..Ask::default() };
+        let plan = plan(&engine, &world.snapshot, &ask).await.unwrap();
+        assert!(plan.steps.iter().any(|step| step.starts_with("Lay the log of PostgreSQL")), "{:?}", plan.steps);
+        let restored = carry_out(engine, &world.snapshot, &plan, world.memory.clone(), &Stop::new()).await.unwrap();
+        assert!(!restored.problems.iter().any(|one| one.code.starts_with("database")), "{:?}", restored.problems);
+        assert!(world.taken.lock().unwrap().is_empty(), "nothing is replayed");
+        let listed = world.fake.volume_list().await.unwrap();
+        let copies = listed.iter().filter_map(|volume| volume["Name"].as_str()).filter(|name| name.contains("restore"));
+        let path = if folder.is_empty() { "backup_label".to_owned() } else { format!("{folder}/backup_label") };
+        let with: Vec<&str> = copies.filter(|name| world.fake.volume_entry(name, &path).is_some()).collect();
+        assert_eq!(with.len(), 1, "{path} in one volume of {listed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_laid_is_an_error_that_is_told() {
+    let mut world = World::new(0, false).await;
+    logged(&mut world, "");
+    // What was archived is written without a mover: this is the first that is started.
+    world.fake.fail("container_start", 1, Kind::Denied, "host.forbidden");
+    let restored = world.restore().await.unwrap();
+    let told = restored.problems.iter().find(|problem| problem.code == "database.not_laid").unwrap();
+    assert_eq!(told.severity, Severity::Error);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_breaks_off_ends_the_restore_and_leaves_nothing() {
+    let mut world = World::new(0, false).await;
+    let stream = logged(&mut world, "");
+    world.memory.break_off(&stream);
+    let before = world.fake.container_list().await.unwrap().len();
+    let error = world.restore().await.unwrap_err();
+    assert!(error.chain().contains("lay the log"), "{}", error.chain());
     assert_eq!(world.fake.container_list().await.unwrap().len(), before);
 }

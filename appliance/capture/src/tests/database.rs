@@ -5,7 +5,7 @@ use super::{
     sink::Recorder,
 };
 use crate::Captured;
-use holdfast_docker::{Engine, fake::FakeDocker};
+use holdfast_docker::{Engine, archive, fake::FakeDocker};
 use holdfast_model::{
     Severity,
     policy::{Consistency, Databases},
@@ -184,4 +184,104 @@ async fn a_dump_that_cannot_be_stored_fails_the_backup() {
     let ask = crate::Ask { databases: Databases::Dump, ..bench.ask(Consistency::Pause) };
     let error = bench.capture_as(ask).await.unwrap_err();
     assert!(error.chain().contains("disk is full"), "{}", error.chain());
+}
+
+/// PostgreSQL that has a backup mode: says where its files are, waits for the end of its input, then says `tar`.
+fn logging(docker: &FakeDocker, folder: &'static str, tar: Option<Vec<u8>>) -> Asked {
+    docker.processes("shop-db", &["postgres: walwriter"]);
+    let asked = Asked::default();
+    let log = asked.clone();
+    docker.program("postgres", move |mut run| {
+        let (log, tar) = (log.clone(), tar.clone());
+        async move {
+            let what = run.arguments[0].clone();
+            log.lock().unwrap().push(what.clone());
+            match what.as_str() {
+                "facts" => run.output.write_all(b"15.2").await?,
+                "dump" => run.output.write_all(b"create table t").await?,
+                "log" => {
+                    // In two parts, as lines come sometimes.
+                    run.output.write_all(b"holdfast-logs ").await?;
+                    tokio::task::yield_now().await;
+                    run.output.write_all(format!("{folder}\n").as_bytes()).await?;
+                    run.input.read_to_end(&mut Vec::new()).await?;
+                    log.lock().unwrap().push("let go".into());
+                    let Some(tar) = tar else { return Err(std::io::Error::other("a part is gone")) };
+                    run.output.write_all(&tar).await?;
+                }
+                _ => {}
+            }
+            Ok(())
+        }
+    });
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_live_is_read_in_the_backup_mode_and_keeps_its_log() {
+    let bench = Bench::new().await;
+    let tar = archive::tar(&[archive::Entry::file("backup_label", "START WAL LOCATION")]);
+    let asked = logging(&bench.docker, "/data/15/main", Some(tar.clone()));
+    bench.docker.forget_calls();
+    let captured = capture(&bench, Consistency::None, Databases::Auto).await;
+    assert_eq!(*asked.lock().unwrap(), ["facts", "log", "let go"], "no dump");
+    let found = only(&captured);
+    assert_eq!(found.readiness, Readiness::Logged);
+    assert!(found.dump.is_none() && !found.replays());
+    let log = found.log.as_ref().unwrap();
+    assert_eq!((log.place.as_str(), log.folder.as_str()), ("data", "15/main"));
+    assert_eq!(bench.sink.bytes(&log.stream), tar);
+    assert!(!codes(&captured).iter().any(|code| code.starts_with("database")));
+    bench.assert_untouched().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_no_log_is_dumped_and_told() {
+    let tar = archive::tar(&[archive::Entry::file("backup_label", "x")]);
+    // Files in no mount, and a server that fails when it leaves its mode.
+    for (folder, tar) in [("/elsewhere", Some(tar)), ("/data", None)] {
+        let bench = Bench::new().await;
+        let asked = logging(&bench.docker, folder, tar);
+        let captured = capture(&bench, Consistency::None, Databases::Auto).await;
+        let found = only(&captured);
+        assert!(found.log.is_none() && found.dump.is_some() && found.replays());
+        assert_eq!(asked.lock().unwrap().last().unwrap(), "dump");
+        let told = captured.problems.iter().find(|problem| problem.code == "database.not_logged").unwrap();
+        assert_eq!(told.severity, Severity::Note);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dump_that_is_wished_is_a_dump_and_nobody_is_asked_for_a_log() {
+    for (consistency, databases) in [(Consistency::None, Databases::Dump), (Consistency::Pause, Databases::Auto)] {
+        let bench = Bench::new().await;
+        let asked = logging(&bench.docker, "/data", None);
+        let captured = capture(&bench, consistency, databases).await;
+        assert!(!asked.lock().unwrap().iter().any(|what| what == "log"));
+        assert_eq!(only(&captured).dump.is_some(), databases == Databases::Dump);
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_is_stopped_lets_the_server_leave_its_backup_mode() {
+    let bench = Bench::new().await;
+    bench.docker.processes("shop-db", &["postgres: walwriter"]);
+    let (gone, went) = tokio::sync::mpsc::unbounded_channel();
+    let stop = bench.stop.clone();
+    bench.docker.program("postgres", move |mut run| {
+        let (gone, stop) = (gone.clone(), stop.clone());
+        async move {
+            if run.arguments[0] == "log" {
+                run.output.write_all(b"holdfast-logs /data\n").await?;
+                stop.cancel();
+                run.input.read_to_end(&mut Vec::new()).await?;
+                gone.send(()).unwrap();
+            }
+            Ok(())
+        }
+    });
+    let error = bench.capture(Consistency::None).await.unwrap_err();
+    assert_eq!(error.code(), "capture.stopped");
+    let mut went = went;
+    went.recv().await.expect("its input was closed");
 }

@@ -18,12 +18,14 @@ const PIECE: usize = 256 << 10;
 
 /// Does what its first argument says.
 pub(crate) async fn work(run: Run) -> io::Result<()> {
-    let words: Vec<&str> = run.arguments.iter().map(String::as_str).collect();
+    let arguments = run.arguments.clone();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["thin", "tar", ..] => give(run).await,
         // Files in memory can all be replaced.
         ["fixed", ..] => Ok(()),
-        ["thin", "untar" | "overlay", ..] => take(run).await,
+        ["thin", "untar" | "overlay", _, _] => take(run, "/").await,
+        ["thin", "overlay", folder] => take(run, folder).await,
         _ => serve(run).await,
     }
 }
@@ -44,11 +46,11 @@ async fn give(mut run: Run) -> io::Result<()> {
     run.output.write_all(&line).await
 }
 
-async fn take(mut run: Run) -> io::Result<()> {
+async fn take(mut run: Run, path: &str) -> io::Result<()> {
     let (mut line, mut tar) = (Vec::new(), Vec::new());
     run.input.read_to_end(&mut line).await?;
     Thickener::new(line.as_slice()).read_to_end(&mut tar)?;
-    (run.unpack)(&tar).map_err(io::Error::other)
+    (run.unpack)(path, &tar).map_err(io::Error::other)
 }
 
 /// Talks until the input ends.

@@ -23,8 +23,8 @@ const PIPE: usize = 64 << 10;
 /// Mounts of a container: path, and the files there with paths below it, the root (an empty path) first.
 pub type Mounts = Box<dyn Fn() -> Vec<(String, Vec<Entry>)> + Send + Sync>;
 
-/// Unpacks a tar below the root of a container.
-pub type Unpack = Box<dyn Fn(&[u8]) -> Result<()> + Send + Sync>;
+/// Unpacks a tar below a path of a container.
+pub type Unpack = Box<dyn Fn(&str, &[u8]) -> Result<()> + Send + Sync>;
 
 /// A program at work.
 pub struct Run {
@@ -188,7 +188,7 @@ impl FakeDocker {
 
     fn unpacking(&self, id: &str) -> Unpack {
         let (host, id) = (self.clone(), id.to_owned());
-        Box::new(move |bytes| host.machine().unpack(&id, "/", super::tree::read(bytes)?))
+        Box::new(move |path, bytes| host.machine().unpack(&id, path, super::tree::read(bytes)?))
     }
 
     fn mounted(&self, id: &str) -> Vec<(String, Vec<Entry>)> {

@@ -1912,7 +1912,7 @@ export interface components {
          * @description What a database's files are.
          * @enum {string}
          */
-        Readiness: "prepared" | "crash" | "stopped" | "live";
+        Readiness: "prepared" | "crash" | "stopped" | "live" | "logged";
         /** @description An appliance to rebuild, opened by exactly one key. */
         RecoverRequest: {
             /** @description The bucket. */
