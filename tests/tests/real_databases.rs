@@ -295,6 +295,12 @@ fn round(case: &Case, arguments: &[&str], readiness: &str, server: &Server, appl
             "{database}"
         ),
     }
+    if readiness == "logged" {
+        let file = log.with_extension("tar");
+        let part = format!("latest:{name}:dump:{name}.postgres.log.tar");
+        appliance.cli(&["files", "get", &part, "--output", &file.display().to_string()]).expect(0);
+        sh(&format!("tar -tf {} | grep -qx backup_label", file.display()));
+    }
     if readiness == "live" && case.kind != "mongodb" {
         let dump = format!("latest:{name}:dump:{name}.{}.sql", case.kind);
         let file = log.with_extension("sql");

@@ -31,7 +31,7 @@ use holdfast_model::{
     snapshot::{DatabaseLog, DatabaseSection, Readiness, RunState},
 };
 use std::{
-    path::Path,
+    path::{Component, Path},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -128,28 +128,42 @@ impl Databases {
     }
 
     /// Lets those whose files will be read while they write enter their backup mode, in which no dump is needed. Who cannot is told
-    /// as a note, and dumped.
-    pub(crate) async fn begin_logs(&mut self, engine: &dyn Engine) -> Vec<Problem> {
+    /// as a note, and dumped. Last of all before the reading, for a server keeps its log as long as that lasts. Fails as [`Databases::dump`].
+    pub(crate) async fn begin_logs(&mut self, engine: &Arc<dyn Engine>, sink: &dyn Sink) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
-        for one in self.0.iter_mut().filter(|one| one.needs_dump() && one.answers && one.adapter.logs) {
-            match one.begin_log(engine).await {
+        for one in self.0.iter_mut().filter(|one| one.may_log()) {
+            match one.begin_log(&**engine).await {
                 Ok(logging) => one.logging = Mutex::new(Some(logging)),
-                Err(error) => problems.push(one.not_logged(&error)),
+                Err(error) => {
+                    problems.push(one.not_logged(&error));
+                    problems.extend(one.dump(engine, sink).await?);
+                }
             }
         }
-        problems
+        Ok(problems)
     }
 
-    /// Ends those modes and stores what has to lie over the files. Who cannot give it is dumped after all. Fails only if something
-    /// cannot be stored.
-    pub(crate) async fn end_logs(&mut self, engine: &Arc<dyn Engine>, sink: &dyn Sink) -> Result<Vec<Problem>> {
+    /// Ends those modes and stores what has to lie over the files, if their `places` were captured. Who cannot give it is dumped after
+    /// all. Fails only if something cannot be stored.
+    pub(crate) async fn end_logs(
+        &mut self,
+        engine: &Arc<dyn Engine>,
+        sink: &dyn Sink,
+        places: &[&str],
+    ) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
         for one in &mut self.0 {
             let Some(logging) = std::mem::take(&mut one.logging).into_inner().unwrap_or_else(PoisonError::into_inner)
             else {
                 continue;
             };
-            if let Some(error) = one.end_log(logging, engine, sink).await? {
+            let outcome = match places.contains(&&*logging.place) {
+                true => one.end_log(logging, engine, sink).await?,
+                false => {
+                    Some(Error::new(Kind::Refused, "database.elsewhere", "the place of its files was not captured"))
+                }
+            };
+            if let Some(error) = outcome {
                 problems.push(one.not_logged(&error));
                 problems.extend(one.dump(engine, sink).await?);
             }
@@ -160,7 +174,7 @@ impl Databases {
     /// Takes the dumps that are wished or needed. Fails only if they cannot be stored.
     pub(crate) async fn dump(&mut self, engine: &Arc<dyn Engine>, sink: &dyn Sink) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
-        for one in self.0.iter_mut().filter(|one| one.wants_dump()) {
+        for one in self.0.iter_mut().filter(|one| one.wants_dump() && !one.may_log()) {
             problems.extend(one.dump(engine, sink).await?);
         }
         Ok(problems)
@@ -280,11 +294,12 @@ impl Database {
     }
 
     fn wants_dump(&self) -> bool {
-        self.wish == policy::Databases::Dump || (self.needs_dump() && !self.is_logging())
+        self.wish == policy::Databases::Dump || self.needs_dump()
     }
 
-    fn is_logging(&self) -> bool {
-        self.logging.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    /// Its log may make its files whole, and spare the dump.
+    fn may_log(&self) -> bool {
+        self.needs_dump() && self.answers && self.adapter.logs
     }
 
     async fn begin_log(&self, engine: &dyn Engine) -> Result<Logging> {
@@ -405,7 +420,10 @@ fn place_of(mounts: &[Mount], folder: &str) -> Option<(String, String)> {
     let is_over = |mount: &&Mount| folder.starts_with(&mount.destination);
     let mount = mounts.iter().filter(is_over).max_by_key(|mount| mount.destination.len())?;
     let apart = |mount: &Mount| Path::new(&mount.destination).starts_with(folder.join("pg_wal"));
+    // A server writes where its files are; what says otherwise only says so.
+    let is_odd = mount.read_only || mount.is_part || folder.components().any(|part| part == Component::ParentDir);
     let place = match mount.kind.as_str() {
+        _ if is_odd => return None,
         "volume" => &mount.name,
         "bind" => &mount.source,
         _ => return None,
@@ -425,6 +443,8 @@ mod tests {
             name: name.into(),
             source: source.into(),
             destination: destination.into(),
+            read_only: false,
+            is_part: false,
         };
         let data = "/var/lib/postgresql/data";
         let found = |mounts: &[Mount]| place_of(mounts, data);
@@ -435,6 +455,9 @@ mod tests {
         assert_eq!(found(&[bind.clone(), volume.clone()]), Some(("pg".into(), String::new())));
         assert_eq!(found(&[mount("tmpfs", "", "", data)]), None);
         assert_eq!(found(&[mount("volume", "other", "", "/var/lib/postgresql/database")]), None);
+        assert_eq!(found(&[Mount { read_only: true, ..volume.clone() }]), None);
+        assert_eq!(found(&[Mount { is_part: true, ..volume.clone() }]), None, "its root is elsewhere in the volume");
+        assert_eq!(place_of(std::slice::from_ref(&volume), &format!("{data}/../..")), None);
         let log = mount("volume", "wal", "", "/var/lib/postgresql/data/pg_wal");
         assert_eq!(found(&[volume, log]), None, "its log would be laid under another mount");
     }

@@ -42,6 +42,9 @@ pub(crate) struct Mount {
     pub(crate) source: String,
     /// Path in the container.
     pub(crate) destination: String,
+    pub(crate) read_only: bool,
+    /// Only a folder of the volume is mounted.
+    pub(crate) is_part: bool,
 }
 
 impl Mount {
@@ -122,6 +125,8 @@ impl Member {
                 name: text(mount, "Name"),
                 source: text(mount, "Source"),
                 destination: text(mount, "Destination"),
+                read_only: mount["RW"] == false,
+                is_part: self.has_part(mount),
             })
             .collect();
         let tmpfs = self.value["HostConfig"]["Tmpfs"].as_object().into_iter().flatten();
@@ -130,10 +135,19 @@ impl Member {
             name: String::new(),
             source: String::new(),
             destination: path.clone(),
+            read_only: false,
+            is_part: false,
         }));
         mounts.sort_by(|a, b| (&a.destination, &a.kind).cmp(&(&b.destination, &b.kind)));
         mounts.dedup();
         mounts
+    }
+
+    /// Listed mounts do not tell it; what was asked for does.
+    fn has_part(&self, mount: &Value) -> bool {
+        let asked = self.value["HostConfig"]["Mounts"].as_array().into_iter().flatten();
+        let mut here = asked.filter(|asked| asked["Target"] == mount["Destination"]);
+        here.any(|asked| asked["VolumeOptions"]["Subpath"].as_str().is_some_and(|part| !part.is_empty()))
     }
 
     /// Names and ids of its networks.

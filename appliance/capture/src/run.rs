@@ -165,6 +165,17 @@ enum Piece {
     Layer(usize, layer::Layer),
 }
 
+impl Piece {
+    /// The volume or host path whose content was captured.
+    fn kept(&self) -> Option<&str> {
+        match self {
+            Piece::Volume(volume, _) => volume.stream.as_ref().map(|_| volume.name.as_str()),
+            Piece::Bind(bind, _) => bind.stream.as_ref().filter(|_| bind.directory).map(|_| bind.source.as_str()),
+            Piece::Layer(..) => None,
+        }
+    }
+}
+
 impl Work {
     async fn prepare(&self, info: EngineInfo) -> Result<Ready> {
         self.sink.phase("inspect", 1, PHASES);
@@ -223,8 +234,8 @@ impl Work {
         self.sink.phase("ahead", 3, PHASES);
         let ahead = async {
             ready.captured.problems.extend(run_all(&*self.engine, &hooks.dump).await);
-            ready.captured.problems.extend(databases.begin_logs(&*self.engine).await);
             ready.captured.problems.extend(databases.dump(&self.engine, &*self.sink).await?);
+            ready.captured.problems.extend(databases.begin_logs(&self.engine, &*self.sink).await?);
             databases.settle(&*self.engine).await;
             self.read_ahead(&mut ready).await
         };
@@ -237,10 +248,14 @@ impl Work {
             Err(error) => Err(error),
         };
         let outcome = match outcome {
-            Ok(pieces) => until_stopped(stop, databases.end_logs(&self.engine, &*self.sink)).await.map(|told| {
-                ready.captured.problems.extend(told);
-                pieces
-            }),
+            Ok(pieces) => {
+                let places: Vec<&str> = pieces.iter().filter_map(Piece::kept).collect();
+                let told = until_stopped(stop, databases.end_logs(&self.engine, &*self.sink, &places)).await;
+                told.map(|told| {
+                    ready.captured.problems.extend(told);
+                    pieces
+                })
+            }
             Err(error) => Err(error),
         };
         let Ready { mut captured, mut members, volumes, binds } = ready;

@@ -10,7 +10,7 @@
 //! | `prepare` | makes the files whole, just before the hold; what it locks is unlocked after a time whatever happens |
 //! | `release` | undoes `prepare` |
 //! | `dump` | says all that the server holds |
-//! | `log` | puts the server into its backup mode, says [`LOGS`] and the folder of its files in a line, waits for the end of its standard input, ends the mode and says a tar of what has to lie in that folder |
+//! | `log` | puts the server into its backup mode, says [`LOGS`] and the folder of its files in a line, waits for the line [`DONE`] (any other shows that somebody is there), ends the mode and says a tar of what has to lie in that folder |
 //! | `replay` | reads such a dump and makes the server hold it again |
 //!
 //! Invariant: nothing secret is in a script or its words. Passwords are found where the container has them.
@@ -23,6 +23,9 @@ pub const LOOSE: &str = "loose";
 
 /// What a server that is in its backup mode says, before the folder of its files.
 pub const LOGS: &str = "holdfast-logs ";
+
+/// What it is told when all its files were read.
+pub const DONE: &str = "done";
 
 /// How one kind of database is found and asked.
 #[derive(Debug)]

@@ -26,7 +26,6 @@ use tokio::{
     io::AsyncReadExt,
     net::{UnixListener, UnixStream, unix::OwnedReadHalf},
     sync::OnceCell,
-    time::timeout,
 };
 
 /// Where a container mounts its folder.
@@ -35,8 +34,6 @@ const TARGET: &str = "/lane";
 const SOCKET: &str = "s";
 /// How long a mover that was started may take to come.
 const ARRIVAL: Duration = Duration::from_secs(10);
-/// Longest silence of a mover: it says something each second while it finds something.
-const SILENCE: Duration = Duration::from_secs(300);
 /// Bytes that are taken at once.
 const PIECE: usize = 512 << 10;
 
@@ -188,16 +185,12 @@ fn line_of(line: UnixStream) -> Line {
         if buffer.capacity() < PIECE / 8 {
             buffer.reserve(PIECE);
         }
-        match timeout(SILENCE, heard.read_buf(&mut buffer)).await {
-            Ok(Ok(0)) => None,
-            Ok(Ok(_)) => Some((Ok(buffer.split().freeze()), Some((heard, buffer)))),
+        match heard.read_buf(&mut buffer).await {
+            Ok(0) => None,
+            Ok(_) => Some((Ok(buffer.split().freeze()), Some((heard, buffer)))),
             // Killed with something unread. Its end proves nothing either way.
-            Ok(Err(error)) if error.kind() == ErrorKind::ConnectionReset => None,
-            Ok(Err(error)) => Some((Err(Error::io("listen to the mover", error)), None)),
-            Err(_) => {
-                let text = "a mover fell silent for five minutes";
-                Some((Err(Error::new(Kind::Unavailable, "host.unreachable", text)), None))
-            }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
+            Err(error) => Some((Err(Error::io("listen to the mover", error)), None)),
         }
     });
     Line { input: Box::pin(input), output: output.boxed() }

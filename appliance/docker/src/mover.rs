@@ -43,6 +43,8 @@ const PIDS: u64 = 64;
 const CPU_SHARES: u64 = 512;
 /// Bytes of its complaints that are kept.
 const COMPLAINTS: usize = 4 << 10;
+/// Longest silence of one that reads: it says something each second while it finds something. One that writes is silent all the while.
+const SILENCE: Duration = Duration::from_secs(300);
 /// How long a container that has closed its output may take to be told as ended.
 const ENDING: Duration = Duration::from_secs(5);
 
@@ -109,6 +111,11 @@ impl Work<'_> {
     /// Whether what it says or hears is worth a way of its own.
     fn is_talkative(self) -> bool {
         !matches!(self, Work::Clear | Work::Fixed)
+    }
+
+    /// Whether it says what it reads.
+    fn is_reading(self) -> bool {
+        matches!(self, Work::Serve | Work::Tar | Work::File)
     }
 
     fn writes(self) -> bool {
@@ -260,8 +267,20 @@ impl Mover {
         told
     }
 
-    /// Past the engine where that can be, else through it.
     async fn begin(
+        engine: Arc<dyn Engine>,
+        name: &str,
+        owner: &str,
+        mounted: Mounted<'_>,
+        work: Work<'_>,
+    ) -> Result<(Mover, Line)> {
+        let (mover, line) = Mover::somehow(engine, name, owner, mounted, work).await?;
+        let output = if work.is_reading() { never_silent(line.output) } else { line.output };
+        Ok((mover, Line { output, ..line }))
+    }
+
+    /// Past the engine where that can be, else through it.
+    async fn somehow(
         engine: Arc<dyn Engine>,
         name: &str,
         owner: &str,
@@ -447,6 +466,21 @@ impl Mover {
     pub async fn close(self) -> Result<()> {
         self.container.remove().await
     }
+}
+
+/// Ends with an error when nothing is said for long, though somebody listens.
+fn never_silent(output: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
+    stream::unfold(Some(output), |output| async move {
+        let mut output = output?;
+        match tokio::time::timeout(SILENCE, output.next()).await {
+            Ok(said) => said.map(|said| (said, Some(output))),
+            Err(_) => {
+                let text = "the helper container says nothing for five minutes: what it reads may hang";
+                Some((Err(Error::new(Kind::Unavailable, "mover.silent", text)), None))
+            }
+        }
+    })
+    .boxed()
 }
 
 fn keep(complaints: &Mutex<Vec<u8>>, bytes: &[u8]) {

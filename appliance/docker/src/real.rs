@@ -118,6 +118,18 @@ impl RealDocker {
         Ok((inspect["HostConfig"]["UsernsMode"] != "host").then_some(remap))
     }
 
+    /// Asks the engine whether something runs, by what `path` describes.
+    fn works(&self, path: String, pointer: &'static str) -> impl Fn() -> body::Works + Send + Sync + 'static {
+        let wire = self.wire.clone();
+        move || {
+            let (wire, path) = (wire.clone(), path.clone());
+            Box::pin(async move {
+                let state: Value = wire.json(&path, About { what: "host", name: "" }).await?;
+                Ok(state.pointer(pointer) == Some(&Value::Bool(true)))
+            })
+        }
+    }
+
     async fn list(&self, path: &str, about: About<'_>) -> Result<Vec<Value>> {
         // Podman says null where Docker says [].
         Ok(self.wire.json::<Option<Vec<Value>>>(path, about).await?.unwrap_or_default())
@@ -259,7 +271,8 @@ impl Engine for RealDocker {
         let (about, host) = (container(id), self.wire.host());
         let attached = self.docker.attach_container(&segment(about)?, Some(options)).await;
         let attached = attached.map_err(|error| about.bollard(&host, error))?;
-        Ok(Attached { input: attached.input, output: said(host, attached.output) })
+        let works = self.works(format!("/containers/{}/json", segment(about)?), "/State/Running");
+        Ok(Attached { input: attached.input, output: said(host, attached.output, works) })
     }
 
     async fn container_top(&self, id: &str) -> Result<Vec<String>> {
@@ -282,7 +295,9 @@ impl Engine for RealDocker {
         let id = id_of(&made, "Id", about)?;
         match self.docker.start_exec(&id, None).await.map_err(|error| about.bollard(&host, error))? {
             StartExecResults::Attached { output, input } => {
-                Ok(Running { id, input: exec.input.then_some(input), output: said(host, output) })
+                let works =
+                    self.works(format!("/exec/{}/json", segment(About { what: "command", name: &id })?), "/Running");
+                Ok(Running { id, input: exec.input.then_some(input), output: said(host, output, works) })
             }
             StartExecResults::Detached => Err(Error::bug("a command was started out of hearing")),
         }
@@ -418,6 +433,7 @@ impl Engine for RealDocker {
 fn said(
     host: Arc<str>,
     output: impl futures::Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send + 'static,
+    works: impl Fn() -> body::Works + Send + Sync + 'static,
 ) -> BoxStream<'static, Result<Said>> {
     let place = host.clone();
     let said = output.map(move |item| match item {
@@ -427,7 +443,7 @@ fn said(
         }
         Err(error) => Err(container("").bollard(&place, error)),
     });
-    watched(host, said.boxed())
+    body::heard(host, said.boxed(), works)
 }
 
 /// Leaves out what our own work and people's looking around cause.

@@ -64,17 +64,20 @@ async fn member(part: Part, source: &Arc<dyn Source>, stop: &Stop, cause: &Cause
 
 /// The stored archive of one file, with the file under another name; permissions, owner and time stay.
 pub(crate) fn renamed(stored: ByteStream, name: String) -> ByteStream {
-    let state =
-        Renaming { stored, walker: Walker::new(), name, ready: VecDeque::new(), size: 0, files: 0, is_over: false };
-    stream::unfold(Some(state), |state| async move {
-        let mut state = state?;
-        match state.next().await {
-            Ok(Some(bytes)) => Some((Ok(bytes), Some(state))),
-            Ok(None) => None,
-            Err(error) => Some((Err(error), None)),
-        }
-    })
-    .boxed()
+    Renaming::flow(stored, Names::One(name))
+}
+
+/// What a server gave as its log, as far as it may be: a label, a map, segments of a log, each of them a file that only its owner reads.
+/// Anything else was not made by our script: `Corrupt` (`log.malformed`).
+pub(crate) fn of_log(stored: ByteStream) -> ByteStream {
+    Renaming::flow(stored, Names::OfLog)
+}
+
+/// Whether a server's log may have a file of that name.
+fn is_of_log(path: &[u8]) -> bool {
+    let segment = path.strip_prefix(b"pg_wal/").unwrap_or_default();
+    let is_segment = segment.len() == 24 && segment.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'));
+    is_segment || path == b"backup_label" || path == b"tablespace_map"
 }
 
 /// The stored archive without its sockets: an engine would make empty files of them, in the way of programs that make
@@ -134,10 +137,18 @@ impl Sieve {
     }
 }
 
+/// Which members there may be, and what they are called.
+enum Names {
+    /// One file, and its name.
+    One(String),
+    /// Files of a server's log, under their own.
+    OfLog,
+}
+
 struct Renaming {
     stored: ByteStream,
     walker: Walker,
-    name: String,
+    names: Names,
     ready: VecDeque<Bytes>,
     /// Size of the open file.
     size: u64,
@@ -146,6 +157,27 @@ struct Renaming {
 }
 
 impl Renaming {
+    fn flow(stored: ByteStream, names: Names) -> ByteStream {
+        let state = Renaming {
+            stored,
+            walker: Walker::new(),
+            names,
+            ready: VecDeque::new(),
+            size: 0,
+            files: 0,
+            is_over: false,
+        };
+        stream::unfold(Some(state), |state| async move {
+            let mut state = state?;
+            match state.next().await {
+                Ok(Some(bytes)) => Some((Ok(bytes), Some(state))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed()
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
@@ -168,7 +200,10 @@ impl Renaming {
                 Step::Open(member) => {
                     self.size = member.size;
                     self.files += 1;
-                    let header = header(&member, &self.name, self.files)?;
+                    let header = match &self.names {
+                        Names::One(name) => header(&member, name, self.files)?,
+                        Names::OfLog => header_of_log(&member)?,
+                    };
                     self.ready.push_back(header.into());
                 }
                 Step::Data(bytes) => self.ready.push_back(bytes),
@@ -193,6 +228,18 @@ fn header(member: &Member, name: &str, number: u32) -> Result<Vec<u8>> {
     }
     write::Entry::file(name.as_bytes(), member.size)
         .mode(member.mode)
+        .owner(member.uid, member.gid)
+        .mtime(member.mtime, 0)
+        .header()
+}
+
+fn header_of_log(member: &Member) -> Result<Vec<u8>> {
+    if member.kind != MemberKind::File || !is_of_log(&member.path) {
+        let text = "the log of a server holds something else than its label and its segments";
+        return Err(Error::new(Kind::Corrupt, "log.malformed", text));
+    }
+    write::Entry::file(&member.path, member.size)
+        .mode(0o600)
         .owner(member.uid, member.gid)
         .mtime(member.mtime, 0)
         .header()
@@ -237,5 +284,28 @@ mod tests {
         let cut =
             without_sockets(flow(&whole[..whole.len() - 700], 512)).try_collect::<Vec<_>>().now_or_never().unwrap();
         assert_eq!(cut.unwrap_err().code(), "stream.short");
+    }
+
+    #[test]
+    fn a_servers_log_is_label_map_and_segments_and_nothing_else() {
+        let file = |path: &'static [u8]| write::Entry::file(path, 2).mode(0o4777).owner(70, 70);
+        let segment: &[u8] = b"pg_wal/00000001000000000000001D";
+        let whole = |members: &[Vec<u8>]| [&members.concat()[..], &write::TRAILER].concat();
+        let through = |bytes: &[u8]| of_log(flow(bytes, 700)).try_collect::<Vec<_>>().now_or_never().unwrap();
+        let good = [member(&file(b"backup_label"), b"ab"), member(&file(segment), b"cd")];
+        let quiet = |path: &'static [u8]| write::Entry::file(path, 2).mode(0o600).owner(70, 70);
+        let expected = [member(&quiet(b"backup_label"), b"ab"), member(&quiet(segment), b"cd")];
+        assert!(through(&whole(&good)).unwrap().concat() == whole(&expected), "rights are taken off");
+        let bad: [Vec<u8>; 5] = [
+            member(&file(b"pg_hba.conf"), b"ab"),
+            member(&file(b"pg_wal/../global/pg_control"), b"ab"),
+            member(&file(b"/backup_label"), b"ab"),
+            write::Entry::symlink(b"backup_label", b"/etc/shadow").header().unwrap(),
+            write::Entry::directory(b"pg_wal").header().unwrap(),
+        ];
+        for member in bad {
+            let error = through(&whole(&[good[0].clone(), member])).unwrap_err();
+            assert!(["log.malformed", "tar.name"].contains(&error.code()), "{error}");
+        }
     }
 }

@@ -252,7 +252,7 @@ impl Work<'_> {
                 VolumeAction::Keep => continue,
             }
             self.problems.extend(volumes::fill(&self.hand, deed).await?);
-            self.problems.extend(fill::lay(&self.hand, Mounted::Volume(&deed.name), &deed.logs).await?);
+            fill::lay(&self.hand, Mounted::Volume(&deed.name), &deed.logs).await?;
         }
         for path in &self.deed.paths {
             go_on(&self.hand.stop)?;
@@ -260,8 +260,9 @@ impl Work<'_> {
             self.leads_where_it_did(&path.source).await?;
             self.undo.point_of_no_return().await?;
             (self.undo.is_replacing, self.undo.has_replaced) = (true, true);
+            fill::clear_logs(&self.hand, &path.source, &path.logs).await?;
             self.problems.extend(files::restore_path(&self.hand, path).await?);
-            self.problems.extend(fill::lay(&self.hand, Mounted::HostPath(&path.source), &path.logs).await?);
+            fill::lay(&self.hand, Mounted::HostPath(&path.source), &path.logs).await?;
         }
         self.undo.is_replacing = false;
         Ok(())

@@ -5,6 +5,7 @@ use crate::{
     archive,
     carry::Hand,
     deed::LogDeed,
+    helper::{Helper, MOUNT},
     streams::{self, Cause},
     verify::{self, Compared, Tolerance},
 };
@@ -66,50 +67,59 @@ pub(crate) async fn fill(hand: &Hand, volume: &str, stream: &StreamRef) -> Resul
     Ok(Some(complaints.map(|told| reduced(volume, &told)).into_iter().collect()))
 }
 
-/// Lays logs of servers over their files. What cannot be laid is an error of the restore: those files must not be trusted without.
-pub(crate) async fn lay(hand: &Hand, mounted: Mounted<'_>, logs: &[LogDeed]) -> Result<Vec<Problem>> {
-    let mut problems = Vec::new();
+/// Lays logs of servers over their files. What cannot be laid ends the restore: a server would start on such files without
+/// a word.
+pub(crate) async fn lay(hand: &Hand, mounted: Mounted<'_>, logs: &[LogDeed]) -> Result<()> {
     for log in logs {
         hand.source.log(&format!("Lays the log of {} in {} over its files", log.kind.title(), log.container));
-        match lay_one(hand, mounted, log).await? {
-            Ok(()) => {}
-            Err(error) => problems.push(not_laid(log, &error)),
-        }
+        let doing = format!("the log of {} in {} could not be laid over its files", log.kind.title(), log.container);
+        lay_one(hand, mounted, log).await.map_err(|error| error.while_doing(doing))?;
     }
-    Ok(problems)
+    Ok(())
 }
 
-/// The outer error is the repository's, the host's, or a wish to stop; the inner one that of the files.
-async fn lay_one(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed) -> Result<std::result::Result<(), Error>> {
+async fn lay_one(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed) -> Result<()> {
+    let cause = Cause::default();
+    let tar = archive::of_log(streams::open(&hand.source, &log.stream, &hand.stop, &cause).await?);
     let begun = Mover::layer(hand.engine.clone(), &name(), &hand.owner, mounted, &log.folder).await;
     let (mover, line) = match begun {
         Ok(begun) => begun,
         Err(error) if error.kind() == Kind::Unavailable => return Err(error),
-        Err(error) => return Ok(Err(error)),
+        Err(error) if !hand.true_archives => return Err(needed(error)),
+        Err(error) => {
+            hand.reduced.note(&error);
+            return lay_archive(hand, mounted, log, tar, &cause).await;
+        }
     };
-    let cause = Cause::default();
-    let written = match streams::open(&hand.source, &log.stream, &hand.stop, &cause).await {
-        Ok(stored) => cause.explain(mover.fill(line, stored).await),
-        Err(error) => Err(error),
-    };
+    let written = cause.explain(mover.fill(line, tar).await);
     leave(mover).await;
-    match written {
-        Ok(None) => Ok(Ok(())),
-        Ok(Some(told)) => Ok(Err(Error::new(Kind::Refused, "mover.failed", told))),
-        Err(error) if error.code() == "mover.failed" => Ok(Err(error)),
-        Err(error) => Err(error.while_doing(format!("lay the log of {} over its files", log.container))),
+    match written? {
+        None => Ok(()),
+        Some(told) => Err(Error::new(Kind::Refused, "mover.failed", told)),
     }
 }
 
-fn not_laid(log: &LogDeed, error: &Error) -> Problem {
-    let text = format!(
-        "the log of {} in {} could not be laid over its files, which were read while it wrote; its data must not be trusted: {}",
-        log.kind.title(),
-        log.container,
-        error.chain()
-    );
-    Problem::error("database.not_laid", &log.container, text)
-        .advice("See that helper containers may run on this host, then restore again.")
+async fn lay_archive(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed, tar: ByteStream, cause: &Cause) -> Result<()> {
+    let (Mounted::Volume(source) | Mounted::HostPath(source)) = mounted else { return Ok(()) };
+    let helper = Helper::make(&hand.engine, &hand.owner, source).await?;
+    let put = hand.engine.archive_put(helper.id(), &format!("{MOUNT}/{}", log.folder), tar).await;
+    helper.remove().await;
+    cause.explain(put)
+}
+
+/// Takes out the log that a server has written since, of which it would go on reading where the one that is laid ends.
+pub(crate) async fn clear_logs(hand: &Hand, folder: &str, logs: &[LogDeed]) -> Result<()> {
+    for log in logs {
+        let old = [folder.trim_end_matches('/'), &log.folder, "pg_wal"].into_iter().filter(|part| !part.is_empty());
+        let old = old.collect::<Vec<_>>().join("/");
+        match Mover::clear(hand.engine.clone(), &name(), &hand.owner, Mounted::HostPath(&old)).await {
+            Ok(()) => {}
+            // There is none where nothing is mounted.
+            Err(error) if error.kind() == Kind::Invalid => {}
+            Err(error) => return Err(error.while_doing(format!("the old log in {old} could not be taken out"))),
+        }
+    }
+    Ok(())
 }
 
 /// A single file of the host as it is.

@@ -9,7 +9,7 @@ use crate::{
 };
 use holdfast_model::{
     Error, Problem, Result,
-    snapshot::{ContainerSection, Snapshot},
+    snapshot::{ContainerSection, DatabaseLog, Snapshot},
 };
 use serde_json::Value;
 use std::{borrow::Cow, collections::BTreeSet};
@@ -59,7 +59,11 @@ pub(crate) fn narrowed<'a>(snapshot: &'a Snapshot, services: &[String]) -> Resul
     part.images.retain(|image| part.containers.iter().any(|container| container.image == image.id));
     part.databases.retain(|database| match &database.file {
         Some(file) => volumes.contains(&file.place) || sources.contains(&file.place),
-        None => part.containers.iter().any(|container| container.name == database.container),
+        None => {
+            let lies_here = |log: &DatabaseLog| volumes.contains(&log.place) || sources.contains(&log.place);
+            database.log.as_ref().is_some_and(lies_here)
+                || part.containers.iter().any(|container| container.name == database.container)
+        }
     });
     Ok(Cow::Owned(part))
 }

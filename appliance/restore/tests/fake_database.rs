@@ -122,8 +122,10 @@ async fn a_dump_that_breaks_off_ends_the_restore_and_leaves_nothing() {
 
 /// The database's files were read in its backup mode.
 fn logged(world: &mut World, folder: &str) -> StreamRef {
-    let tar =
-        archive::tar(&[archive::Entry::file("backup_label", "START"), archive::Entry::file("kept", "by the log")]);
+    let tar = archive::tar(&[
+        archive::Entry::file("backup_label", "START"),
+        archive::Entry::file("pg_wal/00000001000000000000001D", "log"),
+    ]);
     let stream = world.memory.keep(tar, 2);
     let place = world.snapshot.volumes[0].name.clone();
     let section = &mut world.snapshot.databases[0];
@@ -153,14 +155,30 @@ async fn a_log_is_laid_over_the_files_before_anything_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_cannot_be_laid_is_an_error_that_is_told() {
+async fn where_no_mover_may_run_a_log_is_laid_through_the_archive() {
     let mut world = World::new(0, false).await;
     logged(&mut world, "");
     // What was archived is written without a mover: this is the first that is started.
     world.fake.fail("container_start", 1, Kind::Denied, "host.forbidden");
     let restored = world.restore().await.unwrap();
-    let told = restored.problems.iter().find(|problem| problem.code == "database.not_laid").unwrap();
-    assert_eq!(told.severity, Severity::Error);
+    assert!(restored.problems.iter().any(|problem| problem.code == "mover.unavailable"));
+    let listed = world.fake.volume_list().await.unwrap();
+    let names = listed.iter().filter_map(|volume| volume["Name"].as_str()).filter(|name| name.contains("restore"));
+    assert_eq!(names.filter(|name| world.fake.volume_entry(name, "backup_label").is_some()).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_holds_something_else_ends_the_restore_before_anything_starts() {
+    let mut world = World::new(0, false).await;
+    let tar =
+        archive::tar(&[archive::Entry::file("backup_label", "START"), archive::Entry::file("pg_hba.conf", "all")]);
+    let stream = world.memory.keep(tar, 2);
+    logged(&mut world, "");
+    world.snapshot.databases[0].log.as_mut().unwrap().stream = stream;
+    let before = world.fake.container_list().await.unwrap().len();
+    let error = world.restore().await.unwrap_err();
+    assert!(error.chain().contains("something else"), "{}", error.chain());
+    assert_eq!(world.fake.container_list().await.unwrap().len(), before);
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,6 +188,6 @@ async fn a_log_that_breaks_off_ends_the_restore_and_leaves_nothing() {
     world.memory.break_off(&stream);
     let before = world.fake.container_list().await.unwrap().len();
     let error = world.restore().await.unwrap_err();
-    assert!(error.chain().contains("lay the log"), "{}", error.chain());
+    assert!(error.chain().contains("could not be laid"), "{}", error.chain());
     assert_eq!(world.fake.container_list().await.unwrap().len(), before);
 }

@@ -204,7 +204,11 @@ fn logging(docker: &FakeDocker, folder: &'static str, tar: Option<Vec<u8>>) -> A
                     run.output.write_all(b"holdfast-logs ").await?;
                     tokio::task::yield_now().await;
                     run.output.write_all(format!("{folder}\n").as_bytes()).await?;
-                    run.input.read_to_end(&mut Vec::new()).await?;
+                    let mut heard = String::new();
+                    run.input.read_to_string(&mut heard).await?;
+                    if heard.lines().last() != Some("done") {
+                        return Err(std::io::Error::other("nobody said that all was read"));
+                    }
                     log.lock().unwrap().push("let go".into());
                     let Some(tar) = tar else { return Err(std::io::Error::other("a part is gone")) };
                     run.output.write_all(&tar).await?;
@@ -238,8 +242,9 @@ async fn what_is_read_live_is_read_in_the_backup_mode_and_keeps_its_log() {
 #[tokio::test(start_paused = true)]
 async fn who_gives_no_log_is_dumped_and_told() {
     let tar = archive::tar(&[archive::Entry::file("backup_label", "x")]);
-    // Files in no mount, and a server that fails when it leaves its mode.
-    for (folder, tar) in [("/elsewhere", Some(tar)), ("/data", None)] {
+    // Files in no mount, a server that fails when it leaves its mode, an archive that breaks off.
+    let short = Some(tar[..700].to_vec());
+    for (folder, tar) in [("/elsewhere", Some(tar)), ("/data", None), ("/data", short)] {
         let bench = Bench::new().await;
         let asked = logging(&bench.docker, folder, tar);
         let captured = capture(&bench, Consistency::None, Databases::Auto).await;
@@ -274,8 +279,9 @@ async fn a_backup_that_is_stopped_lets_the_server_leave_its_backup_mode() {
             if run.arguments[0] == "log" {
                 run.output.write_all(b"holdfast-logs /data\n").await?;
                 stop.cancel();
-                run.input.read_to_end(&mut Vec::new()).await?;
-                gone.send(()).unwrap();
+                let mut heard = String::new();
+                run.input.read_to_string(&mut heard).await?;
+                gone.send(heard).unwrap();
             }
             Ok(())
         }
@@ -283,5 +289,5 @@ async fn a_backup_that_is_stopped_lets_the_server_leave_its_backup_mode() {
     let error = bench.capture(Consistency::None).await.unwrap_err();
     assert_eq!(error.code(), "capture.stopped");
     let mut went = went;
-    went.recv().await.expect("its input was closed");
+    assert_eq!(went.recv().await.expect("its input was closed"), "", "nobody says that all was read");
 }

@@ -16,10 +16,11 @@ case $1 in
     # Before the files are read ahead: most of what it has in memory is then on disk, and a start from the copy is quick.
     settle) psql -XqAtc checkpoint ;;
     dump) exec pg_dumpall --clean --if-exists -l "$PGDATABASE" ;;
-    # Its files are read while its backup mode lasts, which is as long as whoever asked keeps our input open. A slot that ends with the session
-    # keeps the log; without one a checkpoint could throw away what the beginning needs. Nothing is written among its files.
+    # Its files are read while its backup mode lasts: until a line says `done`. Lines before it say that somebody still listens; the end of our
+    # input, five minutes without a line, or a disk that is nearly full end the mode too, and then there is no log. A slot that ends with the
+    # session keeps the log; without one a checkpoint could throw away what the beginning needs. Nothing is written among its files.
     log)
-        number=$(psql -XqAtc 'show server_version_num') && folder=$(psql -XqAtc 'show data_directory') || exit
+        number=$(psql -XqAtc 'show server_version_num') && folder=$(psql -XqAtc 'show data_directory') && folder=$(cd "$folder" && pwd -P) || exit
         if [ "$number" -lt 100000 ] || [ ! -d "$folder/pg_wal" ] || [ -L "$folder/pg_wal" ]; then
             echo 'its version is before 10, or its log lies elsewhere' >&2
             exit 65
@@ -28,13 +29,24 @@ case $1 in
         if [ "$number" -lt 150000 ]; then begin="pg_start_backup('holdfast', true, false)" end='pg_stop_backup(false, false)'; fi
         work=$(mktemp -d /dev/shm/holdfast.XXXXXX 2>/dev/null) || work=$(mktemp -d /tmp/holdfast.XXXXXX) || exit
         trap 'rm -rf "$work"' EXIT
-        export folder work
-        cat >"$work/give" <<'GIVE'
+        export folder work slot="holdfast_$$"
+        # A server elsewhere has no slot in this folder.
+        cat >"$work/begun.sh" <<'BEGUN'
+if [ -d "$folder/pg_replslot/$slot" ]; then
+    echo "holdfast-logs $folder"
+    : >"$work/begun"
+else
+    echo 'the server that answers is not the one of this folder' >&2
+    : >"$work/over"
+fi
+BEGUN
+        cat >"$work/give.sh" <<'GIVE'
 cd "$work" && first=$(cat first) && last=$(cat last) || exit
 [ -s tablespace_map ] || rm -f tablespace_map
 # They are the server's, whoever we are.
+chmod 600 backup_label
 chown "$(stat -c %u:%g "$folder")" backup_label tablespace_map 2>/dev/null
-chmod 600 backup_label tablespace_map 2>/dev/null
+[ "$(stat -c %u:%g "$folder")" = "$(stat -c %u:%g backup_label)" ] || { echo 'its label cannot be given to it' >&2; exit 1; }
 ln -s "$folder/pg_wal" pg_wal
 ls pg_wal | grep -E '^[0-9A-F]{24}$' | LC_ALL=C sort | sed -n "/^$first\$/,\$p" | sed "/^$last\$/q" | sed 's,^,pg_wal/,' >segments
 if [ "$(head -n 1 segments)" != "pg_wal/$first" ] || [ "$(tail -n 1 segments)" != "pg_wal/$last" ]; then
@@ -44,17 +56,36 @@ fi
 # shellcheck disable=SC2046
 tar -cf - backup_label $(ls tablespace_map 2>/dev/null) $(cat segments) && : >whole
 GIVE
+        # Ends whoever waits for the word, and with it the session, if nobody is there any more.
+        watch() {
+            left=300
+            while [ ! -e "$work/over" ] && [ -d "$work" ] && [ "$left" -gt 0 ]; do
+                sleep 5
+                left=$((left - 5))
+                if [ -e "$work/beat" ]; then rm -f "$work/beat" && left=300; fi
+                free=$(df -Pk "$folder/pg_wal" | awk 'NR == 2 {print $4}')
+                [ "${free:-1048576}" -ge 262144 ] || left=0
+            done
+            [ -e "$work/over" ] || [ ! -d "$work" ] || kill "$1"
+        }
         {
-            echo "select pg_create_physical_replication_slot('holdfast_$$', true, true) \\g /dev/null"
-            echo "select pg_walfile_name($begin) as first \\gset"
-            echo '\! echo "holdfast-logs $folder"; : >"$work/begun"'
+            printf '%s\n' "select set_config(name, '0', false) from pg_settings where name in ('statement_timeout', 'idle_session_timeout') \\g /dev/null" \
+                "select pg_create_physical_replication_slot('$slot', true, true) \\g /dev/null" \
+                "select pg_walfile_name($begin) as first \\gset" '\! sh "$work/begun.sh"'
             while [ ! -e "$work/begun" ] && [ ! -e "$work/over" ]; do sleep 0.2 || sleep 1; done
-            timeout "$2" cat >/dev/null || :
-            echo "select labelfile, coalesce(spcmapfile, '') as map, pg_walfile_name(lsn) as last from $end \\gset"
+            [ ! -e "$work/over" ] || exit 1
+            watch "$(exec sh -c 'echo "$PPID"')" >/dev/null 2>&1 &
+            answer=
+            while [ "$answer" != done ]; do
+                read -r answer || { : >"$work/over" && exit 1; }
+                : >"$work/beat"
+            done
+            : >"$work/over"
+            printf '%s\n' "select labelfile, coalesce(spcmapfile, '') as map, pg_walfile_name(lsn) as last from $end \\gset"
             for name in first last labelfile:backup_label map:tablespace_map; do
                 printf '%s\n' "\\o $work/${name#*:}" "\\qecho -n :${name%:*}" '\o'
             done
-            echo '\! sh "$work/give"'
+            printf '%s\n' '\! sh "$work/give.sh"'
         } | {
             psql -XqAt -v ON_ERROR_STOP=1
             code=$?

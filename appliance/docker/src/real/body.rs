@@ -5,7 +5,7 @@
 use super::socket::unreachable;
 use crate::ByteStream;
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream::BoxStream};
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::BoxStream};
 use holdfast_model::{Error, Result};
 use http_body_util::{Either, Full, StreamBody};
 use hyper::body::Frame;
@@ -39,15 +39,36 @@ pub(crate) fn watched<T: Send + 'static>(
     host: Arc<str>,
     inner: BoxStream<'static, Result<T>>,
 ) -> BoxStream<'static, Result<T>> {
+    heard(host, inner, || futures::future::ready(Ok(false)).boxed())
+}
+
+/// Whether whoever falls silent is at work; asked each time that a stream was silent for long.
+pub(crate) type Works = BoxFuture<'static, Result<bool>>;
+
+/// Ends a stream with an error when it falls silent and nobody works at the other end any more: what writes a volume, or takes in
+/// a dump, says nothing for hours.
+pub(crate) fn heard<T: Send + 'static>(
+    host: Arc<str>,
+    inner: BoxStream<'static, Result<T>>,
+    works: impl Fn() -> Works + Send + Sync + 'static,
+) -> BoxStream<'static, Result<T>> {
+    let works = Arc::new(works);
     futures::stream::unfold(Some(inner), move |state| {
-        let host = host.clone();
+        let (host, works) = (host.clone(), works.clone());
         async move {
             let mut inner = state?;
-            match timeout(SILENCE_LIMIT, inner.next()).await {
-                Ok(Some(Ok(item))) => Some((Ok(item), Some(inner))),
-                Ok(Some(Err(error))) => Some((Err(error), None)),
-                Ok(None) => None,
-                Err(_) => Some((Err(unreachable(&host, "a stream fell silent for five minutes".into())), None)),
+            loop {
+                let error = match timeout(SILENCE_LIMIT, inner.next()).await {
+                    Ok(Some(Ok(item))) => return Some((Ok(item), Some(inner))),
+                    Ok(Some(Err(error))) => error,
+                    Ok(None) => return None,
+                    Err(_) => match works().await {
+                        Ok(true) => continue,
+                        Ok(false) => unreachable(&host, "a stream fell silent for five minutes".into()),
+                        Err(error) => error,
+                    },
+                };
+                return Some((Err(error), None));
             }
         }
     })
@@ -127,5 +148,33 @@ impl Stream for Source {
                 None
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::stream;
+
+    /// Says one thing after a silence of so many seconds.
+    fn late(seconds: u64) -> BoxStream<'static, Result<u8>> {
+        stream::once(async move {
+            sleep(Duration::from_secs(seconds)).await;
+            Ok(7)
+        })
+        .boxed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_an_error_unless_somebody_works_at_the_other_end() {
+        let host: Arc<str> = "local".into();
+        let ended = watched(host.clone(), late(301)).next().await.unwrap().unwrap_err();
+        assert_eq!(ended.code(), "host.unreachable");
+        let always = || futures::future::ready(Ok(true)).boxed();
+        assert_eq!(heard(host.clone(), late(36_000), always).next().await.unwrap().unwrap(), 7);
+        let gone = || futures::future::ready(Err(unreachable("local", "cut".into()))).boxed();
+        let mut cut = heard(host, late(36_000), gone);
+        assert!(cut.next().await.unwrap().unwrap_err().chain().contains("cut"));
+        assert!(cut.next().await.is_none());
     }
 }

@@ -27,10 +27,16 @@ pub struct Section {
     pub plain: Option<StreamRef>,
 }
 
-/// Everything that can be downloaded: those that hold files, and dumps of databases.
+/// Everything that can be downloaded: those that hold files, and dumps and logs of databases.
 pub fn everything(snapshot: &Snapshot) -> Vec<Section> {
     let dumps = snapshot.databases.iter().filter_map(|database| Some(dump(database, database.dump.as_ref()?)));
-    all(snapshot).into_iter().chain(dumps).collect()
+    let logs = snapshot.databases.iter().filter_map(|database| Some(log(database, &database.log.as_ref()?.stream)));
+    all(snapshot).into_iter().chain(dumps).chain(logs).collect()
+}
+
+/// What has to lie over a server's files, for who takes them out by hand.
+fn log(database: &DatabaseSection, stream: &StreamRef) -> Section {
+    whole(format!("{}.postgres.log.tar", database.container), stream)
 }
 
 fn dump(database: &DatabaseSection, stream: &StreamRef) -> Section {
@@ -41,7 +47,10 @@ fn dump(database: &DatabaseSection, stream: &StreamRef) -> Section {
         DatabaseKind::Mongodb => ("mongodb", "archive"),
         DatabaseKind::Sqlite | DatabaseKind::Unknown => ("database", "dump"),
     };
-    let name = format!("{}.{kind}.{ending}", database.container);
+    whole(format!("{}.{kind}.{ending}", database.container), stream)
+}
+
+fn whole(name: String, stream: &StreamRef) -> Section {
     let mut section = section("dump", &name, false, Vec::new());
     let view = &mut section.view;
     (view.entries, view.bytes, view.readable, view.reason) = (1, stream.length, true, None);

@@ -3,15 +3,15 @@
 use super::{fresh, put, read_all, snapshot};
 use crate::{From, StreamKind};
 use holdfast_model::snapshot::{
-    BindSection, ContainerSection, DatabaseKind, DatabaseSection, Fidelity, ImagePart, ImageSection, LayerPart,
-    RawJson, Readiness, RunState,
+    BindSection, ContainerSection, DatabaseKind, DatabaseLog, DatabaseSection, Fidelity, ImagePart, ImageSection,
+    LayerPart, RawJson, Readiness, RunState,
 };
 
 #[tokio::test]
 async fn streams_of_every_section_come_back() {
     let (repository, _cache) = fresh().await;
     let session = repository.session();
-    let bytes: Vec<Vec<u8>> = (0..5u8).map(|part| vec![part; 30_000]).collect();
+    let bytes: Vec<Vec<u8>> = (0..6u8).map(|part| vec![part; 30_000]).collect();
     let mut streams = Vec::new();
     for bytes in &bytes {
         streams.push(put(&session, StreamKind::Bytes, bytes).await.unwrap());
@@ -45,7 +45,7 @@ async fn streams_of_every_section_come_back() {
         version: None,
         readiness: Readiness::Live,
         dump: Some(streams[4].clone()),
-        log: None,
+        log: Some(DatabaseLog { place: "pg".into(), folder: String::new(), stream: streams[5].clone() }),
         file: None,
     });
     let kept = session.commit(whole).await.unwrap();

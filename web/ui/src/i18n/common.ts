@@ -51,7 +51,7 @@ export const en = {
   },
   databases: { auto: 'Make ready', dump: 'Dump as well', off: 'Leave alone' },
   databasesHint: {
-    auto: 'Each server is asked to make its files whole; one that is read live is dumped as well',
+    auto: 'Each server is asked to make its files whole; of one that is read live its log or a dump is kept',
     dump: 'Each server is dumped as well, in its own words',
     off: 'No server is asked for anything',
   },
@@ -119,7 +119,7 @@ export const de: typeof en = {
   },
   databases: { auto: 'Vorbereiten', dump: 'Zusätzlich ausleiten', off: 'In Ruhe lassen' },
   databasesHint: {
-    auto: 'Jeder Server macht seine Dateien vollständig; wird er laufend gelesen, wird er zusätzlich ausgeleitet (Dump)',
+    auto: 'Jeder Server macht seine Dateien vollständig; wird er laufend gelesen, wird sein Log oder ein Dump mitgesichert',
     dump: 'Von jedem Server wird zusätzlich ein Dump gespeichert',
     off: 'Kein Server wird um etwas gebeten',
   },
