@@ -370,3 +370,17 @@ async fn many_small_packs_are_joined_and_few_are_left_alone() {
     let view = repository.check(true, None, &Stop::new()).await.unwrap();
     assert!(view.problems.is_empty(), "{:?}", view.problems);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_tells_how_scattered_the_newest_snapshot_of_each_app_lies() {
+    let (repository, _cache) = fresh().await;
+    let mut files = Vec::new();
+    for seed in 0..3u64 {
+        files.push((["v/a", "v/b", "v/c"][seed as usize], noise(seed, 1 << 20)));
+        back_up(&repository, "grown", &tar(&files)).await.unwrap();
+    }
+    back_up(&repository, "alone", &tar(&[("v/d", noise(9, 1 << 20))])).await.unwrap();
+    let view = repository.check(false, None, &Stop::new()).await.unwrap();
+    // Three packs of the one, of which one would do, and the single one of the other.
+    assert_eq!((view.newest_packs, view.newest_packs_least), (4, 2));
+}
