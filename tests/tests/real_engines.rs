@@ -148,6 +148,12 @@ fn seen_inside(zoo: &Zoo, mut tree: Tree) -> Tree {
 #[test]
 fn an_app_moves_from_the_machines_engine_to_this_one_and_back() {
     let Some((binary, zoo)) = Zoo::of_this_run("real_engines moved") else { return };
+    if zoo.name.ends_with("rootless") {
+        eprintln!(
+            "real_engines moved: SKIPPED, whoever runs an engine without root may not replace files of this machine's root"
+        );
+        return;
+    }
     let home = tempfile::tempdir().expect("a folder");
     let machine = Zoo::machine();
     let app = Small::start(&machine, "hfzoomove", "172.31.92");
@@ -255,7 +261,9 @@ fn this_engine_is_reached_by_ssh() {
         let said = add("wrong", url, key, known);
         assert!(said.code != 0 && said.err.contains(why), "{url} {key}: {} {}", said.code, said.err);
     }
-    add("edge", url, &key, &known).expect(0);
+    // Here every root has Docker's client too, which would ask for a socket that Podman has elsewhere.
+    let socket = if zoo.is_podman() { zoo.socket.as_str() } else { "" };
+    add("edge", &format!("{url}{socket}"), &key, &known).expect(0);
     works_through(&zoo, &appliance, "edge", &app);
     let name = &appliance.cli(&["host", "ls"]).expect(0).json();
     assert!(!name.to_string().contains("PRIVATE KEY"), "a key is shown");
@@ -306,7 +314,7 @@ fn the_lists_of_calls_are_enough_and_what_is_forbidden_is_named() {
     }
     // Nor without a helper: what is less is said.
     proxy.allow(&lists[..1]);
-    proxy.forbid("POST", "/containers/*/attach");
+    proxy.forbid("POST", "/containers/*/start");
     let said = appliance.cli(&["backup", "local/hfzooproxy", "--wait"]);
     match zoo.is_podman() {
         true => assert!(said.code != 0 && (said.out + &said.err).contains("helper container"), "less than all"),

@@ -25,7 +25,8 @@ pub(super) fn rewrite(name: &str, host: &mut Value, inspect: &Value, context: &C
     let mut binds: Vec<String> = Vec::new();
     let mut covered: Vec<String> = Vec::new();
     for bind in texts(host, "/Binds") {
-        let Some(spec) = Spec::parse(&bind) else { continue };
+        let Some(mut spec) = Spec::parse(&bind) else { continue };
+        let bind = if context.is_podman { bind } else { spec.spoken_by_docker(name, body) };
         covered.push(spec.at.clone());
         if !spec.from.starts_with('/') {
             binds.push(volume_bind(&spec, context));
@@ -64,6 +65,42 @@ impl Spec {
         let (from, at) = (parts.next()?.to_owned(), parts.next()?.to_owned());
         let options = parts.next().unwrap_or_default().split(',').filter(|o| !o.is_empty()).map(str::to_owned);
         Some(Spec { from, at, options: options.collect() })
+    }
+}
+
+/// What Docker knows of a mount's options; it refuses all others.
+const OPTIONS: [&str; 14] = [
+    "ro",
+    "rw",
+    "z",
+    "Z",
+    "nocopy",
+    "shared",
+    "slave",
+    "private",
+    "rshared",
+    "rslave",
+    "rprivate",
+    "cached",
+    "delegated",
+    "consistent",
+];
+/// What Podman says of each mount, asked or not.
+const PODMANS_OWN: [&str; 3] = ["nosuid", "nodev", "rbind"];
+
+impl Spec {
+    /// The same mount in words that Docker takes. What somebody asked for and Docker has not is told.
+    fn spoken_by_docker(&mut self, name: &str, body: &mut Body) -> String {
+        let options = std::mem::take(&mut self.options);
+        let (known, other): (Vec<_>, Vec<_>) =
+            options.into_iter().partition(|option| OPTIONS.contains(&option.as_str()));
+        self.options = known;
+        for option in other.iter().filter(|option| !PODMANS_OWN.contains(&option.as_str())) {
+            let message = format!("{name} mounts {} with the option {option}, which Docker does not have", self.at);
+            body.notes.push(Problem::note("mount.option", name, message));
+        }
+        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
+        bind_text(&self.from, &self.at, &options)
     }
 }
 

@@ -64,6 +64,7 @@ impl World {
             volumes: &self.volumes,
             empty: &self.empty,
             binds: &self.binds,
+            is_podman: false,
             containers: &self.containers,
             no_ports: false,
             ports: &[],
@@ -106,6 +107,21 @@ fn in_place_all_comes_back_as_recorded() {
     assert_eq!(endpoint.get("MacAddress"), None);
     assert_eq!(body.connects, [("proxy".to_owned(), json!({}))]);
     assert!(body.files.is_empty() && body.notes.is_empty());
+}
+
+#[test]
+fn options_that_only_podman_has_are_left_out_elsewhere_and_told_if_asked_for() {
+    let mut inspect = recorded();
+    inspect["HostConfig"]["Binds"] =
+        json!(["shop_data:/data:rw,rprivate,nosuid,nodev,rbind", "/srv/www:/www:ro,noexec,z", "/srv/www:/plain"]);
+    let body = World::new("", true).make(Way::InPlace, &inspect, false);
+    let binds = &body.json["HostConfig"]["Binds"];
+    assert_eq!(
+        (&binds[0], &binds[1], &binds[2]),
+        (&json!("shop_data:/data:rw,rprivate"), &json!("/srv/www:/www:ro,z"), &json!("/srv/www:/plain"))
+    );
+    assert_eq!(body.notes.len(), 1, "{:?}", body.notes);
+    assert!(body.notes[0].code == "mount.option" && body.notes[0].message.contains("noexec"));
 }
 
 #[test]
