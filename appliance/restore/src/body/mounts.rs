@@ -68,32 +68,20 @@ impl Spec {
     }
 }
 
-/// What Docker knows of a mount's options; it refuses all others.
-const OPTIONS: [&str; 14] = [
-    "ro",
-    "rw",
-    "z",
-    "Z",
-    "nocopy",
-    "shared",
-    "slave",
-    "private",
-    "rshared",
-    "rslave",
-    "rprivate",
-    "cached",
-    "delegated",
-    "consistent",
-];
+/// What Docker knows of a volume's options; it refuses all others.
+const OF_VOLUMES: [&str; 5] = ["ro", "rw", "z", "Z", "nocopy"];
+/// What it knows besides of those of a host path.
+const OF_PATHS: [&str; 9] =
+    ["shared", "slave", "private", "rshared", "rslave", "rprivate", "cached", "delegated", "consistent"];
 /// What Podman says of each mount, asked or not.
-const PODMANS_OWN: [&str; 3] = ["nosuid", "nodev", "rbind"];
+const PODMANS_OWN: [&str; 4] = ["nosuid", "nodev", "rbind", "rprivate"];
 
 impl Spec {
     /// The same mount in words that Docker takes. What somebody asked for and Docker has not is told.
     fn spoken_by_docker(&mut self, name: &str, body: &mut Body) -> String {
-        let options = std::mem::take(&mut self.options);
-        let (known, other): (Vec<_>, Vec<_>) =
-            options.into_iter().partition(|option| OPTIONS.contains(&option.as_str()));
+        let is_path = self.from.starts_with('/');
+        let knows = |option: &String| OF_VOLUMES.contains(&&**option) || (is_path && OF_PATHS.contains(&&**option));
+        let (known, other): (Vec<_>, Vec<_>) = std::mem::take(&mut self.options).into_iter().partition(knows);
         self.options = known;
         for option in other.iter().filter(|option| !PODMANS_OWN.contains(&option.as_str())) {
             let message = format!("{name} mounts {} with the option {option}, which Docker does not have", self.at);

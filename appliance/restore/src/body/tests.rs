@@ -112,13 +112,16 @@ fn in_place_all_comes_back_as_recorded() {
 #[test]
 fn options_that_only_podman_has_are_left_out_elsewhere_and_told_if_asked_for() {
     let mut inspect = recorded();
-    inspect["HostConfig"]["Binds"] =
-        json!(["shop_data:/data:rw,rprivate,nosuid,nodev,rbind", "/srv/www:/www:ro,noexec,z", "/srv/www:/plain"]);
+    inspect["HostConfig"]["Binds"] = json!([
+        "shop_data:/data:rw,rprivate,nosuid,nodev,rbind",
+        "/srv/www:/www:ro,noexec,z,rslave",
+        "/srv/www:/plain"
+    ]);
     let body = World::new("", true).make(Way::InPlace, &inspect, false);
     let binds = &body.json["HostConfig"]["Binds"];
     assert_eq!(
         (&binds[0], &binds[1], &binds[2]),
-        (&json!("shop_data:/data:rw,rprivate"), &json!("/srv/www:/www:ro,z"), &json!("/srv/www:/plain"))
+        (&json!("shop_data:/data:rw"), &json!("/srv/www:/www:ro,z,rslave"), &json!("/srv/www:/plain"))
     );
     assert_eq!(body.notes.len(), 1, "{:?}", body.notes);
     assert!(body.notes[0].code == "mount.option" && body.notes[0].message.contains("noexec"));
