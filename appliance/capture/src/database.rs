@@ -127,6 +127,14 @@ impl Databases {
         }
     }
 
+    /// Where users are remapped, owners in a container are not those that its folders of the host tell: what it gives as its log would belong
+    /// to somebody else there.
+    pub(crate) fn keep_logs_of_volumes(&mut self) {
+        for one in &mut self.0 {
+            one.mounts.iter_mut().filter(|mount| mount.kind == "bind").for_each(|mount| mount.kind.clear());
+        }
+    }
+
     /// Lets those whose files will be read while they write enter their backup mode, in which no dump is needed. Who cannot is told
     /// as a note, and dumped. Last of all before the reading, for a server keeps its log as long as that lasts. Fails as [`Databases::dump`].
     pub(crate) async fn begin_logs(&mut self, engine: &Arc<dyn Engine>, sink: &dyn Sink) -> Result<Vec<Problem>> {
@@ -160,6 +168,8 @@ impl Databases {
             let outcome = match places.contains(&&*logging.place) {
                 true => one.end_log(logging, engine, sink).await?,
                 false => {
+                    // Its mode ends here, not after a dump.
+                    drop(logging);
                     Some(Error::new(Kind::Refused, "database.elsewhere", "the place of its files was not captured"))
                 }
             };

@@ -146,7 +146,8 @@ impl Member {
     /// Listed mounts do not tell it; what was asked for does.
     fn has_part(&self, mount: &Value) -> bool {
         let asked = self.value["HostConfig"]["Mounts"].as_array().into_iter().flatten();
-        let mut here = asked.filter(|asked| asked["Target"] == mount["Destination"]);
+        let clean = |path: &Value| path.as_str().unwrap_or_default().trim_end_matches('/').to_owned();
+        let mut here = asked.filter(|asked| clean(&asked["Target"]) == clean(&mount["Destination"]));
         here.any(|asked| asked["VolumeOptions"]["Subpath"].as_str().is_some_and(|part| !part.is_empty()))
     }
 

@@ -281,7 +281,11 @@ impl Work {
 
     async fn databases(&self, ready: &mut Ready) -> Databases {
         let way = (self.ask.consistency, self.ask.databases);
-        Databases::find(&*self.engine, &ready.members, way, &mut ready.captured.problems).await
+        let mut databases = Databases::find(&*self.engine, &ready.members, way, &mut ready.captured.problems).await;
+        if ready.captured.engine.remapped {
+            databases.keep_logs_of_volumes();
+        }
+        databases
     }
 
     /// Stores trees while the app still runs: then the hold lasts as long as a walk and what changed since, not as long
@@ -512,5 +516,6 @@ fn logical(captured: &Captured) -> u64 {
     let binds = captured.binds.iter().filter_map(|bind| Some(bind.stream.as_ref()?.length));
     let images = captured.images.iter().map(|image| image.bytes);
     let dumps = captured.databases.iter().filter_map(|database| Some(database.dump.as_ref()?.length));
-    layers.chain(volumes).chain(binds).chain(images).chain(dumps).sum()
+    let logs = captured.databases.iter().filter_map(|database| Some(database.log.as_ref()?.stream.length));
+    layers.chain(volumes).chain(binds).chain(images).chain(dumps).chain(logs).sum()
 }

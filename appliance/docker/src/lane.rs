@@ -137,7 +137,8 @@ impl Drop for Place {
 
 impl Lane {
     fn open(folder: &Path, outside: &Path) -> io::Result<Lane> {
-        let name = hex::encode(random::<16>());
+        // Paths of sockets may have no more than 107 bytes.
+        let name = hex::encode(random::<8>());
         let place = Place(folder.join(&name));
         // Where users are remapped the mover's root is somebody else. Nobody but it gets here.
         fs::DirBuilder::new().mode(0o755).create(&place.0)?;

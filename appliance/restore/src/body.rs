@@ -33,8 +33,8 @@ pub(crate) struct Context<'a> {
     pub(crate) empty: &'a BTreeSet<String>,
     /// What stands for host paths (beside only).
     pub(crate) binds: &'a BTreeMap<String, BindFate>,
-    /// The engine knows options of mounts that Docker refuses.
-    pub(crate) is_podman: bool,
+    /// The app comes from Podman, which knows options of mounts that Docker refuses, and goes to Docker.
+    pub(crate) leaves_podman: bool,
     /// Old ids and names of the app's containers to new names.
     pub(crate) containers: &'a BTreeMap<String, String>,
     /// Whether nothing is published, also under the app's own name.

@@ -260,7 +260,10 @@ impl Work<'_> {
             self.leads_where_it_did(&path.source).await?;
             self.undo.point_of_no_return().await?;
             (self.undo.is_replacing, self.undo.has_replaced) = (true, true);
-            fill::clear_logs(&self.hand, &path.source, &path.logs).await?;
+            for folder in fill::log_folders(&path.source, &path.logs) {
+                self.leads_where_it_did(&folder).await?;
+                fill::clear_log(&self.hand, &folder).await?;
+            }
             self.problems.extend(files::restore_path(&self.hand, path).await?);
             fill::lay(&self.hand, Mounted::HostPath(&path.source), &path.logs).await?;
         }

@@ -74,7 +74,7 @@ pub(crate) async fn plan(
         volumes: &mapping.volumes,
         empty: &mapping.empty,
         binds: &mapping.binds,
-        is_podman: survey.info.product == "podman",
+        leaves_podman: snapshot.engine.product == "podman" && survey.info.product != "podman",
         containers: &known,
         no_ports: draft.deed.no_ports,
         ports: &draft.ports.clone(),

@@ -6,7 +6,8 @@ use crate::{
     carry::Hand,
     deed::LogDeed,
     helper::{Helper, MOUNT},
-    streams::{self, Cause},
+    probe::says_no_path,
+    streams::{self, Cause, until_stopped},
     verify::{self, Compared, Tolerance},
 };
 use holdfast_docker::{
@@ -54,7 +55,7 @@ pub(crate) async fn fill(hand: &Hand, volume: &str, stream: &StreamRef) -> Resul
     };
     let cause = Cause::default();
     let stored = streams::open(&hand.source, stream, &hand.stop, &cause).await?;
-    let complaints = cause.explain(mover.fill(line, stored).await);
+    let complaints = cause.explain(until_stopped(&hand.stop, mover.fill(line, stored)).await);
     leave(mover).await;
     let complaints = complaints?;
 
@@ -91,7 +92,7 @@ async fn lay_one(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed) -> Result<()>
             return lay_archive(hand, mounted, log, tar, &cause).await;
         }
     };
-    let written = cause.explain(mover.fill(line, tar).await);
+    let written = cause.explain(until_stopped(&hand.stop, mover.fill(line, tar)).await);
     leave(mover).await;
     match written? {
         None => Ok(()),
@@ -107,19 +108,24 @@ async fn lay_archive(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed, tar: Byte
     cause.explain(put)
 }
 
-/// Takes out the log that a server has written since, of which it would go on reading where the one that is laid ends.
-pub(crate) async fn clear_logs(hand: &Hand, folder: &str, logs: &[LogDeed]) -> Result<()> {
-    for log in logs {
-        let old = [folder.trim_end_matches('/'), &log.folder, "pg_wal"].into_iter().filter(|part| !part.is_empty());
-        let old = old.collect::<Vec<_>>().join("/");
-        match Mover::clear(hand.engine.clone(), &name(), &hand.owner, Mounted::HostPath(&old)).await {
-            Ok(()) => {}
-            // There is none where nothing is mounted.
-            Err(error) if error.kind() == Kind::Invalid => {}
-            Err(error) => return Err(error.while_doing(format!("the old log in {old} could not be taken out"))),
-        }
+/// Where below a folder of the host the logs of servers lie.
+pub(crate) fn log_folders(folder: &str, logs: &[LogDeed]) -> Vec<String> {
+    let old = |log: &LogDeed| {
+        let parts = [folder.trim_end_matches('/'), &log.folder, "pg_wal"].into_iter().filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join("/")
+    };
+    logs.iter().map(old).collect()
+}
+
+/// Takes out a log that a server has written since, of which it would go on reading where the one that is laid ends. Whoever
+/// calls has looked whether the folder leads elsewhere.
+pub(crate) async fn clear_log(hand: &Hand, folder: &str) -> Result<()> {
+    match Mover::clear(hand.engine.clone(), &name(), &hand.owner, Mounted::HostPath(folder)).await {
+        Ok(()) => Ok(()),
+        // There is none where nothing lies.
+        Err(error) if says_no_path(&error) => Ok(()),
+        Err(error) => Err(error.while_doing(format!("the old log in {folder} could not be taken out"))),
     }
-    Ok(())
 }
 
 /// A single file of the host as it is.
@@ -165,7 +171,7 @@ pub(crate) async fn overwrite(
         Some(file) => archive::renamed(stored, format!("{place}/{file}")),
         None => stored,
     };
-    let complaints = cause.explain(mover.fill(line, stored).await);
+    let complaints = cause.explain(until_stopped(&hand.stop, mover.fill(line, stored)).await);
     leave(mover).await;
     let problem = complaints?.map(|told| untold("bind.reduced", &format!("under {folder}"), &told));
     if file.is_some() {

@@ -3,6 +3,7 @@
 use crate::{
     Ask, Plan, containers,
     deed::{Deed, OldDeed, VolumeAction, Way},
+    fill::log_folders,
     images,
     json::size,
     names::{self, Names},
@@ -175,7 +176,8 @@ async fn find_links(
     ask: &Ask,
     (whole, survey): (&Snapshot, &Survey),
 ) -> Result<()> {
-    let paths = draft.deed.paths.iter().map(|path| path.source.clone());
+    let logs = draft.deed.paths.iter().flat_map(|path| log_folders(&path.source, &path.logs));
+    let paths = draft.deed.paths.iter().map(|path| path.source.clone()).chain(logs);
     let folders: Vec<String> = paths.chain(draft.deed.volumes.iter().filter_map(|one| one.folder.clone())).collect();
     if folders.is_empty() {
         return Ok(());

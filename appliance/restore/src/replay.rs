@@ -9,7 +9,7 @@ use crate::{
     deed::Replay,
     json::truth,
     start::inspect,
-    streams::{Cause, go_on, open, stopped},
+    streams::{Cause, go_on, open, stopped, until_stopped},
 };
 use holdfast_database::Adapter;
 use holdfast_docker::{Exec, command};
@@ -49,7 +49,7 @@ pub(crate) async fn replay(hand: &Hand, name: &str, id: &str, replay: &Replay) -
     let dump = open(&hand.source, &replay.dump, &hand.stop, &cause).await?;
     let words = shell(adapter, "replay");
     let exec = Exec { command: &words, user, input: true };
-    match command::run(hand.engine.as_ref(), id, exec, Some(dump)).await {
+    match until_stopped(&hand.stop, command::run(hand.engine.as_ref(), id, exec, Some(dump))).await {
         Ok(_) => Ok(None),
         Err(error) => match cause.explain(Err(error)) {
             Ok(()) => Ok(None),

@@ -17,6 +17,15 @@ pub(crate) fn go_on(stop: &Stop) -> Result<()> {
     if stop.is_cancelled() { Err(stopped()) } else { Ok(()) }
 }
 
+/// Work that a wish to stop ends, whoever it waits for.
+pub(crate) async fn until_stopped<T>(stop: &Stop, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(stopped()),
+        outcome = work => outcome,
+    }
+}
+
 /// Why a stream broke: kept apart, because the call that carries it only sees a broken connection.
 #[derive(Clone, Default)]
 pub(crate) struct Cause(Arc<Mutex<Option<Error>>>);

@@ -23,7 +23,10 @@ use holdfast_model::{
 };
 use holdfast_tar::write;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Component, Path},
+};
 
 /// Names that bodies of containers need.
 #[derive(Debug, Default)]
@@ -116,11 +119,16 @@ pub(crate) fn plan_one(
     Ok(())
 }
 
+/// Whether a folder that a snapshot names is one below where it is looked for.
+fn is_below(folder: &str) -> bool {
+    Path::new(folder).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
 /// Logs of servers whose files are in a place.
 fn logs(draft: &mut Draft, snapshot: &Snapshot, place: &str) -> Vec<LogDeed> {
     let here = snapshot.databases.iter().filter_map(|database| Some((database, database.log.as_ref()?)));
     let logs: Vec<_> = here
-        .filter(|(_, log)| log.place == place)
+        .filter(|(_, log)| log.place == place && is_below(&log.folder))
         .map(|(database, log)| LogDeed {
             kind: database.kind,
             container: database.container.clone(),

@@ -44,8 +44,11 @@ pub(super) async fn store(
     let is_its_fault = Arc::new(AtomicBool::new(false));
     let store = sink.store(label, kind, words(engine.clone(), running, is_its_fault.clone()));
     match tokio::time::timeout(limit, store).await {
-        // What is no whole archive is nothing of the repository's either.
+        // What is no whole archive, or none that can be taken apart again, is nothing of the repository's either.
         Ok(Err(error)) if error.code() == "stream.short" => Ok(Err(error)),
+        Ok(Ok(stream)) if kind == StreamKind::Tar && (stream.unsplit || stream.entries == 0) => {
+            Ok(Err(Error::new(Kind::Corrupt, "stream.short", "what it gave is no archive of files")))
+        }
         Ok(Err(error)) if !is_its_fault.load(Ordering::SeqCst) => Err(error.while_doing(format!("store the {label}"))),
         Ok(outcome) => Ok(outcome),
         Err(_) => {

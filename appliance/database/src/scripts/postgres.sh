@@ -56,17 +56,17 @@ fi
 # shellcheck disable=SC2046
 tar -cf - backup_label $(ls tablespace_map 2>/dev/null) $(cat segments) && : >whole
 GIVE
-        # Ends whoever waits for the word, and with it the session, if nobody is there any more.
+        # Ends whoever waits for the word, and with it the session, if nobody is there any more, the server's end included.
         watch() {
             left=300
-            while [ ! -e "$work/over" ] && [ -d "$work" ] && [ "$left" -gt 0 ]; do
+            while [ ! -e "$work/read" ] && [ ! -e "$work/over" ] && [ -d "$work" ] && [ "$left" -gt 0 ]; do
                 sleep 5
                 left=$((left - 5))
                 if [ -e "$work/beat" ]; then rm -f "$work/beat" && left=300; fi
                 free=$(df -Pk "$folder/pg_wal" | awk 'NR == 2 {print $4}')
                 [ "${free:-1048576}" -ge 262144 ] || left=0
             done
-            [ -e "$work/over" ] || [ ! -d "$work" ] || kill "$1"
+            [ -e "$work/read" ] || [ ! -d "$work" ] || kill "$1"
         }
         {
             printf '%s\n' "select set_config(name, '0', false) from pg_settings where name in ('statement_timeout', 'idle_session_timeout') \\g /dev/null" \
@@ -74,13 +74,15 @@ GIVE
                 "select pg_walfile_name($begin) as first \\gset" '\! sh "$work/begun.sh"'
             while [ ! -e "$work/begun" ] && [ ! -e "$work/over" ]; do sleep 0.2 || sleep 1; done
             [ ! -e "$work/over" ] || exit 1
-            watch "$(exec sh -c 'echo "$PPID"')" >/dev/null 2>&1 &
+            # Found out here: in the watcher it would be the watcher's own.
+            self=$(exec sh -c 'echo "$PPID"')
+            watch "$self" >/dev/null 2>&1 &
             answer=
             while [ "$answer" != done ]; do
-                read -r answer || { : >"$work/over" && exit 1; }
+                read -r answer || { : >"$work/read" && exit 1; }
                 : >"$work/beat"
             done
-            : >"$work/over"
+            : >"$work/read"
             printf '%s\n' "select labelfile, coalesce(spcmapfile, '') as map, pg_walfile_name(lsn) as last from $end \\gset"
             for name in first last labelfile:backup_label map:tablespace_map; do
                 printf '%s\n' "\\o $work/${name#*:}" "\\qecho -n :${name%:*}" '\o'

@@ -26,7 +26,7 @@ pub(super) fn rewrite(name: &str, host: &mut Value, inspect: &Value, context: &C
     let mut covered: Vec<String> = Vec::new();
     for bind in texts(host, "/Binds") {
         let Some(mut spec) = Spec::parse(&bind) else { continue };
-        let bind = if context.is_podman { bind } else { spec.spoken_by_docker(name, body) };
+        let bind = if context.leaves_podman { spec.spoken_by_docker(name, body) } else { bind };
         covered.push(spec.at.clone());
         if !spec.from.starts_with('/') {
             binds.push(volume_bind(&spec, context));
@@ -69,10 +69,9 @@ impl Spec {
 }
 
 /// What Docker knows of a volume's options; it refuses all others.
-const OF_VOLUMES: [&str; 5] = ["ro", "rw", "z", "Z", "nocopy"];
+const OF_VOLUMES: [&str; 8] = ["ro", "rw", "z", "Z", "nocopy", "cached", "delegated", "consistent"];
 /// What it knows besides of those of a host path.
-const OF_PATHS: [&str; 9] =
-    ["shared", "slave", "private", "rshared", "rslave", "rprivate", "cached", "delegated", "consistent"];
+const OF_PATHS: [&str; 6] = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
 /// What Podman says of each mount, asked or not.
 const PODMANS_OWN: [&str; 4] = ["nosuid", "nodev", "rbind", "rprivate"];
 

@@ -36,6 +36,7 @@ struct World {
     empty: BTreeSet<String>,
     binds: BTreeMap<String, BindFate>,
     containers: BTreeMap<String, String>,
+    leaves_podman: bool,
 }
 
 impl World {
@@ -44,6 +45,7 @@ impl World {
         let volume = |name: &str| (name.to_owned(), format!("{prefix}{name}"));
         let stream = holdfast_model::snapshot::StreamRef { length: 1, entries: 1, ..Default::default() };
         World {
+            leaves_podman: false,
             networks: [("shop_default".into(), fate("shop_default")), ("proxy".into(), fate("proxy"))].into(),
             volumes: [volume("shop_data"), volume("shop_more"), volume(&"a".repeat(64))].into(),
             empty: [format!("{prefix}shop_more")].into(),
@@ -64,7 +66,7 @@ impl World {
             volumes: &self.volumes,
             empty: &self.empty,
             binds: &self.binds,
-            is_podman: false,
+            leaves_podman: self.leaves_podman,
             containers: &self.containers,
             no_ports: false,
             ports: &[],
@@ -117,7 +119,8 @@ fn options_that_only_podman_has_are_left_out_elsewhere_and_told_if_asked_for() {
         "/srv/www:/www:ro,noexec,z,rslave",
         "/srv/www:/plain"
     ]);
-    let body = World::new("", true).make(Way::InPlace, &inspect, false);
+    let world = World { leaves_podman: true, ..World::new("", true) };
+    let body = world.make(Way::InPlace, &inspect, false);
     let binds = &body.json["HostConfig"]["Binds"];
     assert_eq!(
         (&binds[0], &binds[1], &binds[2]),
@@ -125,6 +128,9 @@ fn options_that_only_podman_has_are_left_out_elsewhere_and_told_if_asked_for() {
     );
     assert_eq!(body.notes.len(), 1, "{:?}", body.notes);
     assert!(body.notes[0].code == "mount.option" && body.notes[0].message.contains("noexec"));
+    let same = World::new("", true).make(Way::InPlace, &inspect, false);
+    let (is, was) = (&same.json["HostConfig"]["Binds"], &inspect["HostConfig"]["Binds"]);
+    assert_eq!(is.as_array().unwrap()[..3], was.as_array().unwrap()[..], "Docker's own words stay");
 }
 
 #[test]
