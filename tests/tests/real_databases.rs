@@ -328,6 +328,47 @@ fn postgresql_that_was_not_held_comes_back_by_its_log() {
     rounds_of(&POSTGRES_BUSY, &["--consistency", "none"], "logged");
 }
 
+/// A slot that stayed would keep the log until the disk is full.
+#[test]
+fn postgresqls_backup_mode_ends_with_whoever_began_it() {
+    if house::real_parts("real_databases").is_none() {
+        return;
+    }
+    let name = "hfpostgresguard";
+    let server = Server::start(name, POSTGRES.image, POSTGRES.mount, POSTGRES.command);
+    server.wait(name, &POSTGRES);
+    let script =
+        std::fs::read_to_string(house::deploy("../appliance/database/src/scripts/postgres.sh")).expect("the script");
+    assert!(script.contains("left=300"));
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("script");
+    // Ten seconds of silence instead of five minutes.
+    std::fs::write(&file, script.replace("left=300", "left=10")).expect("it can be written");
+    let begin = |said: &str| {
+        let line =
+            format!("({said}) | docker exec -i {name} sh -c \"$(cat {})\" postgres log 600 live '' ''", file.display());
+        Command::new("bash").args(["-c", &line]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
+    };
+    let slots = || Server::ask(name, "psql -U postgres -Atc 'select count(*) from pg_replication_slots'");
+    let left = || Server::ask(name, "ls -d /dev/shm/holdfast* 2>/dev/null | wc -l");
+    let ends = |mut command: Child, well: bool| {
+        assert_eq!(command.wait().expect("it ends").success(), well);
+        assert_eq!((slots(), left()), ("0".into(), "0".into()));
+    };
+    // Nobody speaks; nobody says that all was read; its session ends; all goes well.
+    let silent = begin("sleep 60");
+    wait_for("its mode", 20, || slots() == "1");
+    wait_for("the end of its mode", 30, || slots() == "0");
+    sh(&format!("pkill -P {} sleep || true", silent.id()));
+    drop(silent);
+    ends(begin("sleep 3"), false);
+    let cut = begin("sleep 8; echo done");
+    wait_for("its mode", 20, || slots() == "1");
+    Server::ask(name, "psql -U postgres -Atc 'select pg_terminate_backend(active_pid) from pg_replication_slots'");
+    ends(cut, false);
+    ends(begin("for n in 1 2 3 4; do sleep 4; echo there; done; echo done"), true);
+}
+
 #[test]
 fn postgresql_that_was_not_held_comes_back_from_its_dump() {
     rounds_of(&POSTGRES, &["--consistency", "none", "--databases", "dump"], "live");

@@ -128,7 +128,7 @@ fn is_below(folder: &str) -> bool {
 fn logs(draft: &mut Draft, snapshot: &Snapshot, place: &str) -> Vec<LogDeed> {
     let here = snapshot.databases.iter().filter_map(|database| Some((database, database.log.as_ref()?)));
     let logs: Vec<_> = here
-        .filter(|(_, log)| log.place == place && is_below(&log.folder))
+        .filter(|(_, log)| log.place == place)
         .map(|(database, log)| LogDeed {
             kind: database.kind,
             container: database.container.clone(),
@@ -137,6 +137,15 @@ fn logs(draft: &mut Draft, snapshot: &Snapshot, place: &str) -> Vec<LogDeed> {
         })
         .collect();
     for log in &logs {
+        if !is_below(&log.folder) {
+            let message = format!(
+                "the snapshot says that {} in {} has its files outside of {place}",
+                log.kind.title(),
+                log.container
+            );
+            let advice = "Nobody but its own appliance should have written such a snapshot; restore another one.";
+            draft.conflicts.push(Problem::error("database.log_misplaced", &log.container, message).advice(advice));
+        }
         draft.reads(Some(&log.stream));
         draft.steps.push(format!(
             "Lay the log of {} ({}) over its files, which were read in its backup mode",

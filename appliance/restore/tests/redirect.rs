@@ -4,7 +4,10 @@
 mod support;
 
 use holdfast_docker::{Engine, archive::Entry, fake::FakeDocker};
-use holdfast_model::{Kind, snapshot::Snapshot};
+use holdfast_model::{
+    Kind,
+    snapshot::{DatabaseKind, DatabaseLog, DatabaseSection, Readiness, Snapshot, StreamRef},
+};
 use holdfast_restore::{Ask, leads_elsewhere, plan};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -98,4 +101,35 @@ async fn a_plan_has_it_as_a_conflict() {
     fake.host_put("/srv", Entry::symlink("www", "/etc"));
     let ask = Ask { target: holdfast_model::view::Target::InPlace, ..Ask::default() };
     assert!(codes(plan(&engine, &snapshot, &ask).await.unwrap()).contains(&"path.redirected".into()));
+}
+
+/// The log that a server has written since is taken out of its folder: never out of the one that a link in its place leads to.
+#[tokio::test(start_paused = true)]
+async fn a_link_in_the_place_of_an_old_log_is_a_conflict_too() {
+    let (fake, engine, mut snapshot) = mounting("/srv", true).await;
+    fake.host_directory("/srv", &[("www/sub/deep", b"deep")]);
+    fake.host_put("/srv", Entry::symlink("www/pg/pg_wal", "/etc"));
+    let ask = Ask { target: holdfast_model::view::Target::InPlace, ..Ask::default() };
+    let codes = |found: holdfast_restore::Plan| found.conflicts.into_iter().map(|one| one.code).collect::<Vec<_>>();
+    let redirected = |codes: Vec<String>| codes.contains(&"path.redirected".to_owned());
+    assert!(
+        !redirected(codes(plan(&engine, &snapshot, &ask).await.unwrap())),
+        "without a log nothing is taken out there"
+    );
+    let log =
+        |folder: &str| DatabaseLog { place: "/srv/www".into(), folder: folder.into(), stream: StreamRef::default() };
+    snapshot.databases = vec![DatabaseSection {
+        container: "shop-db-1".into(),
+        kind: DatabaseKind::Postgres,
+        version: None,
+        readiness: Readiness::Logged,
+        dump: None,
+        log: Some(log("pg")),
+        file: None,
+    }];
+    assert!(redirected(codes(plan(&engine, &snapshot, &ask).await.unwrap())));
+    // A folder that leads out of its place is nobody's.
+    snapshot.databases[0].log = Some(log("../../etc"));
+    let planned = plan(&engine, &snapshot, &ask).await.unwrap();
+    assert!(codes(planned).contains(&"database.log_misplaced".to_owned()));
 }
