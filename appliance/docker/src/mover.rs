@@ -160,6 +160,16 @@ impl Mounted<'_> {
     }
 }
 
+/// Which mover is to be made.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    /// Of the container.
+    name: &'a str,
+    owner: &'a str,
+    mounted: Mounted<'a>,
+    work: Work<'a>,
+}
+
 /// A running mover. [`Mover::close`] removes it; dropped, it is removed in the background.
 pub struct Mover {
     container: Made,
@@ -183,7 +193,7 @@ impl Mover {
         owner: &str,
         mounted: Mounted<'_>,
     ) -> Result<(Mover, Line)> {
-        Mover::begin(engine, name, owner, mounted, Work::Serve).await
+        Mover::begin(engine, Order { name, owner, mounted, work: Work::Serve }).await
     }
 
     /// Starts one that says all that is mounted as one tar, names below `v/`; its end marks prove that it is whole.
@@ -193,14 +203,16 @@ impl Mover {
         owner: &str,
         mounted: Mounted<'_>,
     ) -> Result<(Mover, ByteStream)> {
-        let (mover, Line { input, output }) = Mover::begin(engine, name, owner, mounted, Work::Tar).await?;
+        let (mover, Line { input, output }) =
+            Mover::begin(engine, Order { name, owner, mounted, work: Work::Tar }).await?;
         drop(input);
         Ok((mover, thick(output)))
     }
 
     /// Says a single file that is mounted as a tar of the name `v`; one that changes meanwhile has no end. The mover is gone with the stream.
     pub async fn file(engine: Arc<dyn Engine>, name: &str, owner: &str, mounted: Mounted<'_>) -> Result<ByteStream> {
-        let (mover, Line { input, output }) = Mover::begin(engine, name, owner, mounted, Work::File).await?;
+        let (mover, Line { input, output }) =
+            Mover::begin(engine, Order { name, owner, mounted, work: Work::File }).await?;
         drop(input);
         let said = stream::unfold((thick(output), mover), |(mut output, mover)| async move {
             match output.next().await {
@@ -223,7 +235,7 @@ impl Mover {
         mounted: Mounted<'_>,
         over: Over,
     ) -> Result<(Mover, Line)> {
-        Mover::begin(engine, name, owner, mounted, Work::Untar(over)).await
+        Mover::begin(engine, Order { name, owner, mounted, work: Work::Untar(over) }).await
     }
 
     /// Starts one that writes a tar of bare names into a folder (relative, may be empty) of what is mounted, over what is there.
@@ -234,12 +246,12 @@ impl Mover {
         mounted: Mounted<'_>,
         folder: &str,
     ) -> Result<(Mover, Line)> {
-        Mover::begin(engine, name, owner, mounted, Work::Lay(folder)).await
+        Mover::begin(engine, Order { name, owner, mounted, work: Work::Lay(folder) }).await
     }
 
     /// Takes everything out of what is mounted. `mover.failed` if something is left.
     pub async fn clear(engine: Arc<dyn Engine>, name: &str, owner: &str, mounted: Mounted<'_>) -> Result<()> {
-        Mover::work_alone(engine, name, owner, mounted, Work::Clear).await.map(drop)
+        Mover::work_alone(engine, Order { name, owner, mounted, work: Work::Clear }).await.map(drop)
     }
 
     /// What of it nobody can replace, because the file system holds it fast: the first names; `None` if nothing is.
@@ -249,54 +261,34 @@ impl Mover {
         owner: &str,
         mounted: Mounted<'_>,
     ) -> Result<Option<String>> {
-        Mover::work_alone(engine, name, owner, mounted, Work::Fixed).await
+        Mover::work_alone(engine, Order { name, owner, mounted, work: Work::Fixed }).await
     }
 
     /// Runs one that needs to be told nothing to its end; what it complained of.
-    async fn work_alone(
-        engine: Arc<dyn Engine>,
-        name: &str,
-        owner: &str,
-        mounted: Mounted<'_>,
-        work: Work<'_>,
-    ) -> Result<Option<String>> {
-        let (mover, line) = Mover::begin(engine, name, owner, mounted, work).await?;
+    async fn work_alone(engine: Arc<dyn Engine>, order: Order<'_>) -> Result<Option<String>> {
+        let (mover, line) = Mover::begin(engine, order).await?;
         let told = mover.fill(line, stream::empty().boxed()).await;
         // The container that could not be removed is found by its label.
         let _ = mover.close().await;
         told
     }
 
-    async fn begin(
-        engine: Arc<dyn Engine>,
-        name: &str,
-        owner: &str,
-        mounted: Mounted<'_>,
-        work: Work<'_>,
-    ) -> Result<(Mover, Line)> {
-        let (mover, line) = Mover::somehow(engine, name, owner, mounted, work).await?;
-        let output = if work.is_reading() { never_silent(line.output) } else { line.output };
+    async fn begin(engine: Arc<dyn Engine>, order: Order<'_>) -> Result<(Mover, Line)> {
+        let (mover, line) = Mover::somehow(engine, order).await?;
+        let output = if order.work.is_reading() { never_silent(line.output) } else { line.output };
         Ok((mover, Line { output, ..line }))
     }
 
     /// Past the engine where that can be, else through it.
-    async fn somehow(
-        engine: Arc<dyn Engine>,
-        name: &str,
-        owner: &str,
-        mounted: Mounted<'_>,
-        work: Work<'_>,
-    ) -> Result<(Mover, Line)> {
-        let Some(lanes) = engine.lanes().filter(|_| work.is_talkative()) else {
-            return Mover::attached(engine, name, owner, mounted, work).await;
+    async fn somehow(engine: Arc<dyn Engine>, order: Order<'_>) -> Result<(Mover, Line)> {
+        let Some(lanes) = engine.lanes().filter(|_| order.work.is_talkative()) else {
+            return Mover::attached(engine, order).await;
         };
-        let Some(lane) = lanes.lane(&*engine).await else {
-            return Mover::attached(engine, name, owner, mounted, work).await;
-        };
-        match Mover::met(Arc::clone(&engine), name, owner, mounted, work, lane).await {
+        let Some(lane) = lanes.lane(&*engine).await else { return Mover::attached(engine, order).await };
+        match Mover::met(Arc::clone(&engine), order, lane).await {
             Ok(met) => Ok(met),
             Err(error) => {
-                let attached = Mover::attached(engine, name, owner, mounted, work).await?;
+                let attached = Mover::attached(engine, order).await?;
                 // It was not the mover, nor what it mounts: this engine does not see our folder.
                 tracing::info!(%error, "movers of this host talk through its engine");
                 lanes.close();
@@ -306,15 +298,8 @@ impl Mover {
     }
 
     /// One that talks through a socket.
-    async fn met(
-        engine: Arc<dyn Engine>,
-        name: &str,
-        owner: &str,
-        mounted: Mounted<'_>,
-        work: Work<'_>,
-        lane: Lane,
-    ) -> Result<(Mover, Line)> {
-        let mover = Mover::create(engine, name, owner, mounted, work, Some(&lane)).await?;
+    async fn met(engine: Arc<dyn Engine>, order: Order<'_>, lane: Lane) -> Result<(Mover, Line)> {
+        let mover = Mover::create(engine, order, Some(&lane)).await?;
         let met = async {
             mover.container.engine().container_start(mover.container.id()).await?;
             lane.meet(mover.gone()).await
@@ -333,14 +318,8 @@ impl Mover {
     }
 
     /// One that talks through the streams that the engine attaches.
-    async fn attached(
-        engine: Arc<dyn Engine>,
-        name: &str,
-        owner: &str,
-        mounted: Mounted<'_>,
-        work: Work<'_>,
-    ) -> Result<(Mover, Line)> {
-        let mover = Mover::create(engine, name, owner, mounted, work, None).await?;
+    async fn attached(engine: Arc<dyn Engine>, order: Order<'_>) -> Result<(Mover, Line)> {
+        let mover = Mover::create(engine, order, None).await?;
         let Attached { input, output } = mover.container.engine().container_attach(mover.container.id()).await?;
         mover.container.engine().container_start(mover.container.id()).await?;
         let complaints = Arc::clone(&mover.complaints);
@@ -370,24 +349,17 @@ impl Mover {
         heard.filter_map(async |()| None).boxed()
     }
 
-    async fn create(
-        engine: Arc<dyn Engine>,
-        name: &str,
-        owner: &str,
-        mounted: Mounted<'_>,
-        work: Work<'_>,
-        lane: Option<&Lane>,
-    ) -> Result<Mover> {
-        let body = |image: &str| body(image, owner, mounted, work, lane);
+    async fn create(engine: Arc<dyn Engine>, order: Order<'_>, lane: Option<&Lane>) -> Result<Mover> {
+        let body = |image: &str| body(image, order, lane);
         let made = match PROGRAMS {
             // The usual case costs no question: the image is there already.
-            [(_, only)] => engine.container_create(name, &body(&image_name(only))).await,
+            [(_, only)] => engine.container_create(order.name, &body(&image_name(only))).await,
             _ => Err(Error::not_found("image.not_found", "which one is not known yet")),
         };
         let id = match made {
             Err(error) if error.kind() == Kind::NotFound => {
                 let image = load(&*engine).await?;
-                engine.container_create(name, &body(&image)).await?
+                engine.container_create(order.name, &body(&image)).await?
             }
             other => other?,
         };
@@ -508,7 +480,8 @@ fn image_name(program: &[u8]) -> String {
     format!("{IMAGE}:{}", &archive::sha256(program)[..12])
 }
 
-fn body(image: &str, owner: &str, mounted: Mounted<'_>, work: Work<'_>, lane: Option<&Lane>) -> Value {
+fn body(image: &str, order: Order<'_>, lane: Option<&Lane>) -> Value {
+    let Order { owner, mounted, work, .. } = order;
     let mut mounts = vec![mounted.mount(PLACE, !work.writes())];
     mounts.extend(lane.map(Lane::mount));
     json!({
