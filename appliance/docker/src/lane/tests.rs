@@ -163,7 +163,7 @@ async fn real_movers_say_and_hear_the_same_past_the_engine() {
     assert!(complained.unwrap().contains("nnn"), "complaints have their own way");
     assert!(!beside.lanes().unwrap().is_closed.load(Ordering::Relaxed), "they met");
     let (_, far) = round(&volume.0, volume.1, tar).await;
-    assert!(near.len() > 3 << 20 && near.len() == far.len(), "{} and {}", near.len(), far.len());
+    assert!(near.len() > 3 << 20 && near == far, "{} and {} bytes", near.len(), far.len());
     drop(beside);
     assert_eq!(fs::read_dir(above.path()).unwrap().count(), 0);
     volume.gone().await;
