@@ -335,8 +335,10 @@ impl Database {
 
     fn not_logged(&self, error: &Error) -> Problem {
         let (title, name) = (self.section.kind.title(), &self.section.container);
-        let text =
-            format!("{title} in container {name} gave no log for its backup mode, so it was dumped: {}", error.chain());
+        let text = format!(
+            "{title} in container {name} gave no log for its backup mode, so a dump is taken instead: {}",
+            error.chain()
+        );
         Problem::note("database.not_logged", name, text)
     }
 
