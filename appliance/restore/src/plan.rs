@@ -279,7 +279,8 @@ async fn one_volume(
     for held in draft.deed.hold.iter().filter(|held| held.running) {
         draft.steps.push(format!("Start {} again", held.name));
     }
-    debug_assert!(draft.bytes >= stream.length);
+    let logs = draft.deed.volumes.iter().flat_map(|volume| &volume.logs).map(|log| log.stream.length);
+    debug_assert!(draft.bytes == stream.length + logs.sum::<u64>());
     let here = read_live(snapshot).filter(|(database, _)| database.is_in(&section.name));
     draft.notes.extend(here.map(|(_, note)| note));
     Ok(draft.finish(name, survey))
