@@ -101,7 +101,9 @@ async fn lay_one(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed) -> Result<()>
 }
 
 async fn lay_archive(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed, tar: ByteStream, cause: &Cause) -> Result<()> {
-    let (Mounted::Volume(source) | Mounted::HostPath(source)) = mounted else { return Ok(()) };
+    let (Mounted::Volume(source) | Mounted::HostPath(source)) = mounted else {
+        return Err(Error::bug("a log was to be laid over files in memory"));
+    };
     let helper = Helper::make(&hand.engine, &hand.owner, source).await?;
     let put = hand.engine.archive_put(helper.id(), &format!("{MOUNT}/{}", log.folder), tar).await;
     helper.remove().await;
