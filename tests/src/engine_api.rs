@@ -9,6 +9,8 @@ use std::{
 
 /// Where the engine under test listens.
 pub const SOCKET: &str = "/var/run/docker.sock";
+/// Label of what an appliance makes on a host; the value says which appliance.
+pub const HELPER: &str = "io.holdfast.helper";
 /// Version of the API in which is spoken: the one of Docker Engine 20.10.
 const VERSION: &str = "v1.41";
 
@@ -80,5 +82,25 @@ pub fn wipe(prefix: &str) {
     networks.sort();
     for (_, network) in networks {
         call("DELETE", &format!("/networks/{network}"), None);
+    }
+}
+
+/// Containers of appliances that mount a volume or a path of the host that begins with `prefix`, as a listing tells them.
+pub fn helpers(prefix: &str) -> Vec<Value> {
+    let begins = |text: &Value| text.as_str().is_some_and(|text| text.starts_with(prefix));
+    let mounts = |one: &Value| {
+        let mut all = one["Mounts"].as_array().into_iter().flatten();
+        all.any(|mount| begins(&mount["Name"]) || begins(&mount["Source"]))
+    };
+    let listed = get("/containers/json?all=1");
+    let all = listed.as_array().into_iter().flatten();
+    all.filter(|one| one["Labels"][HELPER].is_string() && mounts(one)).cloned().collect()
+}
+
+/// Removes them: those of an appliance that was killed would keep what they mount.
+pub fn wipe_helpers(prefix: &str) {
+    for helper in helpers(prefix) {
+        let id = helper["Id"].as_str().unwrap_or_default();
+        call("DELETE", &format!("/containers/{id}?force=1"), None);
     }
 }

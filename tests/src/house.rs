@@ -52,6 +52,25 @@ impl Said {
     }
 }
 
+/// What the API answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// Status line and header lines.
+    pub head: String,
+    /// What came behind them.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// What a header says.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+}
+
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Said {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -211,6 +230,24 @@ impl Appliance {
     /// Asks it something; JSON on stdout.
     pub fn cli(&self, args: &[&str]) -> Said {
         self.setup.cli(args)
+    }
+    /// Reads something of the API with a client that is not ours, over the socket that asks for no login; `more` are
+    /// arguments of curl.
+    pub fn api(&self, path: &str, more: &[&str]) -> Answer {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "-i", "--unix-socket"]).arg(self.setup.data.join("holdfast.sock")).args(more);
+        command.arg(format!("http://localhost/api/v1{path}")).stdin(Stdio::null());
+        let output = command.output().expect("curl runs");
+        assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+        let end = output.stdout.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("an answer has a head");
+        let head = String::from_utf8_lossy(&output.stdout[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("an answer has a status");
+        Answer { status, head, body: output.stdout[end + 4..].to_vec() }
+    }
+    /// Snapshots of an app, oldest first; none of one that is not known.
+    pub fn snapshots_of(&self, app: &str) -> Vec<Value> {
+        let list = self.cli(&["snapshots"]).expect(0).json();
+        list.as_array().into_iter().flatten().filter(|one| one["app"] == app).cloned().collect()
     }
     /// Takes a backup, waits, and returns the id of the snapshot made.
     pub fn backup(&self, app: &str) -> String {

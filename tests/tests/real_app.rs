@@ -2,10 +2,10 @@
 
 use holdfast_tests::{
     demo::Demo,
-    house::{self, Setup},
+    house::{self, Appliance, Setup},
 };
 use serde_json::Value;
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 const ENGINE: &str = "/var/run/docker.sock";
 
@@ -86,6 +86,7 @@ fn an_app_stands_beside_its_original() {
     let demo = Demo::start("hfside", 1, "172.31.82", ENGINE);
     let appliance = Setup::new(&binary, &home.path().join("data")).start();
     let snapshot = appliance.backup("hfside");
+    is_told_as_compose(&demo, &appliance, &snapshot, home.path());
     let plan = appliance.cli(&["restore", &snapshot, "--as", "hfcopy", "--dry-run"]).expect(0).json();
     assert!(plan["conflicts"].as_array().is_some_and(Vec::is_empty), "{plan}");
     let copy = Demo { project: "hfcopy".into(), port: 0, folder: demo.folder.join("none"), socket: ENGINE.into() };
@@ -94,6 +95,54 @@ fn an_app_stands_beside_its_original() {
     demo.verify_database("hfcopy");
     demo.verify_database("hfside");
     copy.remove();
+}
+
+/// What a reader that is not ours makes of a compose file: compose itself where the engine's CLI has it, else Python's reader of
+/// YAML; `None` where there is neither.
+fn compose_read(file: &Path) -> Option<Value> {
+    let is_there = |line: &str| house::run(Command::new("bash").args(["-c", line])).code == 0;
+    if is_there("docker compose version") {
+        let mut compose = Command::new("docker");
+        compose.args(["compose", "-f"]).arg(file).args(["config", "--format", "json"]);
+        return Some(house::run(&mut compose).expect(0).json());
+    }
+    if !is_there("python3 -c 'import yaml'") {
+        return None;
+    }
+    let program = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1], encoding='utf-8')), sys.stdout)";
+    Some(house::run(Command::new("python3").args(["-c", program]).arg(file)).expect(0).json())
+}
+
+/// The compose file of a snapshot is taken by a reader that is not ours, and says what the project is.
+fn is_told_as_compose(demo: &Demo, appliance: &Appliance, snapshot: &str, home: &Path) {
+    let file = home.join("compose.yaml");
+    appliance.cli(&["compose", snapshot, "--output", file.to_str().expect("a text path")]).expect(0);
+    let Some(read) = compose_read(&file) else {
+        eprintln!("real_app compose: SKIPPED, there is neither docker compose nor a reader of YAML for Python");
+        return;
+    };
+    let services = &read["services"];
+    let mut names: Vec<&String> = services.as_object().into_iter().flat_map(|all| all.keys()).collect();
+    names.sort();
+    assert_eq!(names, ["db", "redis", "web"], "{read}");
+    for name in names {
+        let image = services[name]["image"].as_str().unwrap_or_default();
+        assert!(image.starts_with(&format!("holdfast-demo/{name}")), "{name}: {image}");
+    }
+    // Compose writes numbers as texts.
+    let text = |value: &Value| value.to_string().trim_matches('"').to_owned();
+    let (db, web) = (&services["db"], &services["web"]);
+    assert_eq!(read["name"], demo.project.as_str());
+    assert_eq!(text(&db["mem_limit"]), "536870912", "{db}");
+    assert!(db["environment"].to_string().contains("not-to-be-logged"), "{db}");
+    assert_eq!(db["networks"]["default"]["ipv4_address"], "172.31.82.10", "{db}");
+    assert_eq!(web["depends_on"]["db"]["condition"], "service_healthy", "{web}");
+    assert!(web["ports"].to_string().contains(&demo.port.to_string()), "{web}");
+    let folder = demo.folder.display().to_string();
+    let mut mounts = web["volumes"].as_array().into_iter().flatten();
+    assert!(mounts.any(|one| one["type"] == "bind" && one["source"] == folder && one["read_only"] == true), "{web}");
+    assert_eq!(read["volumes"]["data"]["name"], "hfside_data", "{read}");
+    assert_eq!(read["networks"]["default"]["name"], "hfside_default", "{read}");
 }
 
 #[test]

@@ -384,6 +384,60 @@ fn mariadb_that_was_not_held_comes_back_from_its_dump() {
     rounds_of(&MARIADB, &["--consistency", "none", "--databases", "auto"], "live");
 }
 
+/// What is in files that were read live and not in the dump was made after it, and may be torn.
+#[test]
+fn what_was_made_after_a_dump_is_gone_once_that_was_replayed() {
+    if house::real_parts("real_databases").is_none() {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let mariadb = "mariadb -uroot -pnot-to-be-logged";
+    let psql = "psql -U postgres";
+    let later = [
+        (
+            &MARIADB,
+            format!(
+                "{mariadb} -e 'create database `la``te; x`; create table `la``te; x`.t (n int); create table d.late (n int)'"
+            ),
+            format!(
+                "{mariadb} -NBe \"select (select count(*) from information_schema.schemata where schema_name like 'la%') + \
+                     (select count(*) from information_schema.tables where table_name = 'late')\""
+            ),
+        ),
+        (
+            &POSTGRES,
+            format!("{psql} -qc 'create database \"la\"\"te; x\" is_template true' -c 'create table late (n int)'"),
+            format!(
+                "{psql} -Atc \"select (select count(*) from pg_database where datname like 'la%') + \
+                     (select count(*) from pg_class where relname = 'late')\""
+            ),
+        ),
+    ];
+    for (case, make, count) in later {
+        if !is_wanted(case) {
+            continue;
+        }
+        let name = format!("hf{}late", case.name);
+        let server = Server::start(&name, case.image, case.mount, case.command);
+        server.wait(&name, case);
+        Server::ask(&name, case.begin);
+        let script = house::deploy(&format!("../appliance/database/src/scripts/{}.sh", case.kind));
+        let run = |wanted: &str| {
+            format!("docker exec -i {name} sh -c \"$(cat {})\" {} {wanted} 600 live '' ''", script.display(), case.kind)
+        };
+        let dump = home.path().join(case.name);
+        sh(&format!("{} </dev/null >{}", run("dump"), dump.display()));
+        Server::ask(&name, &make);
+        assert_eq!(Server::ask(&name, &count), "2", "{}", case.name);
+        // And once more, as after one that was cut off.
+        for _ in 0..2 {
+            sh(&format!("{} <{}", run("replay"), dump.display()));
+            assert_eq!(Server::ask(&name, &count), "0", "{}", case.name);
+            assert_eq!(Server::ask(&name, case.count), "0 0", "{}: what the dump holds is there", case.name);
+        }
+    }
+}
+
 #[test]
 fn redis_saves_what_is_in_memory_before_it_is_held() {
     rounds_of(&REDIS, &[], "prepared");

@@ -4,7 +4,8 @@ use holdfast_tests::{
     demo::Demo,
     house::{self, Appliance, Setup, sh},
 };
-use std::path::Path;
+use serde_json::{Value, json};
+use std::{path::Path, process::Command};
 
 const ENGINE: &str = "/var/run/docker.sock";
 /// A folder in the database's volume, with all that files can be.
@@ -12,6 +13,19 @@ const MAKE: &str = r#"cd /var/lib/postgresql/data && mkdir -p odd/deep && cd odd
     printf 'one\n' > plain.conf && ln plain.conf deep/again && ln -s ../../../etc/passwd soft &&
     truncate -s 50M holed && printf end >> holed && head -c 3000000 /dev/urandom > noise &&
     printf x > $'line\nbreak' && printf y > $'\xff\xfe' && printf '<script>' > '<b>.html'"#;
+/// A folder beside it, with what a zip can hold and one thing that it cannot.
+const PACK: &str = r#"cd /var/lib/postgresql/data && mkdir -p pack/empty && chmod 755 pack pack/empty && cd pack &&
+    printf 'grün' > 'größe ü.txt' && chmod 640 'größe ü.txt' && head -c 200000 /dev/urandom > noise && chmod 644 noise &&
+    ln noise again && ln -s noise link && mkfifo pipe"#;
+/// Python's reader of zips on one: kind and mode, size and sum of each name, every content read; and the file of the zip that
+/// names what is not in it.
+const READ_ZIP: &str = "import hashlib, json, sys, zipfile
+zip, note = zipfile.ZipFile(sys.argv[1]), 'NOT IN THIS ZIP.txt'
+assert zip.testzip() is None
+entries = [i for i in zip.infolist() if i.filename != note]
+told = {i.filename: [oct(i.external_attr >> 16), i.file_size, hashlib.sha256(zip.read(i)).hexdigest()] for i in entries}
+assert len(told) == len(entries), 'a name is there twice'
+print(json.dumps([told, zip.read(note).decode()]))";
 
 #[test]
 fn files_of_a_real_volume_are_listed_downloaded_found_and_compared() {
@@ -20,6 +34,7 @@ fn files_of_a_real_volume_are_listed_downloaded_found_and_compared() {
     let demo = Demo::start("hffiles", 1, "172.31.88", ENGINE);
     let data = "/var/lib/postgresql/data";
     demo.exec("db", MAKE);
+    demo.exec("db", PACK);
     let appliance = Setup::new(&binary, &home.path().join("data")).start();
     let first = appliance.backup("hffiles");
 
@@ -51,6 +66,8 @@ fn files_of_a_real_volume_are_listed_downloaded_found_and_compared() {
     let tar = home.path().join("odd.tar");
     appliance.cli(&["files", "get", &odd, "--output", tar.to_str().expect("a text path")]).expect(0);
     unpacks_as_it_was(&demo, home.path(), data);
+    comes_as_a_zip(&demo, &appliance, &first, home.path());
+    shows_beginnings(&demo, &appliance, &first, home.path());
 
     demo.exec(
         "db",
@@ -129,6 +146,80 @@ fn files_are_put_back(demo: &Demo, appliance: &Appliance, first: &str, data: &st
     assert!(format!("{}{}", unsaved.out, unsaved.err).contains("backed up first"), "{}{}", unsaved.out, unsaved.err);
     assert_eq!(std::fs::read_to_string(&file).expect("the file is there"), "three");
     put("plain.conf", &["--to", "odd/beside.conf"]).expect(0);
+}
+
+/// The folder comes as a zip by command and by API, and a reader that is not ours finds all of it that a zip can hold; the rest is
+/// named. A name that is not ASCII is found by its beginning.
+fn comes_as_a_zip(demo: &Demo, appliance: &Appliance, first: &str, home: &Path) {
+    let sum = |line: &str| -> Value {
+        let said = demo.exec("db", &format!("cd /var/lib/postgresql/data/pack && {line} | sha256sum"));
+        said.split(' ').next().unwrap_or_default().into()
+    };
+    let (noise, none) = (sum("cat noise"), sum("true"));
+    let expected = json!({
+        "pack/": ["0o40755", 0, none],
+        "pack/empty/": ["0o40755", 0, none],
+        "pack/größe ü.txt": ["0o100640", 5, sum("printf grün")],
+        "pack/noise": ["0o100644", 200_000, noise],
+        "pack/again": ["0o100644", 200_000, noise],
+        "pack/link": ["0o120777", 5, sum("readlink -n link")],
+    });
+    let opens = |zip: &Path| {
+        let told = house::run(Command::new("python3").args(["-c", READ_ZIP]).arg(zip)).expect(0).json();
+        assert_eq!(told[0], expected, "{}", zip.display());
+        let note = told[1].as_str().unwrap_or_default();
+        assert!(note.contains("pack/pipe: left out, a device or a pipe"), "{note}");
+    };
+
+    let by_command = home.join("command.zip");
+    let output = by_command.to_str().expect("a text path");
+    appliance.cli(&["files", "get", &format!("{first}:hffiles_data/pack"), "--zip", "--output", output]).expect(0);
+    opens(&by_command);
+    let place = format!("/snapshots/{first}/content?section=volume:hffiles_data&path=pack&format=zip");
+    let answer = appliance.api(&place, &[]);
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/zip")), "{}", answer.head);
+    let name = answer.header("content-disposition").unwrap_or_default();
+    assert!(name.starts_with("attachment; filename=\"pack.zip\""), "{name}");
+    let by_api = home.join("api.zip");
+    std::fs::write(&by_api, &answer.body).expect("it can be written");
+    opens(&by_api);
+
+    let found = appliance.cli(&["files", "find", "hffiles", "größe*"]).expect(0).json();
+    let (path, section) = (&found["found"][0]["path"], &found["found"][0]["section"]);
+    assert!(path == "pack/größe ü.txt" && section == "volume:hffiles_data" && found["complete"] == true, "{found}");
+}
+
+/// The beginning of a file, which is what pages show, or any stretch of it comes alone and is the file's; and nothing comes as
+/// what a browser would show or run.
+fn shows_beginnings(demo: &Demo, appliance: &Appliance, first: &str, home: &Path) {
+    let ask = |file: &str, range: &str| {
+        let place = format!("/snapshots/{first}/content?section=volume:hffiles_data&path=odd/{file}");
+        let answer = appliance.api(&place, &["--range", range]);
+        assert_eq!(answer.header("content-type"), Some("application/octet-stream"), "{file}: {}", answer.head);
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{file}: {}", answer.head);
+        assert!(
+            answer.header("content-disposition").is_some_and(|how| how.starts_with("attachment;")),
+            "{}",
+            answer.head
+        );
+        answer
+    };
+    let part = home.join("part");
+    for (begin, end) in [(0, 65_535), (1_999_999, 2_000_100)] {
+        let answer = ask("noise", &format!("{begin}-{end}"));
+        let stretch = format!("bytes {begin}-{end}/3000000");
+        assert_eq!((answer.status, answer.header("content-range")), (206, Some(stretch.as_str())), "{}", answer.head);
+        std::fs::write(&part, &answer.body).expect("it can be written");
+        let (skipped, count) = (begin + 1, end - begin + 1);
+        let line = format!("tail -c +{skipped} /var/lib/postgresql/data/odd/noise | head -c {count} | sha256sum");
+        assert_eq!(sh(&format!("sha256sum < {}", part.display())), demo.exec("db", &line), "{stretch}");
+    }
+    for (file, size, text) in [("plain.conf", 4, "one\n"), ("%3Cb%3E.html", 8, "<script>")] {
+        let answer = ask(file, "0-65535");
+        let whole = format!("bytes 0-{}/{size}", size - 1);
+        assert_eq!(answer.header("content-range"), Some(whole.as_str()), "{file}: {}", answer.head);
+        assert_eq!(String::from_utf8_lossy(&answer.body), text);
+    }
 }
 
 /// The folder's tar, unpacked by GNU tar, is the folder.

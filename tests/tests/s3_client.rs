@@ -13,8 +13,8 @@ fn hasty() -> Patience {
         connect: Duration::from_millis(500),
         answer: Duration::from_millis(700),
         idle: Duration::from_millis(500),
+        silence: Duration::from_millis(700),
         first_wait: Duration::from_millis(5),
-        ..Patience::default()
     }
 }
 
@@ -190,6 +190,83 @@ async fn slowness_has_an_end() {
     let (server, store) = server(Quirks::default()).await;
     server.trap("*", "", 0, 100, Fault::Delay(Duration::from_secs(30)));
     is(&store.list("").await.unwrap_err(), "bucket.unreachable", Kind::Unavailable);
+}
+
+/// Larger than what the system takes of an upload before the line has.
+fn large() -> Bytes {
+    (0..16u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<_>>().into()
+}
+
+#[tokio::test]
+async fn an_upload_may_be_slow_as_long_as_it_moves() {
+    let server = S3Mem::start(Quirks::default()).await;
+    let patient = Patience { silence: Duration::from_secs(3), ..hasty() };
+    let store = S3Store::open_with(&server.settings("bucket"), patient).unwrap();
+    server.trap("PUT", "/slow", 0, 1, Fault::Sip(3 << 20));
+    let begun = std::time::Instant::now();
+    store.put("slow", large(), PutMode::Once).await.unwrap();
+    assert!(begun.elapsed() > Duration::from_secs(4), "longer than the silence that is borne: {:?}", begun.elapsed());
+    assert_eq!(server.object("bucket", "slow").unwrap(), large());
+}
+
+#[tokio::test]
+async fn an_upload_that_moves_no_more_ends() {
+    let (server, store) = server(Quirks::default()).await;
+    server.trap("PUT", "/choke", 0, 1, Fault::Choke(1 << 20));
+    let upload = tokio::time::timeout(Duration::from_secs(30), store.put("choke", large(), PutMode::Once));
+    is(&upload.await.expect("an end").unwrap_err(), "bucket.unreachable", Kind::Unavailable);
+    // The whole body is taken, and no answer comes.
+    server.trap("PUT", "/mute", 0, 1, Fault::Delay(Duration::from_secs(300)));
+    let upload = tokio::time::timeout(Duration::from_secs(30), store.put("mute", large(), PutMode::Once));
+    is(&upload.await.expect("an end").unwrap_err(), "bucket.unreachable", Kind::Unavailable);
+}
+
+#[tokio::test]
+async fn success_alone_is_not_believed() {
+    let (server, store) = server(Quirks::default()).await;
+    for (key, mode) in [("a", PutMode::Once), ("b", PutMode::Replace)] {
+        server.trap("PUT", key, 0, 2, Fault::Pretend);
+        is(&store.put(key, BODY, mode).await.unwrap_err(), "bucket.unkept", Kind::Unavailable);
+        server.trap("PUT", key, 0, 1, Fault::Pretend);
+        store.put(key, BODY, mode).await.expect("sent once more, at once");
+        assert_eq!(server.object("bucket", key).unwrap(), BODY);
+    }
+    // Of the right size and other bytes: never taken for ours, also when it is looked at before.
+    store.put("a", Bytes::from_static(b"0123456x89abcdef"), PutMode::Replace).await.unwrap();
+    is(&store.put("a", BODY, PutMode::Once).await.unwrap_err(), "object.corrupt", Kind::Corrupt);
+}
+
+#[tokio::test]
+async fn a_store_that_keeps_conditions_is_asked_once_before_and_after_together() {
+    let server = S3Mem::start(Quirks::default()).await;
+    let seen =
+        holdfast_model::view::Capabilities { conditional_put: true, conditional_race: true, ..Default::default() };
+    let knowing = S3Store::open_with(&server.settings("bucket"), hasty()).unwrap().knowing(&seen);
+    put(&knowing, "a").await;
+    assert_eq!(server.requests().len(), 2, "{:?}", server.requests());
+    put(&knowing, "a").await;
+    let other = knowing.put("a", Bytes::from_static(b"other"), PutMode::Once).await.unwrap_err();
+    is(&other, "object.differs", Kind::Conflict);
+    assert_eq!(server.object("bucket", "a").unwrap(), BODY);
+}
+
+#[tokio::test]
+async fn uploads_keep_to_their_limits() {
+    let (bytes, requests) = <(Arc<holdfast_runtime::Throttle>, Arc<holdfast_runtime::Throttle>)>::default();
+    let server = S3Mem::start(Quirks::default()).await;
+    let store = S3Store::open_with(&server.settings("bucket"), hasty()).unwrap();
+    let store = store.throttled(bytes.clone(), requests.clone());
+    bytes.limit(Some(8 << 20));
+    let begun = std::time::Instant::now();
+    store.put("a", large(), PutMode::Once).await.unwrap();
+    assert!(begun.elapsed() > Duration::from_millis(1900), "16 MiB at 8 MiB per second: {:?}", begun.elapsed());
+    bytes.limit(None);
+    requests.limit(Some(10));
+    let begun = std::time::Instant::now();
+    for name in ["b", "c", "d", "e"] {
+        put(&store, name).await;
+    }
+    assert!(begun.elapsed() > Duration::from_millis(900), "twelve requests at ten per second: {:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -219,6 +219,12 @@ impl Reader {
                     .advice("Check the volume's driver and its storage, or back that storage up where it lives.");
                 Came::Now(Taken::nothing(), vec![problem])
             }
+            // Sizes that no disk has: whoever writes them must not keep the rest of the app from being backed up.
+            Err(error) if error.code() == "stream.too_large" => {
+                let doing = format!("volume {} was not captured", volume.name);
+                let problem = Problem::from_error(&volume.name, &error.while_doing(doing));
+                Came::Now(Taken::nothing(), vec![problem])
+            }
             Err(error) => return Err(error.while_doing(doing)),
         };
         Ok(async move {
@@ -300,7 +306,10 @@ fn usable(reach: &Result<Reach>) -> Result<&Reach> {
 
 /// Whether an error speaks of what was read, not of the host, the repository or a wish to stop.
 fn is_the_volumes(error: &Error) -> bool {
-    matches!(error.code(), "stream.short" | "host.refused" | "host.failed" | "path.not_found" | "container.conflict")
+    matches!(
+        error.code(),
+        "stream.short" | "stream.too_large" | "host.refused" | "host.failed" | "path.not_found" | "container.conflict"
+    )
 }
 
 /// An archive that is not whole.

@@ -3,19 +3,14 @@
 //! They are made from an empty image built in memory: nothing is pulled and nothing runs on the host.
 //! Each carries [`labels`], so that what a crash leaves behind is found and removed.
 
-use futures::{StreamExt, stream};
 use holdfast_docker::{
-    ByteStream, Engine, HELPER_LABEL, Made, archive, is_left_over, labels,
+    ByteStream, EMPTY_IMAGE, Engine, Made, NEVER, helper_name, is_left_over, labels, load_empty_image,
     mover::{self, Mounted, PLACE},
     swept,
 };
 use holdfast_model::{Error, Kind, Result};
-use holdfast_runtime::random;
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// The empty image.
-const IMAGE: &str = "holdfast/empty:1";
 
 /// A helper container.
 pub(crate) enum Helper {
@@ -28,11 +23,11 @@ pub(crate) enum Helper {
 impl Helper {
     /// Makes a helper that mounts something read-only. A host path that is not there is `bind.missing`.
     pub(crate) async fn open(engine: Arc<dyn Engine>, owner: &str, mounted: Mounted<'_>) -> Result<Helper> {
-        let name = format!("holdfast-read-{}", hex::encode(random::<6>()));
+        let name = helper_name("read");
         let body = body(owner, mounted);
         let made = match engine.container_create(&name, &body).await {
             Err(error) if error.kind() == Kind::NotFound => {
-                load_image(&*engine).await?;
+                load_empty_image(&*engine).await?;
                 engine.container_create(&name, &body).await
             }
             other => other,
@@ -51,7 +46,7 @@ impl Helper {
         match self {
             Helper::Archive(made) => made.engine().archive_get(made.id(), PLACE).await,
             Helper::File { engine, owner, path } => {
-                let name = format!("holdfast-read-{}", hex::encode(random::<6>()));
+                let name = helper_name("read");
                 mover::Mover::file(engine.clone(), &name, owner, Mounted::HostPath(path)).await
             }
         }
@@ -89,9 +84,8 @@ pub async fn sweep_helpers(engine: &dyn Engine, owner: &str) -> Result<usize> {
 
 fn body(owner: &str, mounted: Mounted<'_>) -> Value {
     json!({
-        "Image": IMAGE,
-        // Engines want a command even for what never runs.
-        "Cmd": ["/never-started"],
+        "Image": EMPTY_IMAGE,
+        "Cmd": [NEVER],
         "Labels": labels(owner),
         "NetworkDisabled": true,
         "HostConfig": {
@@ -103,22 +97,6 @@ fn body(owner: &str, mounted: Mounted<'_>) -> Value {
             "UsernsMode": mounted.users(),
         },
     })
-}
-
-async fn load_image(engine: &dyn Engine) -> Result<()> {
-    let info = engine.info().await?;
-    let (os, architecture) = info.platform.split_once('/').unwrap_or(("linux", "amd64"));
-    let config = json!({
-        "architecture": architecture,
-        "os": os,
-        "created": "1970-01-01T00:00:00Z",
-        "config": { "Labels": { HELPER_LABEL: "image" } },
-    });
-    let bytes = archive::image(IMAGE, &config, &[]);
-    engine
-        .image_load(stream::iter([Ok(bytes.into())]).boxed())
-        .await
-        .map_err(|error| error.while_doing("load the empty image that volumes are read through"))
 }
 
 /// An engine's refusal in words about what was to be mounted.

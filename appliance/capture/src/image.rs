@@ -1,17 +1,24 @@
 //! Images: each once per id, every member of its archive by digest.
 //!
 //! Engines write the same image in several layouts (legacy folders, OCI blobs, links), so the archive is
-//! never stored as one stream. Every layer is checked against the diff id that the engine promises.
+//! never stored as one stream.
+//!
+//! # Invariants
+//! - A layer is checked against the diff id that the engine promises; a compressed one, whose diff id is of what is in it, against its name.
+//! - What is not as promised is told, and keeps nothing else of the app from being captured. It is read again with each capture, and told again, until
+//!   it is whole: only a sound section ([`ImageSection::is_sound`]) is known.
+//! - Of an archive that is not understood, whose names lead out of it or that ends early twice, nothing is kept but what the engine says of the image.
+//!   A host that goes away ends no archive: its stream fails, and so does the capture.
 
 mod archive;
 mod members;
 
 use crate::Sink;
-use archive::Archive;
+use archive::{Archive, CUT};
 use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Kind, Problem, Result,
-    snapshot::{ImagePart, ImageSection, RawJson},
+    snapshot::{IMAGE_BLOBS, IMAGE_DAMAGED, ImagePart, ImageSection, RawJson},
 };
 use members::{Members, SplitLayers};
 use serde_json::Value;
@@ -30,7 +37,7 @@ pub(crate) async fn take(
     id: &str,
     problems: &mut Vec<Problem>,
 ) -> Result<Option<Taken>> {
-    let known = sink.known_image(id).await;
+    let known = sink.known_image(id).await.filter(ImageSection::is_sound);
     let text = match (engine.image_inspect(id).await, &known) {
         (Ok(text), _) => text,
         (Err(error), Some(known)) if error.kind() == Kind::NotFound => known.inspect.0.clone(),
@@ -48,30 +55,39 @@ pub(crate) async fn take(
         return Ok(Some(Taken { section: ImageSection { tags, inspect, ..known }, known: true }));
     }
     let shown = tags.first().map_or(id, String::as_str).to_owned();
-    let read = read(engine, sink, id, &shown, SplitLayers::Yes).await;
-    let members = match read {
-        // A layer without the closing blocks of a tar is odd and lawful: store it as plain bytes.
-        Err(error) if error.code() == "stream.short" => read_plain(engine, sink, id, &shown).await?,
-        other => other?,
-    };
     let diff_ids = strings(&value["RootFS"]["Layers"]);
-    let bytes = members.parts.iter().map(|part| part.stream.length).sum();
-    let mut section = ImageSection { id: id.to_owned(), tags, inspect, diff_ids, parts: members.parts, bytes };
-    if let Err(why) = assign_diff_ids(&mut section, &members.manifest, &members.packed) {
-        problems.push(
-            Problem::error(
-                "image.damaged",
-                shown,
-                format!("the engine's copy of the image is not what it promises: {why}"),
-            )
-            .advice("Pull or build the image again on the host, then back the app up again."),
-        );
+    let mut section = ImageSection { id: id.to_owned(), tags, inspect, diff_ids, parts: Vec::new(), bytes: 0 };
+    let proved = match members_of(engine, sink, id, &shown).await {
+        Ok(members) => {
+            section.bytes = members.parts.iter().map(|part| part.stream.length).sum();
+            section.parts = members.parts;
+            assign_diff_ids(&mut section, &members.manifest, &members.packed)
+        }
+        Err(error) if matches!(error.code(), "image.malformed" | "tar.malformed" | CUT) => Err(error.chain()),
+        Err(error) => return Err(error),
+    };
+    if let Err(why) = proved {
+        problems.push(damaged(&shown, &why));
     }
     Ok(Some(Taken { section, known: false }))
 }
 
-async fn read_plain(engine: &dyn Engine, sink: &dyn Sink, id: &str, shown: &str) -> Result<Members> {
-    read(engine, sink, id, shown, SplitLayers::No).await
+/// All members of the image's archive, stored. One that ends early is read once more: the engine may have been disturbed.
+async fn members_of(engine: &dyn Engine, sink: &dyn Sink, id: &str, shown: &str) -> Result<Members> {
+    match read_somehow(engine, sink, id, shown).await {
+        Err(error) if error.code() == CUT => read_somehow(engine, sink, id, shown).await,
+        outcome => outcome,
+    }
+}
+
+async fn read_somehow(engine: &dyn Engine, sink: &dyn Sink, id: &str, shown: &str) -> Result<Members> {
+    match read(engine, sink, id, shown, SplitLayers::Yes).await {
+        // A layer without the closing blocks of a tar is odd and lawful: store it as plain bytes.
+        Err(error) if matches!(error.code(), "stream.short" | "stream.too_large") => {
+            read(engine, sink, id, shown, SplitLayers::No).await
+        }
+        outcome => outcome,
+    }
 }
 
 /// Saved by id, not by tag: loading it must never move a tag on the target.
@@ -90,39 +106,47 @@ fn missing(id: &str) -> Problem {
     .advice("Pull or build the image again and recreate the container, then back the app up again.")
 }
 
+fn damaged(shown: &str, why: &str) -> Problem {
+    let text = format!("the engine's copy of the image is not what it promises: {why}");
+    Problem::error(IMAGE_DAMAGED, shown, text)
+        .advice("Pull or build the image again on the host, then back the app up again.")
+}
+
 /// Tells which part is which layer, and proves it: an uncompressed layer's SHA-256 is its diff id.
 fn assign_diff_ids(
     section: &mut ImageSection,
     manifest: &Value,
     packed: &BTreeMap<String, bool>,
 ) -> std::result::Result<(), String> {
-    for part in &section.parts {
-        let promised = part.path.strip_prefix("blobs/sha256/").unwrap_or(&part.sha256);
-        if part.link.is_none() && promised != part.sha256 {
-            return Err(format!("the bytes of {} have another digest", part.path));
-        }
+    if let Some(why) = section.contradiction() {
+        return Err(why);
     }
-    let layers = layers_of(manifest, section).ok_or("its list of layers does not fit its description")?;
-    for (path, diff_id) in layers.iter().zip(section.diff_ids.clone()) {
-        let place = resolve(&section.parts, path).ok_or_else(|| format!("layer {path} is not in the archive"))?;
+    let image = description_of(manifest, section).ok_or("its list of layers does not fit its description")?;
+    let config = image["Config"].as_str().unwrap_or_default();
+    if resolve(&section.parts, config).is_none() {
+        return Err(format!("its configuration {config:?} is not in the archive"));
+    }
+    for (path, diff_id) in strings(&image["Layers"]).iter().zip(section.diff_ids.clone()) {
+        let place = resolve(&section.parts, path).ok_or_else(|| format!("layer {path:?} is not in the archive"))?;
         let part = &mut section.parts[place];
-        let compressed = packed.get(&part.path).copied().unwrap_or(false);
+        // Only what is named by its digest may have another one inside.
+        let compressed = part.path.starts_with(IMAGE_BLOBS) && packed.get(&part.path).copied().unwrap_or(false);
         if !compressed && diff_id != format!("sha256:{}", part.sha256) {
-            return Err(format!("layer {path} has another digest than {diff_id}"));
+            return Err(format!("layer {path:?} has another digest than {diff_id}"));
         }
         part.diff_id = Some(diff_id);
     }
-    Ok(())
+    // One member cannot be two layers.
+    if section.is_sound() { Ok(()) } else { Err("not each of its layers is in the archive".to_owned()) }
 }
 
-/// The layers of our image: an archive may describe several platforms.
-fn layers_of(manifest: &Value, section: &ImageSection) -> Option<Vec<String>> {
+/// What the archive says of our image: it may describe several platforms.
+fn description_of<'a>(manifest: &'a Value, section: &ImageSection) -> Option<&'a Value> {
     let images = manifest.as_array()?;
     let hex = section.id.trim_start_matches("sha256:");
     let ours = images.iter().find(|image| image["Config"].as_str().is_some_and(|config| config.contains(hex)));
     let fits = |image: &&Value| strings(&image["Layers"]).len() == section.diff_ids.len();
-    let image = ours.filter(fits).or_else(|| images.iter().find(fits))?;
-    Some(strings(&image["Layers"]))
+    ours.filter(fits).or_else(|| images.iter().find(fits))
 }
 
 /// Place of the part that holds a path's bytes; links lead on, a few times at most.

@@ -61,7 +61,7 @@ pub type Later<T> = BoxFuture<'static, Result<T>>;
 /// Where captured streams go. The engine room stands behind it with the repository.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// An image that the repository holds already, so that not a byte of it is read again.
+    /// An image that the repository holds whole already, so that not a byte of it is read again.
     async fn known_image(&self, id: &str) -> Option<ImageSection>;
     /// A blob that the repository holds already, by SHA-256 hex of its bytes.
     async fn known_blob(&self, sha256: &str) -> Option<StreamRef>;

@@ -7,7 +7,7 @@ use crate::hold::{self, gone};
 use futures::{StreamExt, TryStreamExt, stream};
 use holdfast_docker::Engine;
 use holdfast_model::{
-    Error, Result,
+    Error, Problem, Result,
     snapshot::{RawJson, RunState},
 };
 use serde_json::Value;
@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 
 /// Inspections at once: engines answer each within milliseconds.
 const AT_ONCE: usize = 4;
+/// What a container says of its turn: a number, 0 without it. Lower ones are started earlier and stopped later.
+const ORDER: &str = "holdfast.order";
 
 /// A container of the app.
 #[derive(Clone, Debug)]
@@ -101,6 +103,19 @@ impl Member {
         })
     }
 
+    /// Its turn among those that no dependency orders.
+    fn turn(&self) -> i64 {
+        self.label(ORDER).and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+    }
+
+    /// What its label says of its turn and cannot be understood.
+    pub(crate) fn wrong_turn(&self) -> Option<Problem> {
+        let text = self.label(ORDER).filter(|text| text.trim().parse::<i64>().is_err())?;
+        let text =
+            format!("the label {ORDER} of {} is no number, so it counts as 0: {}", self.name, text.escape_debug());
+        Some(Problem::warning("label.invalid", &self.name, text))
+    }
+
     /// A label of it.
     pub(crate) fn label(&self, name: &str) -> Option<&str> {
         self.value["Config"]["Labels"].get(name)?.as_str()
@@ -181,9 +196,9 @@ fn dependency(text: &str) -> Option<String> {
     (!service.is_empty()).then(|| service.to_owned())
 }
 
-/// Whoever is waited for comes first; otherwise by name. Circles are broken at the first by name.
+/// Whoever is waited for comes first; otherwise as their labels say, then by name. Circles are broken at the first of these.
 fn start_order(mut waiting: Vec<Member>) -> Vec<Member> {
-    waiting.sort_by(|a, b| a.name.cmp(&b.name));
+    waiting.sort_by(|a, b| (a.turn(), &a.name).cmp(&(b.turn(), &b.name)));
     let mut ordered: Vec<Member> = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
         let free = (0..waiting.len()).find(|place| {
@@ -207,9 +222,13 @@ mod tests {
     use serde_json::json;
 
     fn member(name: &str, depends_on: &str, network: &str) -> Member {
+        labelled(name, network, &json!({"com.docker.compose.depends_on": depends_on}))
+    }
+
+    fn labelled(name: &str, network: &str, labels: &Value) -> Member {
         let text = json!({"Image": "sha256:1", "State": {"Running": true},
             "HostConfig": {"NetworkMode": network, "Tmpfs": {"/run": ""}},
-            "Config": {"Labels": {"com.docker.compose.depends_on": depends_on}},
+            "Config": {"Labels": labels},
             "Mounts": [{"Type": "volume", "Name": "b", "Destination": "/b"}, {"Type": "bind", "Source": "/s", "Destination": "/a"}]});
         Member::read(format!("id-{name}"), name.into(), Some(name.into()), text.to_string()).unwrap()
     }
@@ -226,6 +245,27 @@ mod tests {
         assert_eq!(names, ["cache", "db", "app", "a-sidecar"]);
         let circle = vec![member("x", "y:a:b", "bridge"), member("y", "x:a:b", "bridge")];
         assert_eq!(start_order(circle).len(), 2);
+    }
+
+    #[test]
+    fn a_label_orders_those_that_no_dependency_orders() {
+        let with = |name: &str, order: &str, depends_on: &str| {
+            labelled(name, "bridge", &json!({"com.docker.compose.depends_on": depends_on, ORDER: order}))
+        };
+        let members = vec![
+            member("none", "", "bridge"),
+            with("late", "10", ""),
+            with("early", " -3 ", ""),
+            with("first", "-9", "late:service_started:true"),
+            with("wrong", "soon", ""),
+        ];
+        let told: Vec<_> = members.iter().filter_map(Member::wrong_turn).collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!((&*told[0].code, &*told[0].subject), ("label.invalid", "wrong"));
+        let names: Vec<_> = start_order(members).into_iter().map(|member| member.name).collect();
+        assert_eq!(names, ["early", "none", "wrong", "late", "first"], "a dependency goes before any number");
+        let circle = vec![with("x", "1", "y:a:b"), with("y", "0", "x:a:b")];
+        assert_eq!(start_order(circle)[0].name, "y");
     }
 
     #[test]

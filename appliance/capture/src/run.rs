@@ -182,6 +182,7 @@ impl Work {
         let mut problems = Vec::new();
         let app = self.find(&mut problems).await?;
         let members = inspect_all(&*self.engine, &app).await?;
+        problems.extend(members.iter().filter_map(Member::wrong_turn));
         let (volumes, binds) = data::plan(&*self.engine, &members, &mut problems).await?;
         let networks = network::describe(&*self.engine, &members, &mut problems).await?;
         self.sink.phase("images", 2, PHASES);
@@ -479,6 +480,7 @@ fn section(member: &Member) -> ContainerSection {
         image: member.image.clone(),
         state: member.state,
         changes: Vec::new(),
+        changed: 0,
         layer: Vec::new(),
         depends_on: member.depends_on.clone(),
     }
@@ -496,7 +498,7 @@ fn place(captured: &mut Captured, piece: Piece) {
         }
         Piece::Layer(place, layer) => {
             let container = &mut captured.containers[place];
-            container.changes = layer.changes;
+            (container.changes, container.changed) = (layer.deletions, layer.changed);
             container.layer = layer.parts;
             captured.problems.extend(layer.problems);
         }
@@ -517,5 +519,42 @@ fn logical(captured: &Captured) -> u64 {
     let images = captured.images.iter().map(|image| image.bytes);
     let dumps = captured.databases.iter().filter_map(|database| Some(database.dump.as_ref()?.length));
     let logs = captured.databases.iter().filter_map(|database| Some(database.log.as_ref()?.stream.length));
-    layers.chain(volumes).chain(binds).chain(images).chain(dumps).chain(logs).sum()
+    // Whether that is too much for a snapshot, its commit asks.
+    layers.chain(volumes).chain(binds).chain(images).chain(dumps).chain(logs).fold(0u64, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_model::snapshot::{RawJson, StreamRef};
+
+    #[test]
+    fn what_is_too_much_to_be_counted_does_not_wrap_around() {
+        let volume = |length: u64| VolumeSection {
+            name: "data".into(),
+            anonymous: false,
+            inspect: RawJson("{}".into()),
+            stream: Some(StreamRef { length, ..StreamRef::default() }),
+            fidelity: Fidelity::Full,
+        };
+        let captured = |lengths: &[u64]| Captured {
+            project: true,
+            engine: EngineInfo::default(),
+            time: Moment::from_millis(0),
+            consistency: Consistency::None,
+            fidelity: Fidelity::Full,
+            containers: Vec::new(),
+            images: Vec::new(),
+            volumes: lengths.iter().map(|length| volume(*length)).collect(),
+            binds: Vec::new(),
+            networks: Vec::new(),
+            databases: Vec::new(),
+            problems: Vec::new(),
+            images_known: 0,
+            freeze_ms: 0,
+            bytes_logical: 0,
+        };
+        assert_eq!(logical(&captured(&[1, 2])), 3);
+        assert_eq!(logical(&captured(&[u64::MAX, 2])), u64::MAX);
+    }
 }

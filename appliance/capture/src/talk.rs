@@ -6,12 +6,11 @@
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use holdfast_docker::{
-    Engine,
+    Engine, helper_name,
     mover::{Line, Mounted, Mover, PLACE},
 };
 use holdfast_model::{Error, Kind, Result};
 use holdfast_mover::wire::{self, Answer, Ask};
-use holdfast_runtime::random;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 
@@ -45,7 +44,7 @@ impl Talk {
         mounted: Mounted<'_>,
         key: [u8; 32],
     ) -> Result<Talk> {
-        let name = format!("holdfast-read-{}", hex::encode(random::<6>()));
+        let name = helper_name("read");
         let (mover, line) = Mover::start(engine, &name, owner, mounted).await?;
         let mut talk = Talk { mover, line, buffer: BytesMut::new(), heard: 0, in_step: true, broken: false };
         let prefix = PLACE.trim_start_matches('/').as_bytes().to_vec();

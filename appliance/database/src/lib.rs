@@ -11,9 +11,14 @@
 //! | `release` | undoes `prepare` |
 //! | `dump` | says all that the server holds |
 //! | `log` | puts the server into its backup mode, says [`LOGS`] and the folder of its files in a line, waits for the line [`DONE`] (any other shows that somebody is there), ends the mode and says a tar of what has to lie in that folder |
-//! | `replay` | reads such a dump and makes the server hold it again |
+//! | `replay` | reads such a dump and makes the server hold it again, and nothing else: what it holds besides was made after it. Cut off, it can be begun again |
 //!
-//! Invariant: nothing secret is in a script or its words. Passwords are found where the container has them.
+//! # Invariants
+//! - Nothing secret is in a script or its words. Passwords are found where the container has them.
+//! - A script speaks to the server of its own container, by its socket or its loopback, wherever variables and option files lead. One of
+//!   SQL has to prove that it is that server before anything in it is dropped and, as far as it may be asked, before it is dumped. Nothing
+//!   is replayed into a member of a cluster of MySQL's or MariaDB's, for the others would drop and take the same.
+//!
 //! Never here: running them (`docker`), when (`capture`, `restore`).
 
 use holdfast_model::snapshot::DatabaseKind;
@@ -45,6 +50,10 @@ pub struct Adapter {
     pub replays: bool,
     /// It has a backup mode, in which its files may be read while it writes if its log of that time is read too.
     pub logs: bool,
+    /// Words of its command, and variables of its images, before the folder of its files.
+    named_by: &'static [&'static str],
+    /// Where images have that folder if nobody names another.
+    customary: &'static [&'static str],
 }
 
 const ADAPTERS: [Adapter; 4] = [
@@ -57,6 +66,8 @@ const ADAPTERS: [Adapter; 4] = [
         good_live: false,
         replays: true,
         logs: true,
+        named_by: &["-D", "--pgdata", "data_directory", "--data_directory", "PGDATA"],
+        customary: &["/var/lib/postgresql/data", "/bitnami/postgresql", "/var/lib/pgsql/data"],
     },
     Adapter {
         kind: DatabaseKind::Mysql,
@@ -67,6 +78,8 @@ const ADAPTERS: [Adapter; 4] = [
         good_live: false,
         replays: true,
         logs: false,
+        named_by: &["--datadir"],
+        customary: &["/var/lib/mysql", "/bitnami/mysql", "/bitnami/mariadb"],
     },
     Adapter {
         kind: DatabaseKind::Redis,
@@ -77,6 +90,8 @@ const ADAPTERS: [Adapter; 4] = [
         good_live: true,
         replays: false,
         logs: false,
+        named_by: &["--dir"],
+        customary: &["/data", "/bitnami/redis", "/bitnami/valkey", "/var/lib/redis", "/var/lib/valkey"],
     },
     Adapter {
         kind: DatabaseKind::Mongodb,
@@ -87,6 +102,8 @@ const ADAPTERS: [Adapter; 4] = [
         good_live: false,
         replays: true,
         logs: false,
+        named_by: &["--dbpath"],
+        customary: &["/data/db", "/bitnami/mongodb", "/var/lib/mongodb", "/var/lib/mongo"],
     },
 ];
 
@@ -100,6 +117,20 @@ impl Adapter {
     pub fn among(processes: &[String]) -> Vec<&'static Adapter> {
         let programs: Vec<&str> = processes.iter().filter_map(|line| program(line)).collect();
         ADAPTERS.iter().filter(|adapter| adapter.programs.iter().any(|name| programs.contains(name))).collect()
+    }
+
+    /// Folders that its files may be in: those that words of the container's command and its variables (`NAME=VALUE`) name, or else the
+    /// customary ones. A guess: its server may be told of another one in a file.
+    pub fn folders(&self, told: &[String]) -> Vec<String> {
+        let folder = |(at, word): (usize, &String)| {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (word.as_str(), told.get(at + 1).map(String::as_str)),
+            };
+            value.filter(|value| self.named_by.contains(&name) && value.starts_with('/')).map(str::to_owned)
+        };
+        let named: Vec<String> = told.iter().enumerate().filter_map(folder).collect();
+        if named.is_empty() { self.customary.iter().map(|&folder| folder.to_owned()).collect() } else { named }
     }
 
     /// Whether its server has come so far that it may be asked. PostgreSQL takes a lock file of a former life for that of a
@@ -168,6 +199,16 @@ mod tests {
         assert!(!up(DatabaseKind::Postgres, &["/usr/bin/tini -- start", "postgres -D /data"]));
         assert!(up(DatabaseKind::Postgres, &["postgres -D /data", "postgres: startup recovering"]));
         assert!(!up(DatabaseKind::Mysql, &["mariadb-install-db"]) && up(DatabaseKind::Mysql, &["mariadbd"]));
+    }
+
+    #[test]
+    fn the_folder_of_its_files_is_what_command_or_variables_name_or_the_customary_one() {
+        let folders = |kind, told: &[&str]| Adapter::of(kind).unwrap().folders(&lines(told)).join(" ");
+        let postgres = |told: &[&str]| folders(DatabaseKind::Postgres, told);
+        assert_eq!(postgres(&["postgres", "-D", "/a", "-c", "data_directory=/b", "PGDATA=/c"]), "/a /b /c");
+        assert!(postgres(&["postgres", "-D", "$PGDATA", "PGPORT=/x", "-D"]).starts_with("/var/lib/postgresql/data "));
+        assert_eq!(folders(DatabaseKind::Mysql, &["mysqld", "--datadir=/srv/my", "--port=1"]), "/srv/my");
+        assert_eq!(folders(DatabaseKind::Mongodb, &["mongod", "--dbpath", "/srv/mongo"]), "/srv/mongo");
     }
 
     #[test]

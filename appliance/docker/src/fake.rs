@@ -14,12 +14,15 @@ mod tree;
 
 pub use programs::{Mounts, Run};
 
-use crate::{Attached, ByteStream, Engine, Exec, HELPER_LABEL, Running, archive::Entry, made::LIFE_LABEL};
+use crate::{Attached, ByteStream, Engine, Exec, Running, archive::Entry, helper::is_helper, made::LIFE_LABEL};
 use async_trait::async_trait;
 use containers::{State, file};
 use faults::Faults;
 use futures::{StreamExt, stream::BoxStream};
-use holdfast_model::{Error, Result, snapshot::EngineInfo};
+use holdfast_model::{
+    Error, Result,
+    snapshot::{EngineInfo, LayerChange},
+};
 use host::Machine;
 use programs::Programs;
 use serde_json::{Value, json};
@@ -69,6 +72,11 @@ impl FakeDocker {
     pub fn speaking(self, minor: u32) -> FakeDocker {
         self.machine().minor = minor;
         self
+    }
+
+    /// Tells how many bytes are free for its data.
+    pub fn tells_free(&self, bytes: u64) {
+        self.machine().free_bytes = Some(bytes);
     }
 
     /// Puts a directory on the host, with files below it by relative path.
@@ -131,6 +139,11 @@ impl FakeDocker {
         }
     }
 
+    /// Lets a file in containers really be called so, with U+FFFD in its path. Else that stands for bytes that are no text, and leads nowhere.
+    pub fn has_file_called(&self, path: &str) {
+        self.machine().true_names.insert(tree::clean(path));
+    }
+
     /// Deletes a path of a container's own file system.
     pub fn container_delete(&self, container: &str, path: &str) {
         if let Ok(container) = self.machine().container(container) {
@@ -167,6 +180,11 @@ impl FakeDocker {
         }
     }
 
+    /// Lets the engine give this when it is asked for an image's archive, whatever the image is; `None` lets it be honest again.
+    pub fn say_of_image(&self, name: &str, archive: Option<Vec<u8>>) {
+        self.machine().images.say(name, archive);
+    }
+
     /// A container's main process ends by itself.
     pub fn container_die(&self, container: &str) {
         if let Ok(container) = self.machine().container(container) {
@@ -180,8 +198,8 @@ impl FakeDocker {
     }
 
     fn tell(&self, kind: &str, action: &str, name: &str) {
-        let helper = kind == "container"
-            && self.machine().container(name).is_ok_and(|container| container.label(HELPER_LABEL).is_some());
+        let helper =
+            kind == "container" && self.machine().container(name).is_ok_and(|container| is_helper(&container.line()));
         if !helper {
             // Nobody listens: fine.
             let _ =
@@ -222,6 +240,7 @@ async fn collect(mut stream: ByteStream) -> Result<Vec<u8>> {
 impl Engine for FakeDocker {
     async fn info(&self) -> Result<EngineInfo> {
         self.enter("info", "")?;
+        let free_bytes = self.machine().free_bytes;
         Ok(EngineInfo {
             product: "docker".into(),
             version: "20.10.24".into(),
@@ -230,6 +249,7 @@ impl Engine for FakeDocker {
             platform: "linux/amd64".into(),
             name: self.name.to_string(),
             id: "FAKE:FAKE".into(),
+            free_bytes,
             ..EngineInfo::default()
         })
     }
@@ -252,7 +272,7 @@ impl Engine for FakeDocker {
         Ok(self.machine().container(id)?.inspect().to_string())
     }
 
-    async fn container_changes(&self, id: &str) -> Result<Vec<(String, u8)>> {
+    async fn container_changes(&self, id: &str) -> Result<Vec<LayerChange>> {
         self.enter("container_changes", id)?;
         Ok(self.machine().container(id)?.changes())
     }

@@ -6,26 +6,32 @@
 //! # Invariants
 //! - Each mover has a folder of its own with one socket, and is shown nothing but it, read-only; nobody else reaches it, for what
 //!   lies above is the appliance's alone. Once the two have met the folder is gone.
-//! - Whether the engine sees the same folder is tried, never believed: who does not come is done without.
+//! - Whether the engine sees the same folder is tried, never believed: who does not come is done without, and for a while nobody else
+//!   is asked to come. That may have been a busy machine, so it is tried again later.
 
 use crate::{Engine, mover::Line};
 use bytes::BytesMut;
 use futures::{StreamExt, stream};
 use holdfast_model::{Error, Kind, Result};
 use holdfast_runtime::random;
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 use std::{
     fs,
     io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
     io::AsyncReadExt,
     net::{UnixListener, UnixStream, unix::OwnedReadHalf},
     sync::OnceCell,
+    time::Instant,
 };
 
 /// Where a container mounts its folder.
@@ -36,14 +42,30 @@ const SOCKET: &str = "s";
 const ARRIVAL: Duration = Duration::from_secs(10);
 /// Bytes that are taken at once.
 const PIECE: usize = 512 << 10;
+/// For how long lanes are closed after the first failure in a row, the second, and each one after.
+const CLOSED: [Duration; 3] = [Duration::from_secs(600), Duration::from_secs(3600), Duration::from_secs(6 * 3600)];
 
 /// The lanes of one host.
 #[derive(Debug)]
 pub struct Lanes {
     folder: Place,
-    /// The folder as the engine sees it, once that was asked; `None` if it cannot.
-    outside: OnceCell<Option<PathBuf>>,
-    is_closed: AtomicBool,
+    /// The folder as the engine sees it, once it was found.
+    outside: OnceCell<PathBuf>,
+    trouble: Mutex<Trouble>,
+}
+
+/// What went wrong since a mover came last.
+#[derive(Debug, Default)]
+struct Trouble {
+    failures: usize,
+    /// Nobody meets here before.
+    until: Option<Instant>,
+}
+
+impl Trouble {
+    fn is_closed(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
 }
 
 impl Lanes {
@@ -55,26 +77,47 @@ impl Lanes {
             .mode(0o700)
             .create(&folder)
             .map_err(|error| Error::io(format!("make the folder {}", folder.display()), error))?;
-        Ok(Lanes { folder: Place(folder), outside: OnceCell::new(), is_closed: AtomicBool::new(false) })
+        Ok(Lanes { folder: Place(folder), outside: OnceCell::new(), trouble: Mutex::default() })
     }
 
     /// As if the engine saw the folder at this place.
     #[cfg(test)]
     fn seen_at(self, outside: &Path) -> Lanes {
-        Lanes { outside: OnceCell::new_with(Some(Some(outside.to_owned()))), ..self }
+        Lanes { outside: OnceCell::new_with(Some(outside.to_owned())), ..self }
     }
 
-    /// Nobody meets here any more.
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.trouble().is_closed()
+    }
+
+    /// Nobody meets here for a while: the longer, the more often it failed in a row. Movers that fail together fail once.
     pub(crate) fn close(&self) {
-        self.is_closed.store(true, Ordering::Relaxed);
+        let mut trouble = self.trouble();
+        if !trouble.is_closed() {
+            trouble.until = Some(Instant::now() + CLOSED[trouble.failures.min(CLOSED.len() - 1)]);
+            trouble.failures += 1;
+        }
     }
 
-    /// One for a mover that is going to be made. `None` where there can be none.
+    /// A mover came: what went wrong before is past.
+    pub(crate) fn met(&self) {
+        *self.trouble() = Trouble::default();
+    }
+
+    /// One for a mover that is going to be made. `None` where there can be none now.
     pub(crate) async fn lane(&self, engine: &dyn Engine) -> Option<Lane> {
-        if self.is_closed.load(Ordering::Relaxed) {
+        if self.is_closed() {
             return None;
         }
-        let outside = self.outside.get_or_init(|| seen_from_outside(engine, &self.folder.0)).await.as_ref()?;
+        let look = || async { seen_from_outside(engine, &self.folder.0).await.ok_or(()) };
+        let Ok(outside) = self.outside.get_or_try_init(look).await else {
+            self.close();
+            return None;
+        };
         Lane::open(&self.folder.0, outside)
             .inspect_err(|error| {
                 tracing::debug!(%error, "no lane for a mover");
@@ -104,6 +147,11 @@ fn own_container(mounts: &str) -> Option<&str> {
         })
         .filter(|(_, place)| ours(place))
         .find_map(|(root, _)| root.split('/').find(is_id))
+}
+
+/// Whether we live in no container, as far as engines leave traces of theirs.
+pub(crate) fn is_in_no_container() -> bool {
+    fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| own_container(&mounts).is_none())
 }
 
 /// Where on the host a path of an inspected container lies.
@@ -137,15 +185,15 @@ impl Drop for Place {
 
 impl Lane {
     fn open(folder: &Path, outside: &Path) -> io::Result<Lane> {
-        // Paths of sockets may have no more than 107 bytes.
         let name = hex::encode(random::<8>());
         let place = Place(folder.join(&name));
         // Where users are remapped the mover's root is somebody else. Nobody but it gets here.
         fs::DirBuilder::new().mode(0o755).create(&place.0)?;
         fs::set_permissions(&place.0, fs::Permissions::from_mode(0o755))?;
-        let socket = place.0.join(SOCKET);
-        let listener = UnixListener::bind(&socket)?;
-        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666))?;
+        // Paths of sockets may have no more than 107 bytes, and data folders lie as deep as they like: this one is short.
+        let opened = rustix::fs::open(&place.0, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()))?;
+        fs::set_permissions(place.0.join(SOCKET), fs::Permissions::from_mode(0o666))?;
         Ok(Lane { listener, outside: outside.join(name), place })
     }
 

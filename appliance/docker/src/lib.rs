@@ -8,6 +8,7 @@ pub mod archive;
 pub mod command;
 pub mod conformance;
 pub mod fake;
+mod helper;
 mod lane;
 mod made;
 pub mod mover;
@@ -15,6 +16,7 @@ mod real;
 pub mod rights;
 mod thin;
 
+pub use helper::{EMPTY_IMAGE, NEVER, helper_name, is_helper, load_empty_image};
 pub use lane::Lanes;
 pub use made::{Made, is_any_left, is_left_over, labels, swept};
 pub use real::{connect, connect_beside};
@@ -22,7 +24,10 @@ pub use real::{connect, connect_beside};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use holdfast_model::{Result, snapshot::EngineInfo};
+use holdfast_model::{
+    Result,
+    snapshot::{EngineInfo, LayerChange},
+};
 use serde_json::Value;
 use std::{pin::Pin, sync::Arc};
 use tokio::io::AsyncWrite;
@@ -75,7 +80,7 @@ pub struct Running {
     pub output: BoxStream<'static, Result<Said>>,
 }
 
-/// Label that every object we make on a host carries, so that leftovers are found and removed.
+/// Label that every object we make on a host carries, so that leftovers are found and removed. It alone proves nothing ([`is_helper`]).
 pub const HELPER_LABEL: &str = "io.holdfast.helper";
 
 /// A Docker engine.
@@ -94,8 +99,8 @@ pub trait Engine: Send + Sync {
     async fn container_list(&self) -> Result<Vec<Value>>;
     /// `GET /containers/{id}/json`, the text verbatim.
     async fn container_inspect(&self, id: &str) -> Result<String>;
-    /// `GET /containers/{id}/changes`: (path, kind 0 changed, 1 added, 2 deleted).
-    async fn container_changes(&self, id: &str) -> Result<Vec<(String, u8)>>;
+    /// `GET /containers/{id}/changes`: there may be a million of them, so no more is kept of each than we know.
+    async fn container_changes(&self, id: &str) -> Result<Vec<LayerChange>>;
     /// `POST /containers/create?name=`; returns the id.
     async fn container_create(&self, name: &str, body: &Value) -> Result<String>;
     /// Starts; starting a running one is fine.

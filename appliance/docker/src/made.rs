@@ -4,7 +4,7 @@
 //! ([`labels`]) by whoever sweeps: they say whose it is and which life of the appliance made it. One of this life is left over if
 //! nobody has been in charge of it for a minute: its host went away before it said the id, or before it could be removed.
 
-use crate::{Engine, HELPER_LABEL};
+use crate::{Engine, HELPER_LABEL, helper::is_helper};
 use holdfast_model::{Kind, Result};
 use holdfast_runtime::random;
 use serde_json::{Value, json};
@@ -62,11 +62,14 @@ impl Book {
     }
 }
 
-/// Whether a listed container is this owner's, and of an earlier life or left over of this one.
+/// Whether a listed container is a helper of this owner's, and of an earlier life or left over of this one. Whoever sweeps removes it, so labels that
+/// anybody's image may carry are not enough ([`is_helper`]).
 pub fn is_left_over(listed: &Value, owner: &str) -> bool {
     let label = |name: &str| listed["Labels"].get(name).and_then(Value::as_str);
     let of_this_life = || listed["Id"].as_str().is_some_and(|id| book().is_left_over(id));
-    label(HELPER_LABEL) == Some(owner) && (label(LIFE_LABEL) != Some(LIFE.as_str()) || of_this_life())
+    is_helper(listed)
+        && label(HELPER_LABEL) == Some(owner)
+        && (label(LIFE_LABEL) != Some(LIFE.as_str()) || of_this_life())
 }
 
 /// Whether containers of this life wait somewhere to be swept.
@@ -141,7 +144,28 @@ mod tests {
     use super::*;
 
     fn listed(id: &str, owner: &str, life: &str) -> Value {
-        json!({ "Id": id, "Labels": { HELPER_LABEL: owner, LIFE_LABEL: life } })
+        let name = format!("/{}", crate::helper_name("read"));
+        json!({ "Id": id, "Names": [name], "Image": crate::EMPTY_IMAGE, "Labels": { HELPER_LABEL: owner, LIFE_LABEL: life } })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_only_carries_our_labels_is_never_left_over() {
+        let pretender = |id: &str, life: &str, field: &str, other: Value| {
+            let mut found = listed(id, "me", life);
+            found[field] = other;
+            found
+        };
+        let pretenders = [
+            pretender("pretends-1", "another life", "Names", json!(["/web"])),
+            pretender("pretends-2", "another life", "Image", json!("shop:1")),
+            pretender("pretends-3", &LIFE, "Names", json!(["/web"])),
+            pretender("pretends-4", &LIFE, "Image", json!("shop:1")),
+        ];
+        for wait in [Duration::ZERO, ARRIVAL * 2] {
+            tokio::time::advance(wait).await;
+            assert!(!pretenders.iter().any(|found| is_left_over(found, "me")));
+        }
+        assert!(book().strays.keys().all(|id| !id.starts_with("pretends")), "nobody waits for them");
     }
 
     /// Who is at work is never taken for left over, however long it takes.

@@ -10,6 +10,7 @@
 
 use crate::{
     Attached, ByteStream, Engine, HELPER_LABEL, Made, Said, archive, command,
+    helper::{MOVER_IMAGE, MOVER_PROGRAM, MOVER_TAG},
     lane::Lane,
     thin::{thick, thin},
 };
@@ -29,12 +30,12 @@ use tokio::{
 
 /// Programs by the engine's word for their architecture.
 const PROGRAMS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/movers.rs"));
-/// Repository of the image; the tag tells the program apart.
-const IMAGE: &str = "holdfast/mover";
 /// Where the program lies in the image.
-pub const PROGRAM: &str = "/holdfast-mover";
+pub const PROGRAM: &str = MOVER_PROGRAM;
 /// Where the container mounts what is read.
 pub const PLACE: &str = "/v";
+/// Code of the error that a folder is not the one that something was to be laid in.
+pub const NO_PLACE: &str = "mover.no_place";
 /// Memory of the container, bytes: some 60 for each entry of the walk, and room to read.
 const MEMORY: u64 = 1 << 30;
 /// Threads of the program and some more.
@@ -70,12 +71,21 @@ enum Work<'a> {
     File,
     /// Writes a tar.
     Untar(Over),
-    /// Writes a tar of bare names into a folder below, over what is there.
-    Lay(&'a str),
+    /// Writes a tar of bare names over files that are there.
+    Lay(Below<'a>),
     /// Takes everything out.
     Clear,
     /// Tells what nobody can replace.
     Fixed,
+}
+
+/// A folder below what is mounted, known by a file in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Below<'a> {
+    /// Its path, relative; may be empty.
+    pub folder: &'a str,
+    /// Path of the file in it: where that is not, the folder is not the one that is meant.
+    pub mark: &'a str,
 }
 
 /// What a writer does with what is there already.
@@ -91,7 +101,7 @@ impl Work<'_> {
     fn command(self, in_lane: bool) -> Vec<String> {
         let name = PLACE.trim_start_matches('/');
         let below = match self {
-            Work::Lay(folder) if !folder.is_empty() => format!("{PLACE}/{folder}"),
+            Work::Lay(Below { folder, .. }) if !folder.is_empty() => format!("{PLACE}/{folder}"),
             _ => PLACE.to_owned(),
         };
         let work: &[&str] = match self {
@@ -100,7 +110,7 @@ impl Work<'_> {
             Work::File => &["thin", "file", PLACE],
             Work::Untar(Over::Keep) => &["thin", "untar", PLACE, name],
             Work::Untar(Over::Replace) => &["thin", "overlay", PLACE, name],
-            Work::Lay(_) => &["thin", "overlay", &below],
+            Work::Lay(Below { mark, .. }) => &["thin", "lay", &below, mark],
             Work::Clear => &["clear", PLACE],
             Work::Fixed => &["fixed", PLACE],
         };
@@ -238,15 +248,16 @@ impl Mover {
         Mover::begin(engine, Order { name, owner, mounted, work: Work::Untar(over) }).await
     }
 
-    /// Starts one that writes a tar of bare names into a folder (relative, may be empty) of what is mounted, over what is there.
+    /// Starts one that writes a tar of bare names into a folder of what is mounted, over what is there. Where the folder is not the one
+    /// that is meant it writes nothing, and [`Mover::fill`] tells.
     pub async fn layer(
         engine: Arc<dyn Engine>,
         name: &str,
         owner: &str,
         mounted: Mounted<'_>,
-        folder: &str,
+        below: Below<'_>,
     ) -> Result<(Mover, Line)> {
-        Mover::begin(engine, Order { name, owner, mounted, work: Work::Lay(folder) }).await
+        Mover::begin(engine, Order { name, owner, mounted, work: Work::Lay(below) }).await
     }
 
     /// Takes everything out of what is mounted. `mover.failed` if something is left.
@@ -286,7 +297,10 @@ impl Mover {
         };
         let Some(lane) = lanes.lane(&*engine).await else { return Mover::attached(engine, order).await };
         match Mover::met(Arc::clone(&engine), order, lane).await {
-            Ok(met) => Ok(met),
+            Ok(met) => {
+                lanes.met();
+                Ok(met)
+            }
             Err(error) => {
                 let attached = Mover::attached(engine, order).await?;
                 // It was not the mover, nor what it mounts: this engine does not see our folder.
@@ -320,8 +334,20 @@ impl Mover {
     /// One that talks through the streams that the engine attaches.
     async fn attached(engine: Arc<dyn Engine>, order: Order<'_>) -> Result<(Mover, Line)> {
         let mover = Mover::create(engine, order, None).await?;
-        let Attached { input, output } = mover.container.engine().container_attach(mover.container.id()).await?;
-        mover.container.engine().container_start(mover.container.id()).await?;
+        let (engine, id) = (mover.container.engine(), mover.container.id());
+        let begun = async {
+            let attached = engine.container_attach(id).await?;
+            engine.container_start(id).await?;
+            Ok(attached)
+        };
+        let Attached { input, output } = match begun.await {
+            Ok(attached) => attached,
+            Err(error) => {
+                // Gone before anybody goes on without it.
+                let _ = mover.close().await;
+                return Err(error);
+            }
+        };
         let complaints = Arc::clone(&mover.complaints);
         let output = output.filter_map(move |said| {
             let said = match said {
@@ -367,7 +393,7 @@ impl Mover {
     }
 
     /// Gives a writer the tar and waits until all of it is on the disk. The answer is what it complained of, if single
-    /// things could not be written as the tar tells. Errors: the stream's own; `mover.failed` if it gave up.
+    /// things could not be written as the tar tells. Errors: the stream's own; `NotFound` ([`NO_PLACE`]); `mover.failed` if it gave up.
     pub async fn fill(&self, line: Line, tar: ByteStream) -> Result<Option<String>> {
         let Line { input, mut output } = line;
         let hear = async {
@@ -381,6 +407,7 @@ impl Mover {
         match state["ExitCode"].as_i64().filter(|_| state["Running"] != true) {
             Some(0) => Ok(None),
             Some(3) => Ok(Some(self.told())),
+            Some(4) => Err(Error::not_found(NO_PLACE, format!("nothing was laid: {}", self.told().trim()))),
             _ => Err(self.post_mortem().await),
         }
     }
@@ -466,7 +493,7 @@ pub async fn remove_old_images(engine: &dyn Engine) -> Result<()> {
     let own: Vec<String> = PROGRAMS.iter().map(|(_, program)| image_name(program)).collect();
     for image in engine.image_list().await? {
         let tags = image["RepoTags"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        for tag in tags.filter(|tag| tag.starts_with(&format!("{IMAGE}:")) && !own.iter().any(|own| own == tag)) {
+        for tag in tags.filter(|tag| tag.starts_with(&format!("{MOVER_IMAGE}:")) && !own.iter().any(|own| own == tag)) {
             match engine.image_remove(tag).await {
                 Err(error) if error.kind() != Kind::Conflict => return Err(error),
                 _ => {}
@@ -477,7 +504,7 @@ pub async fn remove_old_images(engine: &dyn Engine) -> Result<()> {
 }
 
 fn image_name(program: &[u8]) -> String {
-    format!("{IMAGE}:{}", &archive::sha256(program)[..12])
+    format!("{MOVER_IMAGE}:{}", &archive::sha256(program)[..MOVER_TAG])
 }
 
 fn body(image: &str, order: Order<'_>, lane: Option<&Lane>) -> Value {

@@ -8,20 +8,26 @@ mod lines;
 mod owners;
 mod refusal;
 mod socket;
+mod space;
 mod ssh;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod wire;
 
-use crate::{Attached, ByteStream, Engine, Exec, HELPER_LABEL, Lanes, Running, Said};
+use crate::{Attached, ByteStream, Engine, Exec, Lanes, Running, Said, helper::is_about_helpers};
 use async_trait::async_trait;
 use body::{UploadWatch, watched};
 use bollard::{Docker, container::LogOutput, exec::StartExecResults, query_parameters as query};
 use futures::{StreamExt, stream::BoxStream};
-use holdfast_model::{Error, Kind, Result, settings::Host, snapshot::EngineInfo};
+use holdfast_model::{
+    Error, Kind, Result,
+    settings::Host,
+    snapshot::{EngineInfo, LayerChange},
+};
 use http::Method;
 use refusal::About;
+use serde::Deserialize;
 use serde_json::Value;
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
@@ -67,7 +73,8 @@ pub(crate) async fn connect_with(host: &Host, lanes: Option<Lanes>) -> Result<Ar
     )
     .map_err(|error| Error::bug("the Docker client could not be made").caused_by(error))?;
     let patient = docker.clone().with_timeout(STAGING_LIMIT);
-    Ok(Arc::new(RealDocker { wire, docker, patient, remap: OnceCell::new(), lanes: lanes.map(Arc::new) }))
+    let (lanes, space) = (lanes.map(Arc::new), space::Space::default());
+    Ok(Arc::new(RealDocker { wire, docker, patient, remap: OnceCell::new(), lanes, space }))
 }
 
 struct RealDocker {
@@ -78,6 +85,7 @@ struct RealDocker {
     /// Which users of the host those of containers are, once it was asked.
     remap: OnceCell<Option<owners::Remap>>,
     lanes: Option<Arc<Lanes>>,
+    space: space::Space,
 }
 
 impl RealDocker {
@@ -183,7 +191,8 @@ impl Engine for RealDocker {
             platform: format!("{}/{}", text(&version, "Os"), text(&version, "Arch")),
             name: text(&info, "Name"),
             id: text(&info, "ID"),
-            free_bytes: None,
+            // There are lanes only where the address is one of this machine.
+            free_bytes: if self.lanes.is_some() { self.space.free(&info).await } else { None },
             remapped: owners::has_option(&info, "userns"),
             rootless: owners::has_option(&info, "rootless"),
             cannot_pause: info["CgroupDriver"] == "none",
@@ -200,14 +209,13 @@ impl Engine for RealDocker {
 
     async fn container_inspect(&self, id: &str) -> Result<String> {
         let path = format!("/containers/{}/json", segment(container(id))?);
-        self.wire.text(Method::GET, &path, None, container(id)).await
+        self.wire.verbatim(&path, container(id)).await
     }
 
-    async fn container_changes(&self, id: &str) -> Result<Vec<(String, u8)>> {
+    async fn container_changes(&self, id: &str) -> Result<Vec<LayerChange>> {
         let path = format!("/containers/{}/changes", segment(container(id))?);
-        let changes = self.list(&path, container(id)).await?;
-        let pair = |change: &Value| Some((change["Path"].as_str()?.to_owned(), change["Kind"].as_u64()?.min(2) as u8));
-        Ok(changes.iter().filter_map(pair).collect())
+        let told: Option<Vec<ToldChange>> = self.wire.json(&path, container(id)).await?;
+        Ok(told.unwrap_or_default().into_iter().filter_map(ToldChange::known).collect())
     }
 
     async fn container_create(&self, name: &str, body: &Value) -> Result<String> {
@@ -293,10 +301,10 @@ impl Engine for RealDocker {
             "Cmd": exec.command, "User": exec.user });
         let made: Value = self.wire.post(&path, &body, about).await?;
         let id = id_of(&made, "Id", about)?;
-        match self.docker.start_exec(&id, None).await.map_err(|error| about.bollard(&host, error))? {
+        let name = segment(About { what: "command", name: &id })?;
+        match self.docker.start_exec(&name, None).await.map_err(|error| about.bollard(&host, error))? {
             StartExecResults::Attached { output, input } => {
-                let works =
-                    self.works(format!("/exec/{}/json", segment(About { what: "command", name: &id })?), "/Running");
+                let works = self.works(format!("/exec/{name}/json"), "/Running");
                 Ok(Running { id, input: exec.input.then_some(input), output: said(host, output, works) })
             }
             StartExecResults::Detached => Err(Error::bug("a command was started out of hearing")),
@@ -334,7 +342,7 @@ impl Engine for RealDocker {
 
     async fn image_inspect(&self, name: &str) -> Result<String> {
         let path = format!("/images/{}/json", segment(image(name))?);
-        self.wire.text(Method::GET, &path, None, image(name)).await
+        self.wire.verbatim(&path, image(name)).await
     }
 
     async fn image_save(&self, name: &str) -> Result<ByteStream> {
@@ -371,7 +379,7 @@ impl Engine for RealDocker {
 
     async fn volume_inspect(&self, name: &str) -> Result<String> {
         let path = format!("/volumes/{}", segment(volume(name))?);
-        self.wire.text(Method::GET, &path, None, volume(name)).await
+        self.wire.verbatim(&path, volume(name)).await
     }
 
     async fn volume_create(&self, body: &Value) -> Result<String> {
@@ -392,7 +400,7 @@ impl Engine for RealDocker {
 
     async fn network_inspect(&self, id: &str) -> Result<String> {
         let path = format!("/networks/{}", segment(network(id))?);
-        self.wire.text(Method::GET, &path, None, network(id)).await
+        self.wire.verbatim(&path, network(id)).await
     }
 
     async fn network_create(&self, body: &Value) -> Result<String> {
@@ -429,6 +437,20 @@ impl Engine for RealDocker {
     }
 }
 
+/// A change as it is told. All of JSON at once would be ten times the answer.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ToldChange {
+    path: Option<String>,
+    kind: Option<u64>,
+}
+
+impl ToldChange {
+    fn known(self) -> Option<LayerChange> {
+        Some(LayerChange { path: self.path?, kind: self.kind?.min(2) as u8 })
+    }
+}
+
 /// What a container or a command says, in our words.
 fn said(
     host: Arc<str>,
@@ -450,7 +472,7 @@ fn said(
 fn is_news(event: &Value) -> bool {
     let action = event["Action"].as_str().unwrap_or_default();
     let noise = ["exec_", "archive-path", "extract-to-dir", "export", "top", "attach", "mount", "unmount"];
-    event["Actor"]["Attributes"].get(HELPER_LABEL).is_none() && !noise.iter().any(|start| action.starts_with(start))
+    !is_about_helpers(event) && !noise.iter().any(|start| action.starts_with(start))
 }
 
 fn id_of(made: &Value, field: &str, about: About<'_>) -> Result<String> {

@@ -3,6 +3,10 @@
 //! A snapshot is complete in itself; `parent` is only a hint. Readers ignore fields they do not
 //! know; a change that an old reader must not ignore raises [`FORMAT`] or sets a feature flag.
 
+mod image;
+
+pub use image::{IMAGE_BLOBS, IMAGE_DAMAGED, IMAGE_LIST_LIMIT, IMAGE_LISTS, is_within};
+
 use crate::{
     ChunkId, FileKey, Moment, PackId, Problem, RepositoryId, SegmentSum, SnapshotId, Witness, policy::Consistency,
 };
@@ -15,6 +19,16 @@ pub const FORMAT: u32 = 1;
 /// Longest that all streams of a snapshot are together, bytes: ten times the largest app that is thought of. Sums over
 /// streams and over snapshots stay far below what a number holds.
 pub const LENGTH_MAX: u64 = 1 << 50;
+
+/// Most deleted paths of a container that a snapshot names: nobody reads more, and every look at it has them in memory.
+pub const DELETIONS_MAX: usize = 10_000;
+
+/// Most content of one tree or tar, bytes: 256 TiB. A size is a claim that costs whoever makes it nothing, so one volume may not
+/// use up what all of an app has. The mover, which leans on nothing, has the same number.
+pub const TREE_MAX: u64 = LENGTH_MAX / 4;
+
+/// Most content of one file of them, bytes: 64 TiB. The mover has the same number.
+pub const FILE_MAX: u64 = TREE_MAX / 4;
 
 /// How completely the source's metadata could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -204,15 +218,31 @@ pub struct ContainerSection {
     pub image: String,
     /// State in which it was found.
     pub state: RunState,
-    /// `GET /containers/{id}/changes`.
+    /// Of `GET /containers/{id}/changes` what is deleted, at most [`DELETIONS_MAX`]: what is changed or added is in `layer`. Older
+    /// releases kept all of it.
     #[serde(default)]
     pub changes: Vec<LayerChange>,
+    /// How many changes were told in all; 0 where `changes` has them all. Ask [`ContainerSection::change_count`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub changed: u64,
     /// Contents of added and changed paths.
     #[serde(default)]
     pub layer: Vec<LayerPart>,
     /// Services that must run first.
     #[serde(default)]
     pub depends_on: Vec<String>,
+}
+
+impl ContainerSection {
+    /// How many paths of its own file system differ from its image.
+    pub fn change_count(&self) -> u64 {
+        self.changed.max(self.changes.len() as u64)
+    }
+
+    /// Paths of the image that it had deleted, as far as they are kept.
+    pub fn deletions(&self) -> impl Iterator<Item = &str> {
+        self.changes.iter().filter(|change| change.kind == 2).map(|change| change.path.as_str())
+    }
 }
 
 /// One member of an image archive.
@@ -470,7 +500,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Refuses what no release has written, however it came under a right seal: `Corrupt` (`snapshot.malformed`).
+    /// Refuses what no release has written, however it came under a right seal: `Corrupt` (`snapshot.malformed`). Asked before a
+    /// commit and after reading alike, so that nothing is committed that is not read again.
     pub fn validate(&self) -> crate::Result<()> {
         let within = |sum: u64, length: u64| sum.checked_add(length).filter(|sum| *sum <= LENGTH_MAX);
         let streams = self.streams().try_fold(0, |sum, stream| within(sum, stream.length));
@@ -517,5 +548,99 @@ impl Snapshot {
             dump.iter_mut().chain(log.iter_mut().map(|log| &mut log.stream))
         });
         layers.chain(images).chain(volumes).chain(binds).chain(databases)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A snapshot of volumes with streams of these lengths.
+    fn snapshot(lengths: &[u64]) -> Snapshot {
+        let volume = |length: &u64| VolumeSection {
+            name: "data".into(),
+            anonymous: false,
+            inspect: RawJson("{}".into()),
+            stream: Some(StreamRef { length: *length, ..StreamRef::default() }),
+            fidelity: Fidelity::Full,
+        };
+        let time = Moment::from_millis(1_795_000_000_000);
+        Snapshot {
+            format: FORMAT,
+            id: SnapshotId::new(time, [7; 10]),
+            repository: RepositoryId([1; 16]),
+            sequence: 1,
+            parent: None,
+            app: "shop".into(),
+            project: true,
+            host: "local".into(),
+            engine: EngineInfo::default(),
+            time,
+            policy: None,
+            trigger: Trigger::Manual,
+            consistency: Consistency::None,
+            fidelity: Fidelity::Full,
+            containers: Vec::new(),
+            images: Vec::new(),
+            volumes: lengths.iter().map(volume).collect(),
+            binds: Vec::new(),
+            networks: Vec::new(),
+            databases: Vec::new(),
+            problems: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    fn image(bytes: u64) -> ImageSection {
+        ImageSection {
+            id: "sha256:1".into(),
+            tags: Vec::new(),
+            inspect: RawJson("{}".into()),
+            diff_ids: Vec::new(),
+            parts: Vec::new(),
+            bytes,
+        }
+    }
+
+    fn is_malformed(snapshot: &Snapshot) -> bool {
+        snapshot.validate().is_err_and(|error| error.code() == "snapshot.malformed")
+    }
+
+    #[test]
+    fn streams_that_are_too_long_together_are_malformed() {
+        snapshot(&[]).validate().unwrap();
+        snapshot(&[LENGTH_MAX - 1, 1]).validate().unwrap();
+        for lengths in [&[LENGTH_MAX + 1][..], &[LENGTH_MAX, 1], &[u64::MAX, 1], &[1, u64::MAX, u64::MAX]] {
+            assert!(is_malformed(&snapshot(lengths)), "{lengths:?}");
+        }
+        // What one volume may hold leaves room for others.
+        snapshot(&[TREE_MAX; 4]).validate().unwrap();
+        assert!(is_malformed(&snapshot(&[TREE_MAX + FILE_MAX; 4])));
+    }
+
+    #[test]
+    fn what_is_told_of_bytes_is_bounded_too() {
+        let told = |bytes_logical: u64, images: &[u64]| Snapshot {
+            images: images.iter().map(|bytes| image(*bytes)).collect(),
+            stats: Stats { bytes_logical, ..Stats::default() },
+            ..snapshot(&[])
+        };
+        told(LENGTH_MAX - 2, &[1, 1]).validate().unwrap();
+        let beyond: [(u64, &[u64]); 4] =
+            [(LENGTH_MAX + 1, &[]), (u64::MAX, &[1]), (1, &[LENGTH_MAX]), (0, &[u64::MAX, 1])];
+        for (logical, images) in beyond {
+            assert!(is_malformed(&told(logical, images)), "{logical} {images:?}");
+        }
+    }
+
+    #[test]
+    fn changes_are_counted_in_old_snapshots_and_in_new_ones() {
+        let old = serde_json::json!({"name": "db", "inspect": "{}", "image": "i", "state": "running",
+            "changes": [{"path": "/new", "kind": 1}, {"path": "/gone", "kind": 2}]});
+        let old: ContainerSection = serde_json::from_value(old).unwrap();
+        assert_eq!((old.change_count(), old.deletions().collect::<Vec<_>>()), (2, vec!["/gone"]));
+        assert!(serde_json::to_value(&old).unwrap().get("changed").is_none(), "old ones are written as they were");
+        let new = ContainerSection { changed: 650_000, ..old };
+        assert_eq!((new.change_count(), new.deletions().count()), (650_000, 1));
     }
 }

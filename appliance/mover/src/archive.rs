@@ -46,7 +46,7 @@ pub struct Report {
 impl Report {
     fn add(&mut self, other: Report) {
         self.entries += other.entries;
-        self.bytes += other.bytes;
+        self.bytes = self.bytes.saturating_add(other.bytes);
         self.troubles.extend(other.troubles);
     }
 }
@@ -57,9 +57,12 @@ enum Part {
 }
 
 /// Writes a whole tree to `out`, with the blocks that end a tar. Names begin with `prefix`, unless it is empty.
-/// Only what `out` says is an error; what could not be read is in the report.
+/// Only what `out` says is an error; what could not be read is in the report. Nothing is left out for its size: what a restore wrote is read
+/// back, whatever else lies beside it.
 pub fn write_archive(root: &Arc<Root>, options: Options, prefix: &[u8], out: &mut dyn Write) -> io::Result<Report> {
-    let mut groups = Groups::new(Walk::new(Arc::clone(root), options), [0; 32]);
+    let walk = Walk::new(Arc::clone(root), options);
+    root.room().lift();
+    let mut groups = Groups::new(walk, [0; 32]);
     let mut report = Report::default();
     thread::scope(|scope| {
         let mut reading = VecDeque::new();
@@ -127,7 +130,7 @@ fn read_group(reader: &mut Reader, entries: Vec<Entry>, sender: &SyncSender<Part
         })?;
         if !matches!(outcome, Outcome::Missing(_)) {
             report.entries += 1;
-            report.bytes += entry.size;
+            report.bytes = report.bytes.saturating_add(entry.size);
         }
         if let Outcome::Flawed(trouble) | Outcome::Missing(trouble) = outcome {
             report.troubles.push(trouble);

@@ -48,7 +48,7 @@ impl Group {
 
     /// Bytes of content of all its files.
     pub fn bytes(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.size).sum()
+        self.entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size))
     }
 }
 
@@ -62,7 +62,7 @@ pub struct Grouper {
 impl Grouper {
     /// Whether the group must end before an entry of `size` bytes; if so, it is as if nothing had been taken yet.
     pub fn ends_before(&mut self, size: u64) -> bool {
-        let ends = self.entries > 0 && (size >= ALONE || self.bytes + size > BYTES_MAX);
+        let ends = self.entries > 0 && (size >= ALONE || self.bytes.saturating_add(size) > BYTES_MAX);
         if ends {
             *self = Grouper::default();
         }
@@ -72,7 +72,7 @@ impl Grouper {
     /// Takes an entry into the group: whether the group ends with it.
     pub fn ends_after(&mut self, path: &[u8], size: u64) -> bool {
         self.entries += 1;
-        self.bytes += size;
+        self.bytes = self.bytes.saturating_add(size);
         let may = self.entries >= ENTRIES_MIN || self.bytes >= BYTES_MIN;
         let ends = size >= ALONE || self.entries >= ENTRIES_MAX || (may && is_end(path, size));
         if ends {

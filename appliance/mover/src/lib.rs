@@ -11,7 +11,8 @@
 //! # Invariants
 //! - Nothing outside the folder is ever opened: each step is one name, never through a link.
 //! - Whatever is left out, changed meanwhile or not restored is told by name ([`Trouble`]).
-//! - Memory is bounded whatever the tree looks like.
+//! - Memory is bounded whatever the tree looks like, and so is what it may promise to whoever stores it: sizes cost nothing ([`FILE_MAX`],
+//!   [`TREE_MAX`]).
 
 mod archive;
 mod entry;
@@ -26,6 +27,7 @@ mod place;
 mod pool;
 mod read;
 mod restore;
+mod room;
 mod root;
 mod scan;
 mod serve;
@@ -45,6 +47,7 @@ pub use packed::{pack, unpack};
 pub use parse::{Archive, Broken};
 pub use pax::{BLOCK, TRAILER, header, padding};
 pub use read::{Outcome, Piece, Reader, Sink};
+pub use room::{FILE_MAX, TREE_MAX};
 pub use root::{DEPTH_MAX, PATH_MAX, Root};
 pub use serve::serve;
 pub use trouble::{Trouble, What};

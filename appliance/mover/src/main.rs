@@ -1,7 +1,7 @@
 //! `holdfast-mover`: a folder to a tar on standard output, a tar on standard input to a folder, or a conversation with the
 //! appliance on both.
 //!
-//! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems.
+//! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems, 4 no place for it.
 
 use holdfast_mover::{
     Archive, Groups, Options, Rights, Root, Trouble, Walk, Writer, fixed, serve, shown,
@@ -15,7 +15,7 @@ use rustix::{
 };
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, Read, Write},
     os::{
@@ -30,12 +30,14 @@ use std::{
     },
 };
 
-const USAGE: &str = "usage: holdfast-mover [via SOCKET] [thin] serve|tar|file|untar|overlay|clear|fixed|list DIR [NAME]
+const USAGE: &str =
+    "usage: holdfast-mover [via SOCKET] [thin] serve|tar|file|untar|overlay|lay|clear|fixed|list DIR [NAME]
   serve DIR         answers the appliance's asks about the folder, on standard input and output
   tar DIR [NAME]    writes the folder as a PAX tar to standard output; names begin with NAME
   file PATH         writes one file as a tar under its own name
   untar DIR [NAME]  writes the tar on standard input into the folder, and has it on the disk when it ends
   overlay DIR [NAME]  the same; what is there and no folder gives way to what the tar has under its name
+  lay DIR FILE      the same for bare names; ends with 4 and writes nothing where the folder does not have that file
   clear DIR         takes out all that is in the folder
   fixed PATH        tells what nobody can replace, because the file system holds it fast
   list DIR          prints the groups of the folder: witness, entries, bytes, first path
@@ -44,6 +46,8 @@ With `thin` long runs of zeros of a tar go over the line as numbers.";
 
 /// Bytes that are said or heard at once.
 const LINE: usize = 256 << 10;
+/// What it ends with that found no place for what it was to lay.
+const NO_PLACE: u8 = 4;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
@@ -74,6 +78,11 @@ fn main() -> ExitCode {
         Some("file") => output(is_thin).and_then(|mut out| file(folder, &mut *out)),
         Some("untar") => input(is_thin).and_then(|tar| untar(folder, name, false, tar)),
         Some("overlay") => input(is_thin).and_then(|tar| untar(folder, name, true, tar)),
+        Some("lay") if !has_file(folder, name) => {
+            eprintln!("holdfast-mover: {}: there is no file {}", folder.display(), shown(name));
+            return ExitCode::from(NO_PLACE);
+        }
+        Some("lay") => input(is_thin).and_then(|tar| untar(folder, &[], true, tar)),
         Some("clear") => Writer::clear(folder).map(|()| 0).map_err(Into::into),
         Some("fixed") => held(folder),
         Some("list") => list(folder),
@@ -165,6 +174,12 @@ fn untar(folder: &Path, name: &[u8], replaces: bool, tar: Box<dyn Read>) -> Outc
     writer.write(&mut Archive::new(tar))?;
     syncfs(std::fs::File::open(folder)?)?;
     Ok(troubles.load(Ordering::Relaxed))
+}
+
+/// Whether a folder has such a file, which is no link.
+fn has_file(folder: &Path, name: &[u8]) -> bool {
+    let place = folder.join(OsStr::from_bytes(name));
+    std::fs::symlink_metadata(place).is_ok_and(|found| found.is_file())
 }
 
 fn held(place: &Path) -> Outcome {

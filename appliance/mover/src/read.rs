@@ -7,6 +7,7 @@
 //!   was when it was opened, so that a file that was replaced meanwhile is not torn. Nothing is given out for a
 //!   file that cannot be opened or is no file any more.
 //! - Holes are not read; they are told as zeros.
+//! - A file that has grown beyond what there is room for is left out by name.
 
 use crate::{
     entry::{Entry, Hole, Kind},
@@ -99,6 +100,9 @@ impl Reader {
             sink(Piece::Header(&self.header(entry)))?;
             return Ok(Outcome::Whole);
         }
+        if let Err(trouble) = self.root.room().fits(&entry.path, entry.size) {
+            return Ok(Outcome::Missing(trouble));
+        }
         let file = match self.open(entry) {
             Ok(file) => file,
             Err(error) => return Ok(missing(entry, error)),
@@ -136,6 +140,10 @@ impl Reader {
             Ok(before) => before,
             Err(error) => return Ok(missing(entry, error)),
         };
+        // The walk has taken room for what it saw: what came since needs its own.
+        if let Err(trouble) = self.root.room().take(&entry.path, before.size, entry.size) {
+            return Ok(Outcome::Missing(trouble));
+        }
         let walked = entry;
         let refreshed = (!is_same_state(entry, &before)).then(|| self.refreshed(entry, &before, file));
         let entry = refreshed.as_ref().unwrap_or(entry);

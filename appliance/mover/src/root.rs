@@ -4,7 +4,10 @@
 //! - Every step is one `openat` of one name, never following a link; no path is handed to the system whole.
 //! - Reading opens nothing for writing and, where the system allows it, leaves access times alone.
 
-use crate::entry::{Entry, Kind, Time};
+use crate::{
+    entry::{Entry, Kind, Time},
+    room::Room,
+};
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, fstatfs, openat, statx, syncfs},
@@ -35,6 +38,7 @@ pub struct Root {
     stat: Statx,
     has_proc: bool,
     spare_atime: AtomicBool,
+    room: Room,
 }
 
 impl Root {
@@ -43,7 +47,7 @@ impl Root {
         let fd = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let stat = stat_of(&fd)?;
         let has_proc = crate::xattr::has_proc(&fd);
-        Ok(Root { fd, stat, has_proc, spare_atime: AtomicBool::new(true) })
+        Ok(Root { fd, stat, has_proc, spare_atime: AtomicBool::new(true), room: Room::new() })
     }
 
     /// The folder itself.
@@ -54,6 +58,11 @@ impl Root {
     /// What the system says of the folder itself.
     pub(crate) fn stat(&self) -> &Statx {
         &self.stat
+    }
+
+    /// What is left for the content of the tree that is walked and read.
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Whether names below an open folder can be reached through `/proc`.

@@ -23,6 +23,10 @@ pub enum What {
     Mount,
     /// Its path is longer or deeper than what is carried.
     TooLong,
+    /// It claims more bytes than are carried, of one file or of all together.
+    TooLarge,
+    /// More files do; their number is the detail ([`Trouble::files`]).
+    MoreTooLarge,
     /// It could not be made.
     NotMade,
     /// Something of that name is there already.
@@ -54,7 +58,7 @@ pub struct Trouble {
     pub what: What,
     /// What the system said, if it was asked.
     pub cause: Option<Errno>,
-    /// Which attribute, where that says more.
+    /// Which attribute, which limit or how many, where that says more.
     pub detail: Box<[u8]>,
 }
 
@@ -67,6 +71,17 @@ impl Trouble {
     /// A trouble that the system named.
     pub fn of(path: &[u8], what: What, cause: Errno) -> Trouble {
         Trouble { cause: Some(cause), ..Trouble::new(path, what) }
+    }
+
+    /// What there is to say of files that are too large and are not named.
+    pub(crate) fn more_too_large(files: u64) -> Trouble {
+        Trouble { detail: files.to_string().into_bytes().into(), ..Trouble::new(b"", What::MoreTooLarge) }
+    }
+
+    /// Of how many files it tells.
+    pub fn files(&self) -> u64 {
+        let told = std::str::from_utf8(&self.detail).ok().filter(|_| self.what == What::MoreTooLarge);
+        told.and_then(|number| number.parse().ok()).unwrap_or(1)
     }
 }
 
@@ -81,6 +96,8 @@ impl fmt::Display for What {
             What::Attributes => "extended attributes could not be read and are missing",
             What::Mount => "another file system is mounted here and was left out",
             What::TooLong => "the path is too long or too deep and is missing",
+            What::TooLarge => "is too large to be carried and is missing",
+            What::MoreTooLarge => "more are too large to be carried and are missing",
             What::NotMade => "could not be made",
             What::Exists => "something of that name is there already",
             What::NotWritten => "content could not be written",
@@ -97,6 +114,9 @@ impl fmt::Display for What {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.what == What::MoreTooLarge {
+            return write!(f, "and {} {}", self.files(), self.what);
+        }
         write!(f, "{}: {}", shown(&self.path), self.what)?;
         if !self.detail.is_empty() {
             write!(f, " ({})", shown(&self.detail))?;

@@ -5,10 +5,12 @@
 //!   threads look.
 //! - Memory is bounded: helpers stop [`AHEAD_MAX`] bytes or [`OPEN_MAX`] folders ahead. Beyond that it is the names
 //!   of the folders on the way down, and one record for each inode whose other names are still to come.
-//! - What cannot be read is a [`Trouble`], never a silent gap.
+//! - What cannot be read is a [`Trouble`], never a silent gap. So is a file that claims more bytes than there is room for: who comes
+//!   first in path order has it. Of those the first [`NAMED_MAX`](crate::room::NAMED_MAX) are named, and of the rest their number is told at the end.
 
 use crate::{
     entry::{Entry, Kind, Time},
+    room::Refused,
     root::Root,
     scan::{self, Found, Names, Rules},
     task::{By, Task},
@@ -129,6 +131,7 @@ pub struct Walk {
     /// By file system and inode: the first name, and how many are still to come.
     first_names: HashMap<Inode, (Box<[u8]>, u32)>,
     troubles: Vec<Trouble>,
+    refused: Refused,
     xattrs: xattr::Reader,
 }
 
@@ -140,8 +143,10 @@ struct Frame {
 }
 
 impl Walk {
-    /// Begins a walk. Helpers start at once.
+    /// Begins a walk. Helpers start at once. All walks and readers of a root share the room for its content; a new walk begins with all
+    /// of it, so there is one at a time.
     pub fn new(root: Arc<Root>, options: Options) -> Walk {
+        root.room().clear();
         let Options { cross_mounts, unsettled_since, stamp, .. } = options;
         let rules = Rules { cross_mounts, unsettled_since, stamp };
         let helpers = options.threads.clamp(1, 16) - 1;
@@ -160,6 +165,7 @@ impl Walk {
             is_begun: false,
             first_names: HashMap::new(),
             troubles: Vec::new(),
+            refused: Refused::default(),
             xattrs: xattr::Reader::new(),
         }
     }
@@ -181,7 +187,20 @@ impl Walk {
         self.troubles.extend(step.found.trouble);
         let entry = step.found.entry?;
         self.below = step.below.map(|folder| (folder, entry.path.clone()));
-        Some(self.know_by_first_name(entry, step.found.device))
+        let entry = self.know_by_first_name(entry, step.found.device);
+        self.admit(entry, step.found.device)
+    }
+
+    /// The entry, if there is room for its content. If not, it is no first name: the next name of it is looked at anew.
+    fn admit(&mut self, entry: Entry, (major, minor): (u32, u32)) -> Option<Entry> {
+        match self.scanner.root.room().take(&entry.path, entry.size, 0) {
+            Ok(()) => Some(entry),
+            Err(trouble) => {
+                self.first_names.remove(&(major, minor, entry.inode));
+                self.troubles.extend(self.refused.named(trouble));
+                None
+            }
+        }
     }
 
     /// Goes down into the folder that was just told of.
@@ -229,7 +248,10 @@ impl Iterator for Walk {
             if let Some((folder, path)) = self.below.take() {
                 self.descend(&folder, &path);
             }
-            let frame = self.frames.last_mut()?;
+            let Some(frame) = self.frames.last_mut() else {
+                self.troubles.extend(self.refused.rest());
+                return None;
+            };
             if let Some(step) = frame.steps.next() {
                 let entry = self.arrive(step);
                 if entry.is_some() {

@@ -116,7 +116,7 @@ impl From<Malformed> for std::io::Error {
 }
 
 /// What is wrong, as a number on the wire. Only added to, never renumbered within a version.
-const WHATS: [What; 17] = [
+const WHATS: [What; 19] = [
     What::Unreadable,
     What::Vanished,
     What::Changed,
@@ -134,6 +134,8 @@ const WHATS: [What; 17] = [
     What::Times,
     What::Device,
     What::Name,
+    What::TooLarge,
+    What::MoreTooLarge,
 ];
 
 /// Writes a frame behind what is there.
@@ -354,6 +356,7 @@ mod tests {
             Answer::Flawed { name: 9, trouble: full.clone() },
             Answer::Left(plain.clone()),
             Answer::Trouble(full),
+            Answer::Trouble(Trouble::more_too_large(1 << 40)),
             Answer::Done(77),
             Answer::Failed("no such folder".to_owned()),
         ]

@@ -5,7 +5,7 @@ mod common;
 
 use common::grow::{Kinds, grow};
 use holdfast_mover::{
-    Options, Root, padding, serve,
+    FILE_MAX, Options, Root, What, padding, serve,
     wire::{self, Answer, Ask},
     write_archive,
 };
@@ -202,6 +202,35 @@ fn what_vanished_is_named_and_so_are_its_other_names() {
         .collect();
     assert_eq!(left, [b"a", b"b"]);
     assert_eq!(frames.iter().filter(|frame| matches!(frame, Answer::Begin(_))).count(), 2, "the root and the link");
+    talk.end().unwrap();
+}
+
+#[test]
+fn what_claims_too_many_bytes_is_told_by_name_and_what_grew_to_that_is_left_out() {
+    let from = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    for name in ["good", "grows"] {
+        fs::write(from.path().join(name), name).unwrap();
+    }
+    let claim = |name: &str| {
+        let file = fs::File::options().create(true).append(true).open(from.path().join(name)).unwrap();
+        file.set_len(FILE_MAX + 1).is_ok()
+    };
+    if !claim("huge") {
+        println!("skipped: the file system takes no files of that size");
+        return;
+    }
+    let mut talk = Talk::greeted(from.path());
+    assert_eq!(talk.groups().iter().map(|(_, entries)| entries).sum::<u32>(), 3, "the folder and two files");
+    assert!(claim("grows"));
+    let frames = talk.ask(&Ask::Read { groups: vec![(0, vec![true; 3])], may_keep: false });
+    let told = |answer: &Answer| match answer {
+        Answer::Left(trouble) | Answer::Trouble(trouble) => Some((trouble.path.to_vec(), trouble.what)),
+        _ => None,
+    };
+    assert_eq!(frames.iter().filter_map(told).collect::<Vec<_>>(), [(b"grows".to_vec(), What::TooLarge)]);
+    assert!(frames.contains(&Answer::Content(b"good".to_vec())));
+    let left = talk.ask(&Ask::Finish);
+    assert_eq!(left.iter().filter_map(told).collect::<Vec<_>>(), [(b"huge".to_vec(), What::TooLarge)]);
     talk.end().unwrap();
 }
 

@@ -73,13 +73,13 @@ impl Ops {
         if count == 0 {
             return;
         }
-        self.length += count;
+        self.length = self.length.saturating_add(count);
         if matches!(op, Op::Take(..)) {
-            self.taken += count;
+            self.taken = self.taken.saturating_add(count);
         }
         self.last = match (self.last, op) {
-            (Some(Op::Take(before, a)), Op::Take(now, b)) if before == now => Some(Op::Take(now, a + b)),
-            (Some(Op::Zeros(a)), Op::Zeros(b)) => Some(Op::Zeros(a + b)),
+            (Some(Op::Take(before, a)), Op::Take(now, b)) if before == now => Some(Op::Take(now, a.saturating_add(b))),
+            (Some(Op::Zeros(a)), Op::Zeros(b)) => Some(Op::Zeros(a.saturating_add(b))),
             (before, _) => {
                 if let Some(before) = before {
                     put_op(&mut self.done, before);
@@ -128,9 +128,9 @@ impl Draft {
     pub(crate) fn chunk_count(&self) -> usize {
         self.chunks.iter().map(Vec::len).sum()
     }
-    /// Memory it takes, roughly, bytes.
+    /// Memory it takes, roughly, bytes: itself too, for there may be many that hold nothing but zeros.
     pub(crate) fn weight(&self) -> usize {
-        self.ops.size() + self.chunk_count() * 36 + self.marks.len() * size_of::<Mark>()
+        size_of::<Draft>() + self.ops.size() + self.chunk_count() * 36 + self.marks.len() * size_of::<Mark>()
     }
     pub(crate) fn is_empty(&self) -> bool {
         self.ops.length() == 0
@@ -251,7 +251,7 @@ impl Recipe {
 
     /// Bytes of the stream that it makes.
     pub(crate) fn length(&self) -> u64 {
-        self.ops.iter().map(|op| op.count()).sum()
+        self.ops.iter().fold(0u64, |sum, op| sum.saturating_add(op.count()))
     }
 
     /// The packs that a recipe leans on, from its head alone.

@@ -133,7 +133,7 @@ impl Session {
     ///
     /// The recipe in the answer is good for this session's commit and, through the committed snapshot,
     /// for reading; it cannot be read before. Errors: those of `bytes`; `Corrupt` (`stream.short`) if a tar
-    /// ends without its end mark; those of the cache.
+    /// ends without its end mark; `Refused` (`stream.too_large`) if its headers promise more than is stored; those of the cache.
     pub async fn store(&self, kind: StreamKind, bytes: ByteStream, meter: Arc<dyn Meter>) -> Result<StreamRef> {
         ingest::store(&self.desk, None, kind, bytes, meter).await
     }
@@ -156,7 +156,8 @@ impl Session {
     ///
     /// The answer also names what the source could not read (it is left out) and what changed while it was read (it
     /// is kept and read again next time). `meter.moved` is told what came from the source. Errors: those of `tree`;
-    /// `Corrupt` (`tree.malformed`) if its headers do not make a tar; those of the cache.
+    /// `Corrupt` (`tree.malformed`) if its headers do not make a tar; `Refused` (`stream.too_large`) if they promise more than is
+    /// stored; those of the cache.
     pub async fn store_tree(
         &self,
         parent: Option<&StreamRef>,
@@ -196,8 +197,14 @@ impl Session {
 
     /// Seals open packs, writes the index segment, reach list and snapshot in lawful order, each fsynced (L1, L2).
     /// Fills in `repository`, `sequence`, `stats.bytes_new`, `chunks_*`. Returns the snapshot as written.
-    /// `Conflict` (`snapshot.exists`) if the id is taken, (`snapshot.stale`) if it leans on data that was pruned.
+    /// `Conflict` (`snapshot.exists`) if the id is taken, (`snapshot.stale`) if it leans on data that was pruned. `Corrupt`
+    /// (`snapshot.malformed`), with nothing written, for what no later opening would read.
     pub async fn commit(self, mut snapshot: Snapshot) -> Result<Snapshot> {
+        snapshot.validate().map_err(|error| {
+            error.advice(
+                "look for files of the app that claim far more bytes than they hold; make them smaller or remove them",
+            )
+        })?;
         let inner = Arc::clone(&self.desk.inner);
         let _one_at_a_time = inner.commits.lock().await;
         if inner.read().snapshots.contains_key(&snapshot.id) {

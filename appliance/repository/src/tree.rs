@@ -22,7 +22,7 @@ use crate::{
     recipe::{Draft, Op},
     session::Desk,
     threads::blocking,
-    weave::sum_of,
+    weave::{sum_of, too_large},
 };
 use feed::{Grown, Plan};
 use foreman::Foreman;
@@ -30,7 +30,7 @@ use futures::{StreamExt, stream};
 use holdfast_chunk::Summer;
 use holdfast_model::{
     Error, Kind, Problem, Result,
-    snapshot::{SegmentRef, StreamRef},
+    snapshot::{LENGTH_MAX, SegmentRef, StreamRef},
 };
 use holdfast_tree::{Group, Request, Tree};
 use known::Known;
@@ -293,8 +293,8 @@ impl Growth {
             hash.update(segment.sum.ok_or_else(|| Error::bug("a segment of a tree has no sum"))?.as_bytes());
         }
         let stream = StreamRef {
-            length: segments.iter().map(|segment| segment.length).sum(),
-            entries: segments.iter().map(|segment| segment.entries).sum(),
+            length: total(segments.iter().map(|segment| segment.length))?,
+            entries: total(segments.iter().map(|segment| segment.entries))?,
             segments,
             sha256: hex::encode(hash.finalize()),
             unsplit: false,
@@ -302,6 +302,12 @@ impl Growth {
         };
         Ok((stream, self.problems))
     }
+}
+
+/// What the numbers of all segments come to; more than a snapshot may have is refused.
+fn total(mut numbers: impl Iterator<Item = u64>) -> Result<u64> {
+    let sum = numbers.try_fold(0u64, u64::checked_add).filter(|sum| *sum <= LENGTH_MAX);
+    sum.ok_or_else(|| too_large("all files together claim more bytes than a snapshot may have"))
 }
 
 fn broken(why: &str) -> Error {

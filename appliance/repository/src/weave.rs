@@ -1,14 +1,18 @@
 //! Takes a stream apart into chunks and drafts of recipe segments.
 //!
 //! Pure but for its [`Sink`]. Invariants: cuts depend on the stream's bytes alone, never on how they
-//! arrive; memory is bounded by a few chunks; a segment is complete in itself.
+//! arrive; memory is bounded by a few chunks; a segment is complete in itself; holes make a segment for every 32 GiB at most, and
+//! headers that promise more than is stored are refused before a byte of it has come.
 
 use crate::recipe::{Draft, Op, Row};
 use holdfast_chunk::{
     Cutter, Keys, Layout, Summer,
     cut::{BLOCK, FINE, LARGE, SMALL_FILE, Sizes, is_zero, page_block},
 };
-use holdfast_model::{ChunkId, FileKey, Result, SegmentSum};
+use holdfast_model::{
+    ChunkId, Error, FileKey, Kind, Result, SegmentSum,
+    snapshot::{FILE_MAX, TREE_MAX},
+};
 use holdfast_tar::Piece;
 
 /// A segment ends after this many stored bytes: restoring begins after reading one of them.
@@ -24,7 +28,8 @@ const SEGMENT_FILES: std::ops::Range<u64> = 4096..16 * 1024;
 const OWN_SEGMENT: u64 = 64 << 20;
 /// … and page-structured ones from this size: the next backup looks for their pages there.
 const OWN_SEGMENT_PAGED: u64 = 1 << 20;
-/// Such a file goes on in a new segment after this many bytes, so that a small change adds a small recipe …
+/// Such a file goes on in a new segment after this many bytes, so that a small change adds a small recipe; a hole is no reason,
+/// for it costs whoever makes it nothing …
 const STRETCH: u64 = 16 << 20;
 /// … unless that made more segments than this.
 const STRETCHES_MAX: u64 = 16 * 1024;
@@ -78,6 +83,8 @@ pub(crate) struct Weaver<'a, S: Sink> {
     pub(crate) sink: S,
     draft: Draft,
     files: u64,
+    /// Bytes of content that the headers so far promise.
+    promised: u64,
     own_segment: bool,
     fine: [Vec<u8>; 2],
     large: Option<Large>,
@@ -94,6 +101,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
             sink,
             draft: Draft::default(),
             files: 0,
+            promised: 0,
             own_segment: false,
             fine: Default::default(),
             large: None,
@@ -159,7 +167,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
         let whole = |bytes: u64| first + bytes.saturating_sub(first) / block * block;
         let room = SEGMENT_LENGTH.saturating_sub(self.draft.ops.length());
         let mut most = whole(count).min(whole(room.saturating_add(block - 1)));
-        if let Some(stretch) = self.stretch() {
+        if let Some(stretch) = self.stretch().filter(|_| self.holds_data()) {
             most = most.min(stretch - large.at() % stretch);
         }
         most
@@ -168,7 +176,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
     fn pass_over(&mut self, bytes: u64) -> Result<()> {
         self.cut_large(true)?;
         if let Some(large) = &mut self.large {
-            large.done += bytes;
+            large.done = large.done.saturating_add(bytes);
         }
         self.draft.ops.push(Op::Zeros(bytes));
         self.segment_may_end()
@@ -197,6 +205,7 @@ impl<'a, S: Sink> Weaver<'a, S> {
     }
 
     fn open(&mut self, path: &[u8], size: u64) -> Result<()> {
+        self.promised = with_promise(self.promised, path, size)?;
         self.files += 1;
         self.bundling = size < SMALL_FILE;
         self.own_segment = size >= OWN_SEGMENT;
@@ -304,10 +313,16 @@ impl<'a, S: Sink> Weaver<'a, S> {
         Ok(())
     }
 
-    /// Stretches of page-structured files begin at round places, whatever the pages hold.
+    /// Stretches of page-structured files begin at round places, whatever the pages hold. A hole goes on until a page comes, and
+    /// then to the next such place.
     fn stretch_ends(&self) -> bool {
         let ends = |stretch| self.large.as_ref().is_some_and(|large| large.done.is_multiple_of(stretch));
-        self.stretch().is_some_and(ends)
+        self.holds_data() && self.stretch().is_some_and(ends)
+    }
+
+    /// Whether the draft is more than a hole.
+    fn holds_data(&self) -> bool {
+        self.draft.ops.taken() > 0
     }
 
     /// Bytes of a stretch, if the open file has any.
@@ -427,6 +442,23 @@ impl Large {
     }
 }
 
+/// What headers promise with one more file. Whoever writes them pays nothing for a size: without a bound it would be paid for here, in
+/// segments of holes, in days of waiting, or with a snapshot that nobody opens again.
+fn with_promise(sum: u64, path: &[u8], size: u64) -> Result<u64> {
+    let name = path.escape_ascii();
+    if size > FILE_MAX {
+        return Err(too_large(&format!("the file {name} claims to have {size} bytes; at most 64 TiB are stored")));
+    }
+    let sum = sum.checked_add(size).filter(|sum| *sum <= TREE_MAX);
+    sum.ok_or_else(|| too_large(&format!("with {name} all files claim more than the 256 TiB that are stored")))
+}
+
+/// What is not stored, for its size.
+pub(crate) fn too_large(why: &str) -> Error {
+    Error::new(Kind::Refused, "stream.too_large", why)
+        .advice("make files that claim far more bytes than they hold smaller, or remove them")
+}
+
 /// Some well-mixed bits of a name: FNV-1a, and a multiplication that carries its last bytes upwards; nothing
 /// secret hangs on them.
 fn name_word(path: &[u8]) -> u64 {
@@ -533,6 +565,56 @@ mod tests {
             let cutters = Cutters::new(&Keys::derive(&RootKey::generate()));
             prop_assert_eq!(woven(&cutters, &stretches, true), woven(&cutters, &stretches, false));
         }
+    }
+
+    #[test]
+    fn holes_between_pages_make_no_segments_of_their_own() {
+        let cutters = Cutters::new(&Keys::derive(&RootKey::generate()));
+        let pages = bytes(&Stretch::Pages(64));
+        let size = 256 << 30;
+        let mut weaver = Weaver::new(&cutters, Told::default());
+        weaver.piece(Piece::Open { path: b"f", size }).unwrap();
+        weaver.piece(Piece::Data(&pages)).unwrap();
+        let hole = (128 << 30) - pages.len() as u64;
+        weaver.zeros(hole).unwrap();
+        weaver.piece(Piece::Data(&pages)).unwrap();
+        weaver.zeros(size - hole - 2 * pages.len() as u64).unwrap();
+        weaver.piece(Piece::Close).unwrap();
+        let told = weaver.finish().unwrap().0;
+        let drafts: Vec<&String> = told.iter().filter(|told| told.starts_with("draft")).collect();
+        // The first pages to a round place, the hole in parts of 32 GiB, of which the last goes on to a round place behind the
+        // other pages, and the rest.
+        assert_eq!(drafts.len(), 1 + 3 + 1 + 4, "{drafts:?}");
+        let places = drafts.iter().filter(|draft| draft.contains("Some((")).count();
+        assert_eq!(places, drafts.len(), "each is a stretch of the file alone");
+    }
+
+    #[test]
+    fn more_than_is_stored_is_refused_at_its_header() {
+        let cutters = Cutters::new(&Keys::derive(&RootKey::generate()));
+        let code = |result: Result<()>| result.map_err(|error| (error.kind(), error.code().to_owned()));
+        let refused: Result<(), (Kind, String)> = Err((Kind::Refused, "stream.too_large".to_owned()));
+        for size in [FILE_MAX + 1, 1 << 62, u64::MAX] {
+            let mut weaver = Weaver::new(&cutters, Told::default());
+            let error = weaver.piece(Piece::Open { path: b"\x1bhuge", size }).unwrap_err();
+            assert!(error.to_string().contains("\\x1bhuge"), "{error}");
+            assert_eq!(code(Err(error)), refused);
+        }
+        let mut weaver = Weaver::new(&cutters, Told::default());
+        for _ in 0..4 {
+            weaver.piece(Piece::Open { path: b"f", size: FILE_MAX }).unwrap();
+            weaver.piece(Piece::Close).unwrap();
+        }
+        assert_eq!(code(weaver.piece(Piece::Open { path: b"g", size: 1 })), refused);
+    }
+
+    #[test]
+    fn a_draft_weighs_what_it_takes() {
+        let mut draft = Draft::default();
+        draft.ops.push(Op::Zeros(SEGMENT_LENGTH));
+        assert!(draft.weight() >= size_of::<Draft>(), "{}", draft.weight());
+        draft.ops.push(Op::Zeros(u64::MAX));
+        assert_eq!(draft.ops.length(), u64::MAX, "a sum that is no number does not wrap");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
 };
 use holdfast_model::{
     Error, Kind, Problem, Result,
-    snapshot::{ContainerSection, LayerPart, RunState, Snapshot},
+    snapshot::{ContainerSection, DELETIONS_MAX, LayerPart, RunState, Snapshot},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -102,7 +102,7 @@ pub(crate) async fn plan(
         written.iter().for_each(|part| draft.reads(Some(&part.stream)));
         let and = if layer > 0 { format!(" and write {} of changed files", size(layer)) } else { String::new() };
         draft.steps.push(format!("Create container {}{and}", names[section]));
-        let replays = replays(draft, snapshot, container);
+        let replays = replays(draft, snapshot, (container, &inspects[section]), survey);
         draft.deed.containers.push(ContainerDeed {
             section,
             name: names[section].clone(),
@@ -119,8 +119,15 @@ pub(crate) async fn plan(
     Ok(())
 }
 
-fn replays(draft: &mut Draft, snapshot: &Snapshot, container: &ContainerSection) -> Vec<Replay> {
-    let replays = replay::of(snapshot, container);
+/// What is replayed in a container. What is not, though its files were read while it wrote, is told.
+fn replays(
+    draft: &mut Draft,
+    snapshot: &Snapshot,
+    described: (&ContainerSection, &Value),
+    survey: &Survey,
+) -> Vec<Replay> {
+    let (replays, told) = replay::of(draft, snapshot, described, survey);
+    draft.notes.extend(told);
     replays.iter().for_each(|replay| draft.reads(Some(&replay.dump)));
     replays
 }
@@ -144,7 +151,7 @@ fn starts(draft: &mut Draft, snapshot: &Snapshot) {
         for replay in &deed.replays {
             let (kind, bytes) = (replay.kind.title(), size(replay.dump.length));
             draft.steps.push(format!(
-                "Replay the dump of {kind} ({bytes}) in {}, whose files were read while it wrote",
+                "Replay the dump of {kind} ({bytes}) in {}, whose files were read while it wrote; what it does not hold goes",
                 deed.name
             ));
         }
@@ -226,13 +233,15 @@ fn check(draft: &mut Draft, container: &ContainerSection, inspect: &Value, name:
 }
 
 fn note_layer(draft: &mut Draft, container: &ContainerSection) {
-    let deleted: Vec<&str> = container.changes.iter().filter(|c| c.kind == 2).map(|c| c.path.as_str()).collect();
+    let deleted: Vec<&str> = container.deletions().collect();
     if deleted.is_empty() {
         return;
     }
     let named = deleted.iter().take(NAMED_PATHS).copied().collect::<Vec<_>>().join(", ");
     let more = deleted.len().saturating_sub(NAMED_PATHS);
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    // Of very many a snapshot does not name all.
+    let at_least = if deleted.len() >= DELETIONS_MAX { "at least " } else { "" };
+    let rest = if more > 0 { format!(" and {at_least}{more} more") } else { String::new() };
     let message = format!("{} had deleted files of its image; they are there again: {named}{rest}", container.name);
     draft.notes.push(Problem::note("layer.deleted", &container.name, message));
 }

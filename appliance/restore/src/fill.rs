@@ -12,11 +12,15 @@ use crate::{
 };
 use holdfast_docker::{
     ByteStream,
-    mover::{Mounted, Mover, Over, PLACE},
+    mover::{Below, Mounted, Mover, NO_PLACE, Over, PLACE},
 };
 use holdfast_model::{Error, Kind, Problem, Result, snapshot::StreamRef};
 use holdfast_runtime::random;
+use holdfast_tar::MemberKind;
 use std::sync::{Mutex, PoisonError};
+
+/// The file that every data folder of PostgreSQL has: where it is not, a log has no files to lie over.
+const CONTROL: &str = "global/pg_control";
 
 /// Why the first volume had to do without a mover.
 #[derive(Default)]
@@ -68,8 +72,8 @@ pub(crate) async fn fill(hand: &Hand, volume: &str, stream: &StreamRef) -> Resul
     Ok(Some(complaints.map(|told| reduced(volume, &told)).into_iter().collect()))
 }
 
-/// Lays logs of servers over their files. What cannot be laid ends the restore: a server would start on such files without
-/// a word.
+/// Lays logs of servers over their files, and over nothing else. What cannot be laid ends the restore: a server would start on
+/// such files without a word.
 pub(crate) async fn lay(hand: &Hand, mounted: Mounted<'_>, logs: &[LogDeed]) -> Result<()> {
     for log in logs {
         hand.source.log(&format!("Lays the log of {} in {} over its files", log.kind.title(), log.container));
@@ -82,7 +86,8 @@ pub(crate) async fn lay(hand: &Hand, mounted: Mounted<'_>, logs: &[LogDeed]) -> 
 async fn lay_one(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed) -> Result<()> {
     let cause = Cause::default();
     let tar = archive::of_log(streams::open(&hand.source, &log.stream, &hand.stop, &cause).await?);
-    let begun = Mover::layer(hand.engine.clone(), &name(), &hand.owner, mounted, &log.folder).await;
+    let below = Below { folder: &log.folder, mark: CONTROL };
+    let begun = Mover::layer(hand.engine.clone(), &name(), &hand.owner, mounted, below).await;
     let (mover, line) = match begun {
         Ok(begun) => begun,
         Err(error) if error.kind() == Kind::Unavailable => return Err(error),
@@ -94,18 +99,36 @@ async fn lay_one(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed) -> Result<()>
     };
     let written = cause.explain(until_stopped(&hand.stop, mover.fill(line, tar)).await);
     leave(mover).await;
-    match written? {
-        None => Ok(()),
-        Some(told) => Err(Error::new(Kind::Refused, "mover.failed", told)),
+    match written {
+        Ok(None) => Ok(()),
+        Ok(Some(told)) => Err(Error::new(Kind::Refused, "mover.failed", told)),
+        Err(error) if error.code() == NO_PLACE => Err(no_place(log)),
+        Err(error) => Err(error),
     }
+}
+
+fn no_place(log: &LogDeed) -> Error {
+    let (title, folder) = (log.kind.title(), &log.folder);
+    let place = if folder.is_empty() { "here".to_owned() } else { format!("in {folder}") };
+    let text =
+        format!("the snapshot says that files of {title} lie {place}, but there is no {CONTROL}; no log was laid");
+    Error::new(Kind::Conflict, "database.log_no_place", text)
+        .advice("Look at what the snapshot has there (holdfast files ls), and restore another one.")
 }
 
 async fn lay_archive(hand: &Hand, mounted: Mounted<'_>, log: &LogDeed, tar: ByteStream, cause: &Cause) -> Result<()> {
     let (Mounted::Volume(source) | Mounted::HostPath(source)) = mounted else {
         return Err(Error::bug("a log was to be laid over files in memory"));
     };
+    let at = if log.folder.is_empty() { MOUNT.to_owned() } else { format!("{MOUNT}/{}", log.folder) };
     let helper = Helper::make(&hand.engine, &hand.owner, source).await?;
-    let put = hand.engine.archive_put(helper.id(), &format!("{MOUNT}/{}", log.folder), tar).await;
+    let put = async {
+        match helper.kind(&format!("{at}/{CONTROL}")).await? {
+            Some(MemberKind::File) => hand.engine.archive_put(helper.id(), &at, tar).await,
+            _ => Err(no_place(log)),
+        }
+    };
+    let put = put.await;
     helper.remove().await;
     cause.explain(put)
 }

@@ -4,14 +4,13 @@
 //! [`labels`], so that one that a crash left is found and removed.
 
 use crate::json::{child, object};
-use holdfast_docker::{Engine, Made, archive, labels};
+use futures::StreamExt;
+use holdfast_docker::{EMPTY_IMAGE, Engine, Made, NEVER, helper_name, labels, load_empty_image};
 use holdfast_model::{Kind, Result};
-use holdfast_runtime::random;
+use holdfast_tar::{MemberKind, Step, Walker};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The image without layers.
-const IMAGE: &str = "holdfast/empty:1";
 /// Where the helper has the volume.
 pub(crate) const MOUNT: &str = "/v";
 
@@ -30,10 +29,10 @@ impl Helper {
     /// Makes a helper with a part of a host configuration of its own. The engine's refusal is the error.
     pub(crate) async fn asking(engine: &Arc<dyn Engine>, owner: &str, host_config: &Value) -> Result<Helper> {
         ensure_image(engine.as_ref()).await?;
-        let name = format!("holdfast-restore-{}", hex::encode(random::<6>()));
+        let name = helper_name("restore");
         let mut body = json!({
-            "Image": IMAGE,
-            "Cmd": ["/never"],
+            "Image": EMPTY_IMAGE,
+            "Cmd": [NEVER],
             "Labels": labels(owner),
             "NetworkDisabled": true,
             "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}},
@@ -48,6 +47,23 @@ impl Helper {
     /// Its id.
     pub(crate) fn id(&self) -> &str {
         self.0.id()
+    }
+
+    /// What lies at a path of it, by the head of its archive; `None` if nothing does.
+    pub(crate) async fn kind(&self, path: &str) -> Result<Option<MemberKind>> {
+        let mut archive = match self.0.engine().archive_get(self.id(), path).await {
+            Ok(archive) => archive,
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut walker = Walker::new();
+        while let Some(bytes) = archive.next().await {
+            walker.feed(bytes?);
+            if let Some(Step::Open(member)) = walker.step()? {
+                return Ok(Some(member.kind));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes it; the volume stays. The restore need not fail for one that cannot be removed now.
@@ -68,16 +84,10 @@ fn mounted(source: &str) -> (&'static str, Value) {
 }
 
 async fn ensure_image(engine: &dyn Engine) -> Result<()> {
-    match engine.image_inspect(IMAGE).await {
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == Kind::NotFound => {}
-        Err(error) => return Err(error),
+    match engine.image_inspect(EMPTY_IMAGE).await {
+        Err(error) if error.kind() == Kind::NotFound => load_empty_image(engine).await,
+        other => other.map(drop),
     }
-    let platform = engine.info().await?.platform;
-    let architecture = platform.split('/').nth(1).unwrap_or("amd64");
-    let config = json!({"architecture": architecture, "os": "linux", "config": {}});
-    let bytes = archive::image(IMAGE, &config, &[]);
-    engine.image_load(Box::pin(futures::stream::iter([Ok(bytes.into())]))).await
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Images: which are there, which layers can be left out, and how one comes back whole.
 //!
 //! An image is known again by its layers' digests and its configuration; its id may differ between
-//! image stores. Archives are sent without names, so that a load never moves a tag.
+//! image stores. Archives are sent without names, so that a load never moves a tag. One that contradicts itself (its parts have other digests than
+//! their names, lead out of it or hide its lists of contents) is refused when it is planned and again before its first byte is sent.
 
 use crate::{
     Source,
@@ -16,17 +17,15 @@ use futures::StreamExt;
 use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Kind, Problem, Result,
-    snapshot::{ImagePart, ImageSection, Snapshot, StreamRef},
+    snapshot::{IMAGE_LIST_LIMIT, ImagePart, ImageSection, Snapshot, StreamRef},
 };
 use holdfast_runtime::Stop;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::{collections::HashSet, sync::Arc};
 
 /// Images of the host that are looked at for layers; with more, only the first ones help.
 const LOOK_LIMIT: usize = 1000;
-/// Longest description inside an image archive that is read into memory, in bytes.
-const DESCRIPTION_LIMIT: u64 = 4 << 20;
 
 /// Plans one image per section.
 pub(crate) async fn plan(draft: &mut Draft, engine: &dyn Engine, snapshot: &Snapshot) -> Result<()> {
@@ -56,6 +55,11 @@ fn plan_load(draft: &mut Draft, image: &ImageSection, known: &Layers) {
         let message = format!("image {name} is not on the host, and the snapshot holds only its description");
         let problem = Problem::error("image.not_captured", &name, message);
         draft.conflicts.push(problem.advice(format!("Bring image {name} to the host, then plan again.")));
+        return;
+    }
+    if let Some(why) = image.contradiction() {
+        let problem = Problem::error("image.mismatch", &name, not_the_image(&name, &why));
+        draft.conflicts.push(problem.advice(format!("Bring image {name} to the host, or restore another snapshot.")));
         return;
     }
     let skipped = known.skippable(&image.diff_ids);
@@ -131,6 +135,9 @@ pub(crate) async fn load(
     stop: &Stop,
 ) -> Result<String> {
     let name = name_of(image);
+    if let Some(why) = image.contradiction() {
+        return Err(Error::new(Kind::Corrupt, "image.mismatch", not_the_image(&name, &why)));
+    }
     let skipped = layers.skippable(&image.diff_ids);
     if !skipped.is_empty() {
         match send(engine, image, &skipped, source, stop).await {
@@ -148,6 +155,10 @@ pub(crate) async fn load(
     }
     let id = send(engine, image, &HashSet::new(), source, stop).await?;
     Ok(layers.remember(image, id))
+}
+
+fn not_the_image(name: &str, why: &str) -> String {
+    format!("what the snapshot holds of image {name} is not that image: {why}")
 }
 
 async fn send(
@@ -201,21 +212,40 @@ fn nameless(json: &[u8], change: fn(&mut Value)) -> Result<Bytes> {
 
 fn nameless_manifest(value: &mut Value) {
     for image in value.as_array_mut().into_iter().flatten() {
-        object(image).insert("RepoTags".into(), Value::Null);
+        let image = object(image);
+        spelled(image, "RepoTags").for_each(|tags| *tags = Value::Null);
+        image.insert("RepoTags".into(), Value::Null);
     }
 }
 
+/// A list may hold further ones, and any of them its own annotations.
 fn nameless_index(value: &mut Value) {
-    for manifest in value.get_mut("manifests").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Some(annotations) = manifest.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations
-                .retain(|key, _| key != "io.containerd.image.name" && key != "org.opencontainers.image.ref.name");
-        }
+    let Some(index) = value.as_object_mut() else { return };
+    for annotations in spelled(index, "annotations").filter_map(Value::as_object_mut) {
+        annotations.retain(|key, _| key != "io.containerd.image.name" && key != "org.opencontainers.image.ref.name");
     }
+    spelled(index, "manifests").filter_map(Value::as_array_mut).flatten().for_each(nameless_index);
 }
 
+/// All that engines find under a key.
+fn spelled<'a>(fields: &'a mut Map<String, Value>, name: &'a str) -> impl Iterator<Item = &'a mut Value> {
+    fields.iter_mut().filter(move |(key, _)| is_spelled(key, name)).map(|(_, value)| value)
+}
+
+/// Whether engines take a key for this one. They are written in Go, which reads keys of what it knows in whatever case they come, and has one
+/// more letter each for s and k.
+fn is_spelled(key: &str, name: &str) -> bool {
+    let plain = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    key.chars().map(plain).eq(name.chars().map(plain))
+}
+
+/// A list of contents, into memory: as long as is said of it, and with its digest.
 async fn read(source: &Arc<dyn Source>, stored: &StreamRef) -> Result<Bytes> {
-    if stored.length > DESCRIPTION_LIMIT {
+    if stored.length > IMAGE_LIST_LIMIT {
         let text = format!("a stored image's list of contents is {} long", size(stored.length));
         return Err(Error::new(Kind::Corrupt, "image.malformed", text));
     }
@@ -223,6 +253,13 @@ async fn read(source: &Arc<dyn Source>, stored: &StreamRef) -> Result<Bytes> {
     let mut all = BytesMut::new();
     while let Some(bytes) = stream.next().await {
         all.extend_from_slice(&bytes?);
+        if all.len() as u64 > stored.length {
+            break;
+        }
+    }
+    if all.len() as u64 != stored.length || hex::encode(Sha256::digest(&all)) != stored.sha256 {
+        let text = "a stored image's list of contents is not the one that was captured";
+        return Err(Error::new(Kind::Corrupt, "image.mismatch", text));
     }
     Ok(all.freeze())
 }
@@ -369,9 +406,28 @@ mod tests {
     fn names_are_taken_off() {
         let manifest = nameless(br#"[{"Config":"c","RepoTags":["a:1"],"Layers":[]}]"#, nameless_manifest).unwrap();
         assert_eq!(manifest, r#"[{"Config":"c","RepoTags":null,"Layers":[]}]"#);
+        let spelled = br#"[{"RepoTags":["a:1"],"repotags":["nginx:1"],"REPOTAGS":["x"],"RepoTags":["b:1"]},"odd"]"#;
+        let manifest = nameless(spelled, nameless_manifest).unwrap();
+        assert_eq!(manifest, r#"[{"RepoTags":null,"repotags":null,"REPOTAGS":null},{"RepoTags":null}]"#);
         let index = br#"{"manifests":[{"digest":"d","annotations":{"io.containerd.image.name":"x","keep":"y"}}]}"#;
         let index = nameless(index, nameless_index).unwrap();
         assert_eq!(index, r#"{"manifests":[{"digest":"d","annotations":{"keep":"y"}}]}"#);
+        // What no builder writes, and every engine reads.
+        let spelled = "[{\"RepoTag\u{17f}\":[\"nginx:1\"],\"Tags\":[\"kept\"]}]";
+        let manifest = nameless(spelled.as_bytes(), nameless_manifest).unwrap();
+        assert_eq!(manifest, "[{\"RepoTag\u{17f}\":null,\"Tags\":[\"kept\"],\"RepoTags\":null}]");
+        let named = |key: &str| format!(r#"{{"{key}":{{"io.containerd.image.name":"nginx:latest","keep":"y"}}}}"#);
+        for annotations in ["annotations", "Annotations", "ANNOTATIONS", "annotation\u{17f}"] {
+            let bare = format!(r#"{{"{annotations}":{{"keep":"y"}}}}"#);
+            let taken = nameless(named(annotations).as_bytes(), nameless_index).unwrap();
+            assert_eq!(taken, bare.as_str());
+            for manifests in ["manifests", "Manifests", "MANIFESTS", "manife\u{17f}t\u{17f}"] {
+                let within = |inner: &str| format!(r#"{{"{manifests}":[{{"{manifests}":[{inner}]}},{inner},1]}}"#);
+                let taken = nameless(within(&named(annotations)).as_bytes(), nameless_index).unwrap();
+                assert_eq!(taken, within(&bare).as_str(), "{manifests} {annotations}");
+            }
+        }
         assert!(nameless(b"no", nameless_index).is_err());
+        assert!(nameless("[".repeat(100_000).as_bytes(), nameless_manifest).is_err());
     }
 }

@@ -104,7 +104,7 @@ pub struct Plan {
     pub name: String,
     /// In words, in order.
     pub steps: Vec<String>,
-    /// What stands in the way (`name.taken`, `port.taken`, `address.taken`, `space.short`, …).
+    /// What stands in the way (`name.taken`, `port.taken`, `address.taken`, …).
     /// A plan with conflicts is not carried out.
     pub conflicts: Vec<Problem>,
     /// What will differ from the original.

@@ -229,6 +229,7 @@ fn check_platform(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) {
     }
 }
 
+/// A disk that fills up stops more than the restore. It is no conflict: holes of files take no room, and volumes may lie on other disks.
 fn check_space(draft: &mut Draft, survey: &Survey) {
     let Some(free) = survey.info.free_bytes else { return };
     // What is replaced makes room first, and host paths may lie on other disks.
@@ -237,9 +238,15 @@ fn check_space(draft: &mut Draft, survey: &Survey) {
     let paths: u64 = draft.deed.paths.iter().map(|path| path.stream.length).sum();
     let needed = draft.bytes.saturating_sub(refilled + paths);
     if needed > free {
-        let message = format!("the restore needs {}, and the host has {} free", size(needed), size(free));
-        let problem = Problem::error("space.short", &survey.info.name, message);
-        draft.conflicts.push(problem.advice("Free space under the Docker engine's data directory, then plan again."));
+        let message = format!(
+            "the restore writes up to {}, and the host has {} free where its engine keeps its data; it may fill that disk",
+            size(needed),
+            size(free)
+        );
+        let problem = Problem::warning("space.short", &survey.info.name, message);
+        draft
+            .notes
+            .push(problem.advice("Free space under the engine's data directory first, or restore a part of it."));
     }
 }
 

@@ -11,10 +11,9 @@ use crate::{
     survey::Survey,
     volumes::host_folder,
 };
-use futures::StreamExt;
 use holdfast_docker::Engine;
 use holdfast_model::{Error, Kind, Problem, Result, snapshot::Snapshot};
-use holdfast_tar::{MemberKind, Step, Walker};
+use holdfast_tar::MemberKind;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -73,7 +72,7 @@ pub(crate) async fn redirected(
     let looked = async {
         let rest = &path[above.len()..];
         for end in rest.match_indices('/').skip(1).map(|(at, _)| at).chain([rest.len()]) {
-            match kind(engine.as_ref(), helper.id(), &format!("{MOUNT}{}", &rest[..end])).await? {
+            match helper.kind(&format!("{MOUNT}{}", &rest[..end])).await? {
                 None => return Ok(None),
                 Some(MemberKind::Symlink) => return Ok(Some(format!("{above}{}", &rest[..end]))),
                 Some(_) => {}
@@ -88,23 +87,6 @@ pub(crate) async fn redirected(
         Problem::error("path.redirected", path, message)
             .advice(format!("See where {link} leads; put the folder back in its place, or restore beside (--as NAME)."))
     }))
-}
-
-/// What lies at a path of a container, by the head of its archive; `None` if nothing does.
-async fn kind(engine: &dyn Engine, id: &str, path: &str) -> Result<Option<MemberKind>> {
-    let mut archive = match engine.archive_get(id, path).await {
-        Ok(archive) => archive,
-        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut walker = Walker::new();
-    while let Some(bytes) = archive.next().await {
-        walker.feed(bytes?);
-        if let Some(Step::Open(member)) = walker.step()? {
-            return Ok(Some(member.kind));
-        }
-    }
-    Ok(None)
 }
 
 /// Looks at one path of the host at the last moment, before something is written there. `Conflict` (`path.redirected`).

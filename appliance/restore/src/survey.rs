@@ -1,7 +1,7 @@
 //! The host as it is now: read once for a plan, nothing is changed.
 
 use crate::json::{is_long_id, label, list, text};
-use holdfast_docker::{Engine, HELPER_LABEL};
+use holdfast_docker::{Engine, is_helper};
 use holdfast_model::{Result, snapshot::EngineInfo};
 use serde_json::Value;
 
@@ -49,9 +49,9 @@ impl Survey {
         Ok(Survey { host: engine.describe().await?, ..Survey::of(engine).await? })
     }
 
-    /// All containers but our own helpers.
+    /// All containers but helpers. Whoever only carries their label counts: it may write into what is to be replaced.
     pub(crate) fn containers(&self) -> impl Iterator<Item = &Value> {
-        self.containers.iter().filter(|item| label(item, "/Labels", HELPER_LABEL).is_none())
+        self.containers.iter().filter(|item| !is_helper(item))
     }
 
     /// Containers of an app: by project label, or by name for one that is in no project. Ones put

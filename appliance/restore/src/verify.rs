@@ -21,8 +21,10 @@ use tokio::{sync::mpsc, task::JoinHandle};
 const CHUNKS: usize = 8;
 /// Members between the thread that digests and the comparison.
 const MEMBERS: usize = 1024;
-/// Members remembered because the other side has not shown them yet; 64 bytes each and their names.
+/// Members remembered because the other side has not shown them yet; 64 bytes each and their names. Where the host may have more, so
+/// many more of what was stored.
 const APART_LIMIT: usize = 1_000_000;
+const STORED_LIMIT: usize = 3 * APART_LIMIT;
 
 /// How two archives of the same thing may differ.
 #[derive(Clone, Debug, Default)]
@@ -71,16 +73,38 @@ pub(crate) async fn compare(
     tolerance: &Tolerance,
     stop: &Stop,
 ) -> Result<Compared> {
+    compare_within(stored, present, tolerance, stop, (APART_LIMIT, STORED_LIMIT)).await
+}
+
+async fn compare_within(
+    stored: ByteStream,
+    present: ByteStream,
+    tolerance: &Tolerance,
+    stop: &Stop,
+    (limit, stored_limit): (usize, usize),
+) -> Result<Compared> {
     let mut stored = Prints::of(stored, tolerance.clone(), stop);
     let mut present = Prints::of(present, Tolerance { renamed: None, ..tolerance.clone() }, stop);
     let mut apart = Apart::default();
     loop {
-        let (left, right) = tokio::join!(stored.next(), present.next());
+        // What the host has besides cannot be told from what is still to come before all that was stored is known.
+        let waits = tolerance.extra && !apart.knows_all && apart.held() >= limit;
+        let (left, right) = match waits {
+            true => (stored.next().await, Ok(None)),
+            false => tokio::join!(stored.next(), present.next()),
+        };
         let (left, right) = (left?, right?);
-        if left.is_none() && right.is_none() {
+        if left.is_none() && right.is_none() && !waits {
             break;
         }
+        if left.is_none() && tolerance.extra {
+            apart.know_all();
+        }
         apart.meet(left, right)?;
+        let is_too_much = if tolerance.extra { apart.held() > stored_limit } else { apart.held() > limit };
+        if is_too_much {
+            return Err(apart.far_apart());
+        }
     }
     apart.settle(tolerance.extra)
 }
@@ -123,6 +147,9 @@ pub(crate) async fn first_name(mut stream: ByteStream) -> Result<Option<Vec<u8>>
 struct Apart {
     stored: HashMap<Vec<u8>, [u8; 32]>,
     present: HashMap<Vec<u8>, [u8; 32]>,
+    /// All that was stored was seen, and the host may have more: that is counted and not remembered.
+    knows_all: bool,
+    extra: u64,
 }
 
 impl Apart {
@@ -138,14 +165,26 @@ impl Apart {
             match self.stored.remove(&print.path) {
                 Some(digest) if digest == print.digest => {}
                 Some(_) => return Err(mismatch(&print.path, "is not what was stored")),
+                None if self.knows_all => self.extra += 1,
                 None => drop(self.present.insert(print.path, print.digest)),
             }
         }
-        if self.stored.len() + self.present.len() > APART_LIMIT {
-            let path = self.stored.keys().min().cloned().unwrap_or_default();
-            return Err(mismatch(&path, "was not found, and far too much else was"));
-        }
         Ok(())
+    }
+
+    fn held(&self) -> usize {
+        self.stored.len() + self.present.len()
+    }
+
+    /// Nothing more was stored: what is left of the host's is its own.
+    fn know_all(&mut self) {
+        self.knows_all = true;
+        self.extra += std::mem::take(&mut self.present).len() as u64;
+    }
+
+    fn far_apart(&self) -> Error {
+        let path = self.stored.keys().min().cloned().unwrap_or_default();
+        mismatch(&path, "was not found, and far too much else was")
     }
 
     fn settle(self, may_have_more: bool) -> Result<Compared> {
@@ -154,7 +193,7 @@ impl Apart {
         }
         match self.present.keys().min() {
             Some(path) if !may_have_more => Err(mismatch(path, "is on the host, but not in the snapshot")),
-            _ => Ok(Compared { extra: self.present.len() as u64 }),
+            _ => Ok(Compared { extra: self.extra + self.present.len() as u64 }),
         }
     }
 }

@@ -39,6 +39,53 @@ pub(crate) struct Mapping {
     pub(crate) binds: BTreeMap<String, BindFate>,
 }
 
+/// What a container finds where it has a recorded mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// What the snapshot holds.
+    Written,
+    /// Nothing: it is made anew, or lives in memory.
+    Empty,
+    /// What the host has there, of which nobody knows what it is.
+    Left,
+}
+
+/// What a container finds where it has a recorded mount, under its own name and once all volumes and host paths are planned. A copy never
+/// finds what the host has.
+pub(crate) fn ground(draft: &Draft, survey: &Survey, mount: &Value) -> Ground {
+    match text(mount, "/Type") {
+        "volume" => {
+            let name = text(mount, "/Name");
+            match draft.deed.volumes.iter().find(|volume| volume.name == name) {
+                Some(volume) => ground_of(volume),
+                // The snapshot does not describe it: the engine makes it, unless it is there.
+                None if survey.volume(name).is_none() => Ground::Empty,
+                None => Ground::Left,
+            }
+        }
+        "bind" => {
+            let source = Path::new(text(mount, "/Source"));
+            let mut written = draft.deed.paths.iter().filter(|path| source.starts_with(&path.source));
+            // Other files there stay: where nothing was, what came since does.
+            if written.any(|path| path.stream.entries > 1) { Ground::Written } else { Ground::Left }
+        }
+        "tmpfs" => Ground::Empty,
+        _ => Ground::Left,
+    }
+}
+
+fn ground_of(volume: &VolumeDeed) -> Ground {
+    let is_plain = text(&volume.body, "/Driver") == "local" && volume.body.get("DriverOpts").is_none_or(is_blank);
+    let in_memory = text(&volume.body, "/DriverOpts/type") == "tmpfs";
+    match (&volume.stream, volume.action) {
+        (Some(stream), _) if stream.entries > 1 => Ground::Written,
+        (None, VolumeAction::Keep) if !in_memory => Ground::Left,
+        // One that stands for a folder or a share has what is there, also if it is made anew.
+        (None, VolumeAction::Create) if !is_plain && !in_memory => Ground::Left,
+        _ => Ground::Empty,
+    }
+}
+
 /// Plans all volumes and host paths of the snapshot.
 pub(crate) fn plan(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) -> Result<Mapping> {
     let mut mapping = Mapping::default();
@@ -187,7 +234,7 @@ pub(crate) fn host_folder(inspect: &Value) -> Option<&str> {
 }
 
 /// What people call a volume: nobody reads 64 digits.
-fn called(name: &str) -> String {
+pub(crate) fn called(name: &str) -> String {
     if is_long_id(name) { format!("{} (unnamed)", &name[..12]) } else { name.to_owned() }
 }
 
@@ -384,4 +431,28 @@ pub(crate) async fn empty(hand: &Hand, volume: &str) -> Result<()> {
         "volume.not_emptied",
         format!("the old content of volume {} could not be taken out", called(volume)),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_model::snapshot::StreamRef;
+
+    #[test]
+    fn a_volume_is_left_to_the_host_if_nothing_is_written_to_what_it_has() {
+        let ground = |action, entries: Option<u64>, driver: &str, options: Value| {
+            let stream = entries.map(|entries| StreamRef { entries, ..StreamRef::default() });
+            let body = json!({"Name": "v", "Driver": driver, "DriverOpts": options});
+            ground_of(&VolumeDeed { name: "v".into(), body, action, folder: None, stream, logs: Vec::new() })
+        };
+        let (plain, memory, share) = (Value::Null, json!({"type": "tmpfs"}), json!({"type": "nfs", "device": ":/srv"}));
+        assert_eq!(ground(VolumeAction::Refill, Some(9), "local", plain.clone()), Ground::Written);
+        assert_eq!(ground(VolumeAction::Adopt, Some(9), "local", share.clone()), Ground::Written);
+        assert_eq!(ground(VolumeAction::Refill, Some(1), "local", plain.clone()), Ground::Empty);
+        assert_eq!(ground(VolumeAction::Create, None, "local", plain.clone()), Ground::Empty);
+        assert_eq!(ground(VolumeAction::Keep, None, "local", memory), Ground::Empty);
+        assert_eq!(ground(VolumeAction::Keep, None, "local", plain.clone()), Ground::Left);
+        assert_eq!(ground(VolumeAction::Create, None, "local", share), Ground::Left);
+        assert_eq!(ground(VolumeAction::Create, None, "rexray", plain), Ground::Left);
+    }
 }

@@ -315,3 +315,22 @@ async fn host_paths_are_not_overwritten_from_a_snapshot_that_cannot_be_read() {
     assert!(!world.fake.calls().iter().any(|call| call.starts_with("container_stop")), "nothing was touched");
     assert_eq!((world.everything().await, world.fake.host_content("/srv/www", "sub/deep")), (before, file));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_that_may_fill_the_hosts_disk_is_told_in_its_plan() {
+    let world = World::new().await;
+    let told = async |target: Target| {
+        let ask = Ask { target, owner: "test".into(), ..Ask::default() };
+        let plan = plan(&world.engine(), &world.snapshot, &ask).await.unwrap();
+        assert_eq!(plan.conflicts, [], "holes and other disks make it more than enough, perhaps");
+        (plan.bytes, plan.notes.into_iter().find(|note| note.code == "space.short"))
+    };
+    let (bytes, unknown) = told(Target::Beside).await;
+    assert!(bytes > 0 && unknown.is_none(), "not every engine tells");
+    world.fake.tells_free(bytes);
+    assert_eq!(told(Target::Beside).await.1, None);
+    world.fake.tells_free(bytes - 1);
+    let note = told(Target::Beside).await.1.unwrap();
+    assert!(note.severity == holdfast_model::Severity::Warning && note.advice.is_some(), "{note:?}");
+    assert_eq!(told(Target::InPlace).await.1, None, "what is replaced makes room first");
+}

@@ -10,7 +10,10 @@ use holdfast_docker::{
     Attached, ByteStream, Engine, Exec, Running, Said,
     archive::{self, Entry},
 };
-use holdfast_model::{Error, Kind, Result, snapshot::EngineInfo};
+use holdfast_model::{
+    Error, Kind, Result,
+    snapshot::{EngineInfo, LayerChange},
+};
 use serde_json::{Value, json};
 
 /// Words that engines use and that mean something to us.
@@ -63,7 +66,7 @@ pub(crate) struct Host {
     pub(crate) info: EngineInfo,
     pub(crate) containers: Vec<Value>,
     pub(crate) container: Value,
-    pub(crate) changes: Vec<(String, u8)>,
+    pub(crate) changes: Vec<LayerChange>,
     pub(crate) image: Value,
     pub(crate) volume: Value,
     pub(crate) network: Value,
@@ -82,7 +85,9 @@ impl Host {
             info: EngineInfo { product: "docker".into(), platform: "linux/amd64".into(), ..EngineInfo::default() },
             containers: vec![line("db", "running"), line("web", "exited")],
             container: container(),
-            changes: vec![("/etc/added".into(), 1), ("/etc".into(), 0), ("/tmp/gone".into(), 2)],
+            changes: [("/etc/added", 1), ("/etc", 0), ("/tmp/gone", 2)]
+                .map(|(path, kind)| LayerChange { path: path.into(), kind })
+                .into(),
             image: image(),
             volume: json!({"Name": "app_data", "Driver": "local", "Mountpoint": "/var/lib/docker/volumes/app_data/_data",
                 "Labels": {"com.docker.compose.project": "app"}, "Options": null, "Scope": "local",
@@ -244,7 +249,7 @@ impl Engine for Host {
     async fn container_inspect(&self, _: &str) -> Result<String> {
         Ok(self.container.to_string())
     }
-    async fn container_changes(&self, _: &str) -> Result<Vec<(String, u8)>> {
+    async fn container_changes(&self, _: &str) -> Result<Vec<LayerChange>> {
         Ok(self.changes.clone())
     }
     async fn container_create(&self, _: &str, _: &Value) -> Result<String> {

@@ -186,6 +186,7 @@ impl S3 for Backend {
             object_lock_retain_until_date: until.map(Timestamp::from),
             content_length: Some(version.body.len() as i64),
             e_tag: Some(etag(&version)),
+            checksum_sha256: input.checksum_mode.filter(|_| !version.sha256.is_empty()).map(|_| version.sha256.clone()),
             ..Default::default()
         }))
     }

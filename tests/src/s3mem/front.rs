@@ -50,11 +50,12 @@ type Reply = Result<Response<http_body_util::combinators::UnsyncBoxBody<Bytes, i
 
 async fn handle(shared: Arc<Shared>, protocol: S3Service, request: Request<hyper::body::Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    shared.log.lock().expect("log").push(format!("{} {target}", parts.method));
     let fault = spring(&shared, &parts.method, &target);
+    let body = take(body, fault).await?;
+    shared.log.lock().expect("log").push(format!("{} {target}", parts.method));
     match fault {
+        Some(Fault::Pretend) => return finish(&shared, xml_answer(200, String::new()), None),
         Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
         Some(Fault::Status(status, code)) => return finish(&shared, refusal(status, code), None),
         _ => {}
@@ -69,6 +70,23 @@ async fn handle(shared: Arc<Shared>, protocol: S3Service, request: Request<hyper
         }
     };
     finish(&shared, answer, fault)
+}
+
+/// Takes the body of a request, as fast as the fault lets it.
+async fn take(mut body: hyper::body::Incoming, fault: Option<Fault>) -> io::Result<Bytes> {
+    let mut taken = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let piece = frame.map_err(io::Error::other)?.into_data().unwrap_or_default();
+        match fault {
+            Some(Fault::Sip(rate)) => {
+                tokio::time::sleep(Duration::from_micros((piece.len() * 1_000_000 / rate.max(1)) as u64)).await;
+            }
+            Some(Fault::Choke(most)) if taken.len() >= most => std::future::pending().await,
+            _ => {}
+        }
+        taken.extend_from_slice(&piece);
+    }
+    Ok(taken.into())
 }
 
 /// The fault that is due for this request, if any.

@@ -80,6 +80,12 @@ pub enum Fault {
     Flip(usize),
     /// Answered after this time.
     Delay(Duration),
+    /// Answered with success, and nothing is done.
+    Pretend,
+    /// The body of the request is taken so slowly, in bytes per second.
+    Sip(usize),
+    /// So much of the body of the request is taken, and then nothing any more.
+    Choke(usize),
 }
 
 /// A fault waiting for its requests.

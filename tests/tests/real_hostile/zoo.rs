@@ -1,7 +1,10 @@
 //! A project whose containers, mounts and files mean harm.
 
-use super::PROJECT;
-use holdfast_tests::house::sh;
+use super::{MEMORY_KIB, PATIENCE, PROJECT, peak};
+use holdfast_tests::{
+    engine_api::{self, make, start},
+    house::{self, Setup, sh},
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -12,6 +15,7 @@ use std::{
         fs::{MetadataExt, symlink},
     },
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 const IMAGE: &str = "holdfast-demo/base:1";
@@ -194,4 +198,71 @@ pub fn assert_planted(volume: &str, planted: &BTreeMap<Vec<u8>, Facts>) {
         })
         .collect();
     assert!(differ.is_empty(), "{differ:#?}");
+}
+
+/// A project of its own: whoever restores all of it waits for the zeros of a quarter of a petabyte.
+const VAST: &str = "hfvast";
+/// Files that claim 16383 GiB each: sixteen of them are carried, all of them would be more than a snapshot may have.
+const CLAIMS: usize = 70;
+const CARRIED: usize = 16;
+/// Problems of one kind that are named one by one.
+const NAMED: usize = 50;
+
+struct Vast;
+
+impl Drop for Vast {
+    fn drop(&mut self) {
+        engine_api::wipe(VAST);
+    }
+}
+
+/// Makes the project; the folder of its volume.
+fn make_vast() -> PathBuf {
+    engine_api::wipe(VAST);
+    let labels = json!({"com.docker.compose.project": VAST});
+    make("/volumes/create", &json!({"Name": format!("{VAST}_data"), "Labels": labels}));
+    let body = json!({"Image": IMAGE, "Entrypoint": ["/bin/sleep", "100000"], "StopSignal": "SIGKILL", "Labels": labels,
+        "HostConfig": {"Binds": [format!("{VAST}_data:/v")]}});
+    make(&format!("/containers/create?name={VAST}-files"), &body);
+    start(&format!("{VAST}-files"));
+    let root = sh(&format!("docker volume inspect --format '{{{{.Mountpoint}}}}' {VAST}_data"));
+    sh(&format!(
+        "cd '{}' && for n in $(seq -w {CLAIMS}); do truncate -s 16383G f$n; done && printf good >good",
+        root.trim()
+    ));
+    root.trim().into()
+}
+
+#[test]
+fn a_volume_that_claims_a_petabyte_is_backed_up_but_for_what_is_named() {
+    let Some(binary) = house::real_parts("real_hostile vast") else { return };
+    let home = tempfile::tempdir().expect("a folder");
+    let _vast = Vast;
+    let root = make_vast();
+    let appliance = Setup::new(&binary, &home.path().join("data")).start();
+    let begun = Instant::now();
+    let said = appliance.cli(&["backup", VAST, "--wait"]);
+    let (took, memory) = (begun.elapsed(), peak(appliance.pid()));
+    println!("a volume that claims a petabyte: {took:?}, most memory {memory} KiB");
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(took < PATIENCE && memory < MEMORY_KIB, "{took:?}, {memory} KiB");
+    let told = said.json();
+    let problems: Vec<&Value> =
+        told[0]["problems"].as_array().into_iter().flatten().filter(|one| one["code"] == "file.too_large").collect();
+    assert!(problems.iter().all(|one| one["severity"] == "error"), "{problems:#?}");
+    let named: Vec<&str> = problems.iter().filter_map(|one| one["subject"].as_str()).collect();
+    let expected: Vec<String> = (CARRIED + 1..).take(NAMED).map(|number| format!("f{number:02}")).collect();
+    assert_eq!(named[..NAMED], expected);
+    let more = problems.last().map(|one| one["message"].to_string()).unwrap_or_default();
+    assert!(more.contains(&format!("{} more", CLAIMS - CARRIED - NAMED)), "{more}");
+
+    // The snapshot is there after a restart, forbids nothing, and gives back what is true of it.
+    let snapshot = told[0]["snapshot"].as_str().expect("a snapshot was made").to_owned();
+    let appliance = appliance.stop().start();
+    assert_eq!(appliance.snapshots_of(VAST).len(), 1);
+    let pruned = appliance.cli(&["prune"]);
+    assert!([0, 3].contains(&pruned.code), "{}{}", pruned.out, pruned.err);
+    fs::remove_file(root.join("good")).expect("it was there");
+    appliance.cli(&["files", "put", &format!("{snapshot}:{VAST}_data/good"), "--wait"]).expect(0);
+    assert_eq!(fs::read(root.join("good")).expect("it is back"), b"good");
 }

@@ -1,6 +1,7 @@
 //! Settings of containers, networks and volumes go through a backup and come back on a real engine: each one equal, and all
 //! the rest of every inspect equal or in the list of `appliance/restore/INSPECT.md`.
 
+mod pretender;
 mod settings;
 mod world;
 

@@ -1,4 +1,7 @@
 //! Storing the members of an image archive one after the other, in bounded memory.
+//!
+//! Invariant: nothing is stored under a name, and no link is kept, that leads out of the archive; no name comes twice, for then it would be the engine that
+//! loads it who chooses which of them counts. What is looked at here is what a restore sends.
 
 use super::archive::Archive;
 use crate::{Sink, StreamKind};
@@ -7,21 +10,21 @@ use futures::{StreamExt, stream};
 use holdfast_docker::archive::sha256;
 use holdfast_model::{
     Error, Result,
-    snapshot::{ImagePart, StreamRef},
+    snapshot::{IMAGE_BLOBS, IMAGE_LIST_LIMIT, IMAGE_LISTS, ImagePart, StreamRef, is_within},
 };
 use holdfast_tar::{MemberKind, Step};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
 /// Images have at most 127 layers and a few files each; more members than this is no image.
 const MEMBER_LIMIT: usize = 10_000;
-/// The list of layers is a few kilobytes.
-const MANIFEST_LIMIT: usize = 8 << 20;
 /// Pieces on their way to the repository: engines send 32 KiB each, so half a megabyte.
 const PIECES: usize = 16;
 const BLOCK: usize = 512;
+/// Bytes after which a list of contents is longer than any.
+const LIST_END: usize = IMAGE_LIST_LIMIT as usize + 1;
 
 /// Whether layers are stored as tars (the rule) or as plain bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub(crate) enum SplitLayers {
 #[derive(Default)]
 pub(crate) struct Members {
     pub(crate) parts: Vec<ImagePart>,
-    /// `manifest.json`.
+    /// `manifest.json`: the list of its layers.
     pub(crate) manifest: Value,
     /// Paths of members and whether they are compressed.
     pub(crate) packed: BTreeMap<String, bool>,
@@ -48,15 +51,26 @@ pub(crate) async fn store_all(
     split: SplitLayers,
 ) -> Result<Members> {
     let mut members = Members::default();
+    let (mut names, mut count) = (BTreeSet::new(), 0);
     while let Some(step) = archive.next().await? {
         let Step::Open(member) = step else { continue };
-        if members.parts.len() >= MEMBER_LIMIT {
+        count += 1;
+        if count > MEMBER_LIMIT {
             return Err(odd("it has more than 10 000 members"));
         }
+        if member.kind == MemberKind::Directory {
+            continue;
+        }
         let path = text(&member.path)?;
+        let link = if member.kind == MemberKind::Symlink { Some(text(&member.link)?) } else { None };
+        if !is_within(&path, link.as_deref()) {
+            return Err(odd(&format!("{path:?} leads out of it")));
+        }
+        if !names.insert(path.clone()) {
+            return Err(odd(&format!("{path:?} is in it twice")));
+        }
         match member.kind {
-            MemberKind::Directory => {}
-            MemberKind::Symlink => members.parts.push(link(path, text(&member.link)?)),
+            MemberKind::Symlink => members.parts.push(linked(path, link.unwrap_or_default())),
             MemberKind::HardLink => {
                 let target = text(&member.link)?;
                 let same = members.parts.iter().find(|part| part.path == target).cloned();
@@ -64,7 +78,7 @@ pub(crate) async fn store_all(
                 members.parts.push(ImagePart { path, ..same });
             }
             MemberKind::File => file(&mut archive, sink, &mut members, &Named { path, shown }, split).await?,
-            MemberKind::Socket | MemberKind::Other(_) => return Err(odd("it holds devices")),
+            _ => return Err(odd("it holds devices")),
         }
     }
     Ok(members)
@@ -83,14 +97,18 @@ async fn file(
     split: SplitLayers,
 ) -> Result<()> {
     let path = &named.path;
-    let enough = if path == "manifest.json" { MANIFEST_LIMIT } else { BLOCK };
-    let (pieces, whole) = archive.begin(enough).await?;
+    let is_list = IMAGE_LISTS.contains(&path.as_str());
+    let (pieces, whole) = archive.begin(if is_list { LIST_END } else { BLOCK }).await?;
     let head = pieces.concat();
-    if path == "manifest.json" {
-        members.manifest = serde_json::from_slice(&head).map_err(|_| odd("its list of layers is not JSON"))?;
+    if is_list {
+        let list = if whole { serde_json::from_slice(&head).ok() } else { None };
+        let list: Value = list.ok_or_else(|| odd(&format!("its list {path} is no JSON, or too long")))?;
+        if path == IMAGE_LISTS[0] {
+            members.manifest = list;
+        }
     }
     members.packed.insert(path.clone(), is_packed(&head));
-    let blob = path.strip_prefix("blobs/sha256/");
+    let blob = path.strip_prefix(IMAGE_BLOBS);
     let known = match blob {
         Some(digest) => sink.known_blob(digest).await,
         None => None,
@@ -179,7 +197,7 @@ async fn skip(archive: &mut Archive, head: &[u8], mut whole: bool, path: &str, k
     Ok(())
 }
 
-fn link(path: String, target: String) -> ImagePart {
+fn linked(path: String, target: String) -> ImagePart {
     let sha256 = sha256(b"");
     let stream = StreamRef { sha256: sha256.clone(), ..StreamRef::default() };
     ImagePart { path, sha256, stream, diff_id: None, link: Some(target) }

@@ -68,14 +68,37 @@ async fn an_archive_that_ends_early_fails_the_capture_after_a_second_try() {
 }
 
 #[tokio::test]
-async fn an_image_archive_that_ends_early_is_never_taken() {
+async fn an_image_archive_that_ends_early_is_read_once_more_and_never_taken_for_whole() {
     for cut in [0, 700, 1024, 3000] {
         let bench = Bench::new().await;
         bench.docker.cut("image_save", 1, cut);
-        let error = bench.capture(Consistency::Pause).await.unwrap_err();
-        assert_eq!((error.kind(), error.code()), (Kind::Corrupt, "image.cut"), "{cut}");
-        assert!(error.chain().contains(IMAGE));
+        let captured = bench.capture(Consistency::Pause).await.unwrap();
+        assert!(captured.images[0].is_sound() && codes(&captured).is_empty(), "{cut}: {:?}", captured.problems);
+        assert_eq!(bench.calls("image_save").len(), 2, "{cut}");
+
+        let bench = Bench::new().await;
+        (1..3).for_each(|n| bench.docker.cut("image_save", n, cut));
+        let captured = bench.capture(Consistency::Pause).await.unwrap();
+        assert_eq!(codes(&captured), ["image.damaged"], "{cut}");
+        assert!(captured.problems[0].subject == IMAGE && captured.problems[0].message.contains("ended"), "{cut}");
+        assert!(captured.images[0].parts.is_empty() && !captured.images[0].is_sound(), "{cut}");
+        assert_eq!(bench.calls("image_save").len(), 2, "{cut}: two tries are enough");
+        let volume = captured.volumes[0].stream.as_ref().unwrap();
+        assert_eq!(bench.sink.tar(volume)["v/table"], vec![7; 50_000], "{cut}: the rest of the app is there");
+        bench.assert_untouched().await;
     }
+}
+
+#[tokio::test]
+async fn a_host_that_goes_away_while_an_image_is_read_fails_the_capture() {
+    let bench = Bench::new().await;
+    // Of the first try it gives a part; before the second it is gone.
+    bench.docker.cut("image_save", 1, 700);
+    bench.docker.meanwhile("image_save", 2, |docker| docker.go_away(true));
+    let error = bench.capture(Consistency::Pause).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Unavailable, "host.unreachable"));
+    bench.docker.go_away(false);
+    bench.assert_untouched().await;
 }
 
 #[tokio::test]

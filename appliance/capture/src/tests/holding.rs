@@ -1,7 +1,7 @@
 //! Law L6: whatever happens, no member stays held, and what a crash leaves is undone.
 
 use super::{
-    bench::{Bench, codes, entries},
+    bench::{Bench, IMAGE, codes, entries},
     sink::Recorder,
 };
 use crate::{Ask, Journal, sweep_helpers};
@@ -51,6 +51,27 @@ async fn stopping_goes_against_the_start_order_and_spares_what_removes_itself() 
     assert_eq!(bench.docker.container_state("shop-tmp"), Some("running"));
     assert!(codes(&captured).contains(&"hold.removes_itself"));
     assert_eq!(captured.consistency, Consistency::Stop);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_says_who_is_stopped_later_and_started_earlier() {
+    let bench = Bench::new().await;
+    for (service, order) in [("a", "1"), ("b", "-1"), ("c", "soon")] {
+        let labels = json!({ "com.docker.compose.project": "shop", "com.docker.compose.service": service, "holdfast.order": order });
+        let body = json!({ "Image": IMAGE, "Labels": labels });
+        let id = bench.docker.container_create(&format!("shop-{service}"), &body).await.unwrap();
+        bench.docker.container_start(&id).await.unwrap();
+    }
+    bench.docker.forget_calls();
+    let captured = bench.capture(Consistency::Stop).await.unwrap();
+    let names: Vec<_> = captured.containers.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["shop-b", "shop-c", "shop-db", "shop-idle", "shop-web", "shop-a"]);
+    let mut stopped = Vec::new();
+    for name in names.into_iter().rev().filter(|name| *name != "shop-idle") {
+        stopped.push(bench.id(name).await);
+    }
+    assert_eq!(bench.calls("container_stop"), stopped);
+    assert!(captured.problems.iter().any(|one| one.code == "label.invalid" && one.subject == "shop-c"));
 }
 
 #[tokio::test(start_paused = true)]

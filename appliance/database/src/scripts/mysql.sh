@@ -4,12 +4,79 @@ file() { if [ -n "$1" ] && [ -r "$1" ]; then cat "$1"; fi; }
 find() { for name in "$@"; do if command -v "$name" >/dev/null 2>&1; then echo "$name"; return; fi; done; }
 : "${MYSQL_PWD:=${MARIADB_ROOT_PASSWORD:-${MYSQL_ROOT_PASSWORD:-$(file "${MARIADB_ROOT_PASSWORD_FILE:-${MYSQL_ROOT_PASSWORD_FILE:-}}")}}}"
 export MYSQL_PWD
+# What the container's variables name may be another server, in which nothing may be dropped. Only the port is kept: its own server goes by
+# it too, and a port alone leads to no other address.
+PORT=${MYSQL_TCP_PORT:-}
+unset MYSQL_HOST MYSQL_TCP_PORT
 CLIENT=$(find mariadb mysql)
 if [ -z "$CLIENT" ]; then echo 'its image has no client, mariadb or mysql' >&2; exit 1; fi
-ask() { "$CLIENT" -u root --batch --comments --skip-column-names --connect-timeout=10 -e "$1"; }
+# Runs one of its programs towards the server of this container, whatever option files say: by the socket that they or a variable name,
+# or by the loopback.
+WAY=socket
+here() {
+    program=$1
+    shift
+    case $WAY in
+        socket) "$program" --protocol=socket --host=localhost -u root "$@" ;;
+        *) "$program" --protocol=tcp --host=127.0.0.1 ${PORT:+"--port=$PORT"} -u root "$@" ;;
+    esac
+}
+ask() { here "$CLIENT" --batch --comments --skip-column-names --connect-timeout=10 -e "$1" </dev/null; }
+# Whether the server that answers is the one of this container: 0 if it is, 1 if it is not, 2 if none answers. A socket in this container's
+# file system proves it, unless somebody has mounted that of another container here, which has another name. Names may be given twice, and
+# a loopback may be shared: by that its files have to be here too. MySQL also has a mark in them, of which no other server has the same.
+own() {
+    name=$(ask 'select @@hostname') && data=$(ask 'select @@datadir') && socket=$(ask 'select @@socket') || return 2
+    [ "$name" = "$(cat /proc/sys/kernel/hostname)" ] || return 1
+    data=${data%/}
+    mark=$(ask 'select @@server_uuid' 2>/dev/null)
+    if [ -n "$mark" ] && [ -r "$data/auto.cnf" ]; then grep -qi "$mark" "$data/auto.cnf" || return 1; fi
+    case $socket in /*) ;; *) socket=$data/$socket ;; esac
+    if [ "$WAY" = socket ] && [ -S "$socket" ]; then return 0; fi
+    [ -e "$data/auto.cnf" ] || [ -e "$data/ibdata1" ] || [ -d "$data/mysql" ]
+}
+# The complaint about the socket says more to whom neither answers.
+if ! ask 'do 0' >/dev/null 2>&1; then
+    WAY=loopback
+    own 2>/dev/null || WAY=socket
+fi
+# Nothing is read out of another server, and nothing dropped in it.
+proven() {
+    own
+    case $? in
+        0) return 0 ;;
+        1) echo 'the server that answers is not the one of this container' >&2 ;;
+    esac
+    exit 1
+}
+# A copy may have joined the cluster that the original is in, whose other members would drop and take the same.
+alone() {
+    size=$(ask "show global status like 'wsrep_cluster_size'") || exit 1
+    size=${size##*[!0-9]}
+    members=$(ask "select count(*) from information_schema.tables where table_schema = 'performance_schema' and
+        table_name = 'replication_group_members'") || exit 1
+    if [ "$members" != 0 ]; then
+        members=$(ask "select count(*) from performance_schema.replication_group_members where member_state = 'ONLINE'") || exit 1
+    fi
+    if [ "${size:-0}" -gt 1 ] || [ "$members" != 0 ]; then
+        echo 'it is a member of a cluster, whose other members would drop and take the same: nothing was dropped and nothing replayed' >&2
+        exit 1
+    fi
+}
 # The session that keeps tables locked, told by the remark in what it does.
 HOLDER="select id from information_schema.processlist where info like 'do /* holdfast lock */ sleep%'"
 release() { for id in $(ask "$HOLDER"); do ask "kill $id"; done; }
+# Databases that are not its own, in digits: names may hold anything. A folder that no server made is none.
+others() {
+    ask "select hex(schema_name) from information_schema.schemata where schema_name not in
+        ('information_schema', 'performance_schema', 'mysql', 'sys', 'ndbinfo') and schema_name not like '#mysql50#%'"
+}
+# Drops one of them. That its folder cannot go is no harm, as long as no table of it stays.
+drop() {
+    ask "set names utf8mb4; set lock_wait_timeout = 60; set foreign_key_checks = 0; set @name = convert(unhex('$1') using utf8mb4);
+        set @line = concat('drop database \`', replace(@name, '\`', '\`\`'), '\`'); prepare one from @line; execute one" ||
+        [ "$(ask "select count(*) from information_schema.tables where hex(table_schema) = '$1'")" = 0 ]
+}
 case $1 in
     facts) ask 'select version()' ;;
     settle) ;;
@@ -20,7 +87,7 @@ case $1 in
             ('InnoDB', 'Aria', 'MEMORY', 'PERFORMANCE_SCHEMA') and table_schema not in ('information_schema', 'performance_schema', 'sys')
             and not (table_schema = 'mysql' and engine = 'CSV')") || exit 1
         if [ "$others" = 0 ]; then exit 0; fi
-        ask "set lock_wait_timeout = 20; flush tables with read lock; do /* holdfast lock */ sleep($2)" >/dev/null 2>&1 </dev/null &
+        ask "set lock_wait_timeout = 20; flush tables with read lock; do /* holdfast lock */ sleep($2)" >/dev/null 2>&1 &
         tries=0
         while [ -z "$(ask "$HOLDER")" ]; do
             tries=$((tries + 1))
@@ -35,9 +102,22 @@ case $1 in
     dump)
         dump=$(find mariadb-dump mysqldump)
         if [ -z "$dump" ]; then echo 'its image has no mariadb-dump or mysqldump' >&2; exit 1; fi
+        proven
         if "$dump" --help 2>/dev/null | grep -q set-gtid-purged; then set -- --set-gtid-purged=OFF; else set --; fi
-        exec "$dump" -u root --all-databases --single-transaction --quick --routines --events --triggers --hex-blob \
+        here "$dump" --all-databases --single-transaction --quick --routines --events --triggers --hex-blob \
             --skip-dump-date "$@" ;;
-    replay) "$CLIENT" -u root && ask 'flush privileges' ;;
+    # What is in its files and not in the dump was made after it, and may be torn. If it cannot be dropped the dump is replayed all the
+    # same, and it is an error in the end.
+    replay)
+        proven
+        alone
+        names=$(others) || exit 1
+        left=
+        for name in $names; do drop "$name" || left=yes; done
+        if ! here "$CLIENT" || ! ask 'flush privileges'; then exit 1; fi
+        if [ -n "$left" ]; then
+            echo 'the dump was replayed, but beside it stays what was in the files and could not be dropped' >&2
+            exit 1
+        fi ;;
     *) exit 64 ;;
 esac

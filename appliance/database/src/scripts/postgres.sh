@@ -7,15 +7,40 @@ fi
 : "${PGUSER:=${POSTGRES_USER:-${POSTGRESQL_USERNAME:-postgres}}}"
 : "${PGPASSWORD:=${POSTGRES_PASSWORD:-${POSTGRESQL_PASSWORD:-$(file "${POSTGRES_PASSWORD_FILE:-${POSTGRESQL_PASSWORD_FILE:-}}")}}}"
 export PGUSER PGPASSWORD PGCONNECT_TIMEOUT=10
-for PGDATABASE in postgres "${POSTGRES_DB:-${POSTGRESQL_DATABASE:-$PGUSER}}" template1; do
-    export PGDATABASE
-    if psql -XqAtc 'select 1' >/dev/null 2>&1; then break; fi
-done
+# What the container's variables name may be another server, in which nothing may be dropped. Only a folder of sockets is kept, and a port,
+# which alone leads to no other address.
+case ${PGHOST:-} in *,* | [!/]*) unset PGHOST ;; esac
+unset PGHOSTADDR PGSERVICE PGSERVICEFILE
+answers() {
+    for PGDATABASE in postgres "${POSTGRES_DB:-${POSTGRESQL_DATABASE:-$PGUSER}}" template1; do
+        export PGDATABASE
+        if psql -XqAtc 'select 1' >/dev/null 2>&1 </dev/null; then return 0; fi
+    done
+    return 1
+}
+# The complaint about the socket says more to whom neither answers; an empty name means it too.
+if ! answers; then
+    sockets=${PGHOST:-}
+    export PGHOST=127.0.0.1
+    answers || PGHOST=$sockets
+fi
+# Whether the server that answers is the one of this container: 0 if what it reads in its folder is what lies in that folder here, 1 if it
+# is not, 2 if that cannot be told. No other server has the same file: it tells the server's process, and when that was started. A folder
+# of sockets may have been mounted from another container, and a loopback may be shared.
+own() {
+    says=$(psql -XqAtc "select pg_read_file('postmaster.pid')" </dev/null) && folder=$(psql -XqAtc 'show data_directory' </dev/null) || return 2
+    if [ -d "$folder" ] && [ ! -x "$folder" ]; then return 2; fi
+    [ -n "$says" ] && [ "$says" = "$(cat "$folder/postmaster.pid" 2>/dev/null)" ]
+}
+OTHER='the server that answers is not the one of this container'
 case $1 in
     facts) psql -XqAtc 'show server_version' ;;
     # Before the files are read ahead: most of what it has in memory is then on disk, and a start from the copy is quick.
     settle) psql -XqAtc checkpoint ;;
-    dump) exec pg_dumpall --clean --if-exists -l "$PGDATABASE" ;;
+    # Whoever may not read that file is taken at its word here, for nothing is lost by a dump.
+    dump)
+        own || [ $? = 2 ] || { echo "$OTHER" >&2; exit 1; }
+        exec pg_dumpall --clean --if-exists -l "$PGDATABASE" ;;
     # Its files are read while its backup mode lasts: until a line says `done`. Lines before it say that somebody still listens; the end of our
     # input, five minutes without a line, or a disk that is nearly full end the mode too, and then there is no log. A slot that ends with the
     # session keeps the log; without one a checkpoint could throw away what the beginning needs. Nothing is written among its files.
@@ -97,11 +122,28 @@ GIVE
         code=$?
         [ "$code" != 0 ] || [ -e "$work/whole" ] || code=1
         exit "$code" ;;
-    # Whoever replays it is a role of its own list, which can be neither dropped nor made anew; before the first \connect
-    # there is no data. What comes through a filter that failed must not pass for the whole: psql stops at a line that is none.
+    # What is in its files and not in the dump was made after it, and may be torn: first all go that a dump would hold, but `postgres` and
+    # template1, which it drops itself. Whoever replays it is a role of its own list, which can be neither dropped nor made anew; before the first
+    # \connect there is no data. What comes through a filter that failed must not pass for the whole: psql stops at a line that is none.
     replay)
+        own || {
+            if [ $? = 1 ]; then echo "$OTHER" >&2; else echo 'whether the server that answers is the one of this container cannot be told' >&2; fi
+            exit 1
+        }
+        number=$(psql -XqAtc 'show server_version_num' </dev/null) || exit 1
+        # Whoever is connected would keep one from being dropped.
+        force=
+        if [ "$number" -ge 130000 ]; then force=' with (force)'; fi
+        others="from pg_database where datallowconn and datname not in ('postgres', 'template0', 'template1', current_database())"
+        psql -XqAtc "update pg_database set datistemplate = false where datistemplate and oid in (select oid $others)" </dev/null
+        psql -XqAtc "select 'drop database ' || quote_ident(datname) || '$force;' $others" </dev/null | psql -Xq
+        left=$(psql -XqAtc "select count(*) $others" </dev/null) || exit 1
         { sed -e "1,/^.connect /{" -e "/^DROP ROLE IF EXISTS \"\\{0,1\\}$PGUSER\"\\{0,1\\};\$/d" \
             -e "/^CREATE ROLE \"\\{0,1\\}$PGUSER\"\\{0,1\\};\$/d" -e "}" || echo 'the filter failed;'; } |
-            psql -Xq -v ON_ERROR_STOP=1 >/dev/null ;;
+            psql -Xq -v ON_ERROR_STOP=1 >/dev/null || exit 1
+        if [ "$left" != 0 ]; then
+            echo 'the dump was replayed, but beside it may stay what was in the files and could not be dropped' >&2
+            exit 1
+        fi ;;
     *) exit 64 ;;
 esac

@@ -20,7 +20,7 @@ PORT=$(for line in /proc/[0-9]*/cmdline; do tr '\0' ' ' <"$line" 2>/dev/null; ec
 CLIENT=$(find redis-cli valkey-cli keydb-cli)
 if [ -z "$CLIENT" ]; then echo 'its image has no redis-cli or valkey-cli' >&2; exit 1; fi
 ask() {
-    answer=$("$CLIENT" -p "${PORT:-6379}" "$@") || return 1
+    answer=$("$CLIENT" -h 127.0.0.1 -p "${PORT:-6379}" "$@") || return 1
     case $answer in NOAUTH* | WRONGPASS* | ERR* | DENIED* | NOPERM*) echo "$answer" >&2; return 1 ;; esac
     printf '%s\n' "$answer"
 }
@@ -51,6 +51,6 @@ case $1 in
         if [ "$3" = hold ] && [ "${used:-0}" -le 536870912 ]; then ask client pause "$(($2 * 1000))" write >/dev/null || exit 1; fi
         save || { ask client unpause >/dev/null; exit 1; } ;;
     release) ask client unpause >/dev/null ;;
-    dump) exec "$CLIENT" -p "${PORT:-6379}" --rdb - ;;
+    dump) exec "$CLIENT" -h 127.0.0.1 -p "${PORT:-6379}" --rdb - ;;
     *) exit 64 ;;
 esac

@@ -87,7 +87,7 @@ async fn layer(bench: &Bench) -> Result<()> {
         .await?;
     let changes = engine.container_changes(&id).await?;
     for expected in [("/etc/app.conf", 0), ("/new", 1), ("/new/file", 1)] {
-        let there = changes.iter().any(|(path, kind)| (path.as_str(), *kind) == expected);
+        let there = changes.iter().any(|change| (change.path.as_str(), change.kind) == expected);
         ensure!(there, "the changes lack {expected:?}: {changes:?}");
     }
     let bytes = collect(engine.archive_get(&id, "/etc/app.conf").await?).await?;

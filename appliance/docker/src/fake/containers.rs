@@ -5,7 +5,7 @@ use super::{
     tree::{Tree, clean, is_below, with_parents},
 };
 use crate::archive::{Entry, What};
-use holdfast_model::{Error, Kind, Result};
+use holdfast_model::{Error, Kind, Result, snapshot::LayerChange};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,10 +54,6 @@ impl Container {
         matches!(self.state, State::Running | State::Paused)
     }
 
-    pub(crate) fn label(&self, key: &str) -> Option<&str> {
-        self.base["Config"]["Labels"].get(key)?.as_str()
-    }
-
     pub(crate) fn connect(&mut self, network: &str, id: &str, endpoint: &Value, number: u64) {
         let mut end = if endpoint.is_object() { endpoint.clone() } else { json!({}) };
         let fixed = end["IPAMConfig"]["IPv4Address"].as_str().unwrap_or_default().to_owned();
@@ -95,7 +91,7 @@ impl Container {
     }
 
     /// `GET /containers/{id}/changes`: the merged tree against the image's.
-    pub(crate) fn changes(&self) -> Vec<(String, u8)> {
+    pub(crate) fn changes(&self) -> Vec<LayerChange> {
         let mut changes: BTreeMap<String, u8> = BTreeMap::new();
         let mut changed_above = BTreeSet::new();
         for entry in self.files.entries().filter(|entry| !entry.path.is_empty()) {
@@ -113,7 +109,7 @@ impl Container {
         for path in changed_above.into_iter().filter(|path| self.files.get(path).is_some()) {
             changes.entry(path).or_insert(0);
         }
-        changes.into_iter().map(|(path, kind)| (format!("/{path}"), kind)).collect()
+        changes.into_iter().map(|(path, kind)| LayerChange { path: format!("/{path}"), kind }).collect()
     }
 
     /// The mount that a path lies in, and the path's rest within it.
@@ -306,6 +302,8 @@ impl Machine {
         let last = wanted.rsplit('/').next().unwrap_or_default().to_owned();
         let container = &self.containers[&id];
         let found = match container.mount(&wanted) {
+            // Engines tell this character in the place of what is no text; it leads to no file.
+            _ if wanted.contains('\u{fffd}') && !self.true_names.contains(&wanted) => None,
             None => container.files.tar(&wanted, &last),
             Some((mount, rest)) => match &mount.what {
                 Mounted::Volume(volume) => self.volumes.get(volume).and_then(|volume| volume.files.tar(&rest, &last)),

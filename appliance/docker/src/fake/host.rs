@@ -7,7 +7,7 @@ use super::{
 };
 use holdfast_model::{Error, Kind, Result};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Networks that every engine has and nobody can remove.
 pub(crate) const BUILT_IN: [&str; 3] = ["bridge", "host", "none"];
@@ -21,6 +21,10 @@ pub(crate) struct Machine {
     pub(crate) host_paths: BTreeMap<String, Tree>,
     /// Minor version of the API; below 44 a container is created on one network only.
     pub(crate) minor: u32,
+    /// What is free for its data, if it tells.
+    pub(crate) free_bytes: Option<u64>,
+    /// Paths in containers that are what they look like, though they have the character that stands for what is no text.
+    pub(crate) true_names: BTreeSet<String>,
     counter: u64,
 }
 
@@ -38,6 +42,8 @@ impl Machine {
             networks: BTreeMap::new(),
             host_paths: BTreeMap::new(),
             minor: 41,
+            free_bytes: None,
+            true_names: BTreeSet::new(),
             counter: 0,
         };
         for name in BUILT_IN {

@@ -25,9 +25,20 @@ pub(crate) async fn work(run: Run) -> io::Result<()> {
         // Files in memory can all be replaced.
         ["fixed", ..] => Ok(()),
         ["thin", "untar" | "overlay", _, _] => take(run, "/").await,
-        ["thin", "overlay", folder] => take(run, folder).await,
+        ["thin", "lay", folder, mark] if !has(&run, &format!("{folder}/{mark}")) => {
+            Err(io::Error::new(io::ErrorKind::NotFound, "there is no such file"))
+        }
+        ["thin", "lay", folder, _] => take(run, folder).await,
         _ => serve(run).await,
     }
+}
+
+/// Whether a file lies at a path of the container, in what is mounted.
+fn has(run: &Run, path: &str) -> bool {
+    (run.mounts)().into_iter().any(|(place, files)| {
+        let path = path.strip_prefix(&place).map(|path| path.trim_start_matches('/'));
+        files.iter().any(|file| Some(&*file.path) == path && matches!(file.what, What::File(_)))
+    })
 }
 
 async fn give(mut run: Run) -> io::Result<()> {

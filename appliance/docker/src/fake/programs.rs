@@ -4,7 +4,7 @@
 //! names none starts all the same, as services do, and says nothing; but a helper's command must be there.
 
 use super::{FakeDocker, containers::Mounted, host::conflict, tree::Tree};
-use crate::{Attached, Exec, HELPER_LABEL, Running, Said, archive::Entry};
+use crate::{Attached, Exec, Running, Said, archive::Entry, helper::is_helper};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use holdfast_model::{Error, Result};
@@ -55,7 +55,7 @@ pub(crate) struct Programs {
 
 impl FakeDocker {
     /// Lets containers whose command is `name` run this. When it is over, the container has ended: with 0, or with 1 for
-    /// an error.
+    /// an error, or with 4 if that is of something that is not there, as movers do.
     pub fn program<F>(&self, name: &str, program: impl Fn(Run) -> F + Send + Sync + 'static)
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
@@ -77,7 +77,7 @@ impl FakeDocker {
         let (command, is_helper) = {
             let mut machine = self.machine();
             let Ok(container) = machine.container(id) else { return Ok(()) };
-            (command(&container.base), container.label(HELPER_LABEL).is_some())
+            (command(&container.base), is_helper(&container.line()))
         };
         let Some(name) = command.first().filter(|_| is_helper) else { return Ok(()) };
         if self.programs().known.contains_key(name) {
@@ -178,7 +178,11 @@ impl FakeDocker {
         let mounts = Box::new(move || host.mounted(&of));
         let work = program(Run { arguments: command.into_iter().skip(1).collect(), mounts, unpack, input, output });
         tokio::spawn(async move {
-            let code = i64::from(work.await.is_err());
+            let code = match work.await {
+                Ok(()) => 0,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 4,
+                Err(_) => 1,
+            };
             if let Ok(container) = engine.machine().container(&id) {
                 container.state = super::containers::State::Exited;
                 container.exit_code = code;

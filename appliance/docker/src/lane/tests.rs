@@ -3,11 +3,18 @@
 use super::*;
 use crate::{
     archive,
+    fake::FakeDocker,
     mover::{Mounted, Mover, Over},
     real::connect_with,
 };
 use holdfast_model::settings::Host;
-use std::sync::Arc;
+use std::{
+    os::unix::net::UnixStream as Caller,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::io::AsyncWriteExt;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -78,7 +85,7 @@ async fn who_has_ended_or_never_comes_is_not_waited_for() {
     for (alive, words) in [(false, "it has ended"), (true, "it took too long")] {
         let (lanes, lane, socket) = lane(above.path());
         // One connection is half a meeting.
-        let half = (!alive).then(|| std::os::unix::net::UnixStream::connect(&socket).unwrap());
+        let half = (!alive).then(|| Caller::connect(&socket).unwrap());
         let gone = async {
             if alive {
                 std::future::pending::<()>().await;
@@ -97,12 +104,54 @@ async fn who_has_ended_or_never_comes_is_not_waited_for() {
 async fn a_mover_that_is_killed_ends_its_line() {
     let above = tempfile::tempdir().unwrap();
     let (_lanes, lane, socket) = lane(above.path());
-    let line = std::os::unix::net::UnixStream::connect(&socket).unwrap();
-    let complaints = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    let line = Caller::connect(&socket).unwrap();
+    let complaints = Caller::connect(&socket).unwrap();
     let (Line { mut input, mut output }, _) = lane.meet(std::future::pending()).await.unwrap();
     input.write_all(b"what it never reads").await.unwrap();
     drop((line, complaints));
     assert!(output.next().await.is_none(), "the kernel says reset, for there was something unread");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_that_failed_are_tried_again_later_and_later_and_one_meeting_forgives_them() {
+    let (above, engine) = (tempfile::tempdir().unwrap(), FakeDocker::new());
+    let lanes = Lanes::open(above.path()).unwrap();
+    let outside = lanes.folder.0.clone();
+    let lanes = lanes.seen_at(&outside);
+    let hours = |count: u64| Duration::from_secs(count * 3600);
+    for wait in [Duration::from_secs(600), hours(1), hours(6), hours(6)] {
+        assert!(lanes.lane(&engine).await.is_some());
+        // Two movers that were on their way at once.
+        lanes.close();
+        lanes.close();
+        tokio::time::advance(wait - Duration::from_secs(1)).await;
+        assert!(lanes.lane(&engine).await.is_none(), "before {wait:?}");
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert!(lanes.lane(&engine).await.is_some());
+    lanes.close();
+    lanes.met();
+    assert!(lanes.lane(&engine).await.is_some(), "another one came meanwhile");
+    lanes.close();
+    tokio::time::advance(Duration::from_secs(600)).await;
+    assert!(lanes.lane(&engine).await.is_some(), "it is the first failure in a row");
+}
+
+#[tokio::test]
+async fn data_folders_may_lie_as_deep_as_they_like() {
+    let above = tempfile::tempdir().unwrap();
+    let (lanes, lane, socket) = lane(&above.path().join("d".repeat(200)));
+    assert!(socket.as_os_str().len() > 200);
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o666);
+    // A mover has a short path of its own.
+    let folder = fs::File::open(socket.parent().unwrap()).unwrap();
+    let short = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
+    let (_line, _complaints) = (Caller::connect(&short).unwrap(), Caller::connect(&short).unwrap());
+    lane.meet(std::future::pending()).await.unwrap();
+    assert!(!socket.exists() && !socket.parent().unwrap().exists());
+    let folder = lanes.folder.0.clone();
+    drop(lanes);
+    assert!(!folder.exists());
 }
 
 /// A volume of a few files on a real engine, gone with the test.
@@ -161,7 +210,7 @@ async fn real_movers_say_and_hear_the_same_past_the_engine() {
     let beside = connect_with(&host(), Some(Lanes::open(above.path()).unwrap())).await.unwrap();
     let (complained, near) = round(&beside, volume.1, tar.clone()).await;
     assert!(complained.unwrap().contains("nnn"), "complaints have their own way");
-    assert!(!beside.lanes().unwrap().is_closed.load(Ordering::Relaxed), "they met");
+    assert!(!beside.lanes().unwrap().is_closed(), "they met");
     let (_, far) = round(&volume.0, volume.1, tar).await;
     assert!(near.len() > 3 << 20 && near == far, "{} and {} bytes", near.len(), far.len());
     drop(beside);
@@ -201,7 +250,7 @@ async fn an_engine_that_does_not_see_the_folder_is_talked_through() {
             let (told, read) = round(&beside, volume.1, tar.clone()).await;
             assert!(told.is_none() && !read.is_empty());
         }
-        assert!(lanes.is_closed.load(Ordering::Relaxed), "it is not tried again");
+        assert!(lanes.is_closed(), "it is not tried again at once");
     }
     volume.gone().await;
 }

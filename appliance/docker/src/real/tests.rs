@@ -1,13 +1,15 @@
 //! The wire against a small server of our own: version on every path, refusals, TLS, broken streams.
 
-use super::connect;
-use crate::{Engine, archive::tar};
+use super::{connect, is_news};
+use crate::{EMPTY_IMAGE, Engine, Exec, HELPER_LABEL, archive::tar, helper_name};
 use futures::{StreamExt, stream};
 use holdfast_model::{
     Error, Kind, Result, Secret,
     settings::{Host, HostTls},
+    snapshot::LayerChange,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -218,6 +220,167 @@ async fn answers_are_bounded() {
     .await;
     let engine = server.connect().await.unwrap();
     assert_eq!(engine.container_inspect("x").await.unwrap_err().code(), "host.answer_too_large");
+}
+
+#[tokio::test]
+async fn of_a_change_no_more_is_kept_than_is_known_and_one_of_another_kind_is_an_error() {
+    let server = Server::start(false, |line| match line {
+        "GET /_ping" => pong("1.41"),
+        line if line.contains("/none/") => reply("200 OK", "", "null"),
+        line if line.contains("/odd/") => reply("200 OK", "", r#"[{"Path":["/a"],"Kind":1}]"#),
+        _ => reply(
+            "200 OK",
+            "",
+            r#"[{"Kind":1,"Path":"/a","Size":{"x":[1]}},{"Path":"/b"},{"Kind":2},{"Path":"/c\u00e9","Kind":9}]"#,
+        ),
+    })
+    .await;
+    let engine = server.connect().await.unwrap();
+    let known = |path: &str, kind| LayerChange { path: path.into(), kind };
+    assert_eq!(engine.container_changes("x").await.unwrap(), [known("/a", 1), known("/cé", 2)]);
+    assert!(engine.container_changes("none").await.unwrap().is_empty(), "Podman's word for no changes");
+    assert_eq!(engine.container_changes("odd").await.unwrap_err().code(), "host.answer_malformed");
+}
+
+/// More brackets than any stack has room for.
+fn deep() -> String {
+    "[".repeat(100_000)
+}
+
+#[tokio::test]
+async fn answers_that_are_nested_without_end_are_an_error_like_others() {
+    let server = Server::start(false, |line| match line {
+        "GET /_ping" => pong("1.41"),
+        line if line.ends_with("/pause") => reply("500 Internal Server Error", "", &deep()),
+        _ => reply("200 OK", "", &deep()),
+    })
+    .await;
+    let engine = server.connect().await.unwrap();
+    let (body, command) = (json!({ "Name": "x" }), ["true".to_owned()]);
+    let outcomes = [
+        engine.info().await.map(drop),
+        engine.describe().await.map(drop),
+        engine.container_list().await.map(drop),
+        engine.container_inspect("x").await.map(drop),
+        engine.container_changes("x").await.map(drop),
+        engine.container_create("x", &body).await.map(drop),
+        engine.container_top("x").await.map(drop),
+        engine.exec_start("x", Exec::new(&command)).await.map(drop),
+        engine.exec_code("x").await.map(drop),
+        engine.image_list().await.map(drop),
+        engine.image_inspect("x").await.map(drop),
+        engine.image_load(stream::iter([Ok("x".into())]).boxed()).await,
+        engine.volume_list().await.map(drop),
+        engine.volume_inspect("x").await.map(drop),
+        engine.volume_create(&body).await.map(drop),
+        engine.network_list().await.map(drop),
+        engine.network_inspect("x").await.map(drop),
+        engine.network_create(&body).await.map(drop),
+        engine.events().await.unwrap().next().await.unwrap().map(drop),
+    ];
+    for (place, outcome) in outcomes.into_iter().enumerate() {
+        let error = outcome.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (Kind::Invalid, "host.answer_malformed"), "{place}: {error:?}");
+    }
+    engine.container_pause("x").await.unwrap_err();
+}
+
+#[tokio::test]
+async fn of_a_key_that_is_there_twice_the_last_one_counts_wherever_it_is_read() {
+    const TWICE: &str = r#"{"Id":"one","Labels":{"a":"1","a":"2"},"Id":"two"}"#;
+    let server = Server::start(false, |line| match line {
+        "GET /_ping" => pong("1.41"),
+        line if line.contains("all=1") => reply("200 OK", "", &format!("[{TWICE}]")),
+        _ => reply("200 OK", "", TWICE),
+    })
+    .await;
+    let engine = server.connect().await.unwrap();
+    let text = engine.container_inspect("x").await.unwrap();
+    assert_eq!(text, TWICE, "what is kept is what was said");
+    for read in [engine.container_list().await.unwrap().remove(0), serde_json::from_str(&text).unwrap()] {
+        assert_eq!((&read["Id"], &read["Labels"]["a"]), (&json!("two"), &json!("2")));
+    }
+    assert_eq!(engine.container_create("x", &json!({})).await.unwrap(), "two");
+}
+
+/// Asks for everything that has a name in its path.
+async fn ask_by_name(engine: &dyn Engine, name: &str) {
+    let _ = engine.container_inspect(name).await;
+    let _ = engine.container_changes(name).await;
+    let _ = engine.container_create(name, &json!({})).await;
+    let _ = engine.container_start(name).await;
+    let _ = engine.container_stop(name, 1).await;
+    let _ = engine.container_pause(name).await;
+    let _ = engine.container_rename(name, name).await;
+    let _ = engine.container_attach(name).await;
+    let _ = engine.container_top(name).await;
+    let _ = engine.container_remove(name, false).await;
+    let _ = engine.exec_code(name).await;
+    let _ = engine.archive_get(name, name).await;
+    let _ = engine.archive_put(name, name, stream::iter([Ok(tar(&[]).into())]).boxed()).await;
+    let _ = engine.volume_inspect(name).await;
+    let _ = engine.volume_remove(name).await;
+    let _ = engine.network_inspect(name).await;
+    let _ = engine.network_connect(name, name, &json!({})).await;
+    let _ = engine.network_remove(name).await;
+    // Names of images have folders.
+    if name != "a/victim" {
+        let _ = engine.image_inspect(name).await;
+        let _ = engine.image_save(name).await;
+        let _ = engine.image_tag(name, name, name).await;
+        let _ = engine.image_remove(name).await;
+    }
+}
+
+#[tokio::test]
+async fn no_id_and_no_name_leads_to_another_path() {
+    let server = Server::start(false, |line| match line {
+        "GET /_ping" => pong("1.41"),
+        "POST /v1.41/containers/x/exec" => reply("201 Created", "", r#"{"Id":"../containers/victim"}"#),
+        _ => reply("200 OK", "", "{}"),
+    })
+    .await;
+    let engine = server.connect().await.unwrap();
+    let error = engine.exec_start("x", Exec::new(&["true".to_owned()])).await.map(drop).unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::NotFound, "command.not_found"));
+    assert_eq!(server.seen().len(), 2, "the command that the engine named so was not begun");
+    for name in [
+        "..",
+        "../containers/victim",
+        "a/../../victim",
+        "./victim",
+        "/victim",
+        "a//victim",
+        "a/victim",
+        "a?victim",
+        "a#victim",
+        "a%2Fvictim",
+        "%2e%2e%2fvictim",
+        "a\\victim",
+        "a victim",
+        "a\r\nX: victim",
+    ] {
+        ask_by_name(&*engine, name).await;
+    }
+    let seen = server.seen();
+    for head in &seen {
+        let path = head.split(' ').nth(1).unwrap();
+        let leads = ["/victim", "?victim", "#victim", "\\victim", "/..", "//"].iter().any(|way| path.contains(way));
+        assert!(!leads && !head.contains("\nX: victim"), "{head}");
+    }
+    for told in ["a%2Fvictim", "a%252Fvictim", "a%3Fvictim", "a%23victim"] {
+        assert!(seen.iter().any(|head| head.contains(told)), "{told} was asked for as what it is");
+    }
+}
+
+#[test]
+fn what_happens_to_a_container_that_only_carries_our_label_is_news() {
+    let event = |name: &str| {
+        let told = json!({ "name": name, "image": EMPTY_IMAGE, HELPER_LABEL: "me" });
+        json!({ "Type": "container", "Action": "start", "Actor": { "ID": "x", "Attributes": told } })
+    };
+    assert!(is_news(&event("web")) && !is_news(&event(&helper_name("read"))));
+    assert!(is_news(&Value::Null));
 }
 
 #[tokio::test]

@@ -145,6 +145,16 @@ impl Wire {
         String::from_utf8(bytes.into()).map_err(|_| self.malformed(about))
     }
 
+    /// A JSON answer as text, verbatim, that was read once: nothing is kept that nobody could read again. `host.answer_malformed` for what is
+    /// no JSON, or is nested deeper than anything that an engine says.
+    pub(crate) async fn verbatim(&self, path: &str, about: About<'_>) -> Result<String> {
+        let text = self.text(Method::GET, path, None, about).await?;
+        match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(_) => Ok(text),
+            Err(error) => Err(self.malformed(about).caused_by(error)),
+        }
+    }
+
     /// A JSON answer, parsed.
     pub(crate) async fn json<T: DeserializeOwned>(&self, path: &str, about: About<'_>) -> Result<T> {
         let text = self.text(Method::GET, path, None, about).await?;

@@ -397,8 +397,8 @@ fn weave(intake: Intake, mut loaded: mpsc::Receiver<Thread>) -> Result<Option<Ve
         }
     };
     let end = splitter.finish(&mut |piece| split(&mut weaver, piece))?;
-    let content: u64 = marks.iter().map(|mark| mark.content).sum();
-    if end.entries != marks.len() as u64 || end.content != content || end.complete {
+    let content = marks.iter().try_fold(0u64, |sum, mark| sum.checked_add(mark.content));
+    if end.entries != marks.len() as u64 || content != Some(end.content) || end.complete {
         return Err(broken("its contents are not as long as its headers say"));
     }
     weaver.finish()?.group(marks, witness).map(Some)

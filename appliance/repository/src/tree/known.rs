@@ -94,7 +94,7 @@ impl Known {
     /// Segments of the same group in the parent.
     pub(super) fn segments_of(&self, group: &Group) -> Option<&[SegmentRef]> {
         let segments = &self.groups[*self.by_witness.get(&group.witness)?].segments;
-        let entries: u64 = segments.iter().map(|segment| segment.entries).sum();
+        let entries = segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.entries));
         (entries == u64::from(group.entries)).then_some(segments)
     }
 
@@ -168,7 +168,7 @@ impl Known {
         let Some(loaded) = self.loaded.get_mut(&known) else { return false };
         if loaded.lacking.is_none() {
             let segments = &*self.groups[known].segments;
-            let length = segments.iter().map(|segment| segment.length).sum();
+            let length = length_of(segments);
             let whole = std::iter::once(0..length).collect();
             loaded.lacking = Some(lacks(&self.inner, segments).await.unwrap_or(whole));
         }
@@ -197,7 +197,7 @@ impl Known {
                 Some(start)
             };
             let starts: Vec<u64> = marks.iter().scan(0, begin).collect();
-            let length: u64 = self.groups[place].segments.iter().map(|segment| segment.length).sum();
+            let length = length_of(&self.groups[place].segments);
             let end = starts.last().zip(marks.last()).map_or(Some(0), |(start, mark)| start.checked_add(size(mark)));
             if starts.len() != marks.len() || end != Some(length) {
                 continue;
@@ -258,7 +258,7 @@ impl Known {
 /// What the cache lacks of some segments that follow each other.
 async fn lacks(inner: &Arc<Inner>, segments: &[SegmentRef]) -> Result<Vec<Range<u64>>> {
     let mut all: Vec<Range<u64>> = Vec::new();
-    let mut begin = 0;
+    let mut begin = 0u64;
     for segment in segments {
         let recipe = inner.open_recipe(segment, From::Auto).await?;
         let cached = |pack: &PackId| {
@@ -274,10 +274,15 @@ async fn lacks(inner: &Arc<Inner>, segments: &[SegmentRef]) -> Result<Vec<Range<
         let gaps = lacking(&recipe, |chunk| {
             lost.contains(&chunk.id) || chunk.base.is_some_and(|base| lost.contains(&base.id))
         });
-        all.extend(gaps.into_iter().map(|gap| gap.start + begin..gap.end + begin));
-        begin += segment.length;
+        all.extend(gaps.into_iter().map(|gap| gap.start.saturating_add(begin)..gap.end.saturating_add(begin)));
+        begin = begin.saturating_add(segment.length);
     }
     Ok(all)
+}
+
+/// Bytes of the stream that some segments make up.
+fn length_of(segments: &[SegmentRef]) -> u64 {
+    segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.length))
 }
 
 /// Bytes of an entry in the stream.

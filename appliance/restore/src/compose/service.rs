@@ -88,7 +88,7 @@ pub(super) fn make(draft: &mut Draft<'_>, container: &ContainerSection, inspect:
     put(&mut made, "volumes", volumes(draft, &container.name, inspect));
     networks(draft, &mut made, &container.name, inspect);
     put(&mut made, "depends_on", depends(draft, container, inspect));
-    let changed = container.changes.len();
+    let changed = container.change_count();
     if changed > 0 {
         draft
             .remarks

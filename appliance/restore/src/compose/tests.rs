@@ -40,6 +40,7 @@ fn snapshot() -> Snapshot {
         image: image.into(),
         state: RunState::Running,
         changes: Vec::new(),
+        changed: 7,
         layer: Vec::new(),
         depends_on: Vec::new(),
     };
@@ -110,6 +111,7 @@ fn the_file_says_what_the_containers_say() {
     assert!(file.starts_with("# Made by Holdfast from snapshot "));
     assert!(file.contains("# - shop-web-1: HostConfig.BlkioWeight is 300\n"), "{file}");
     assert!(file.contains("# - shop-db: image own:1 has no digest"), "{file}");
+    assert!(file.contains("# - shop-db: 7 files differ from the image; only a restore brings them\n"), "{file}");
     let Some(read) = read(&file) else {
         eprintln!("SKIPPED: there is no Python with a reader of YAML");
         return;

@@ -52,6 +52,51 @@ async fn more_is_counted_where_more_is_allowed() {
     assert_eq!(check(&stored, &present, tolerance).await.unwrap().extra, 2);
 }
 
+/// As under a folder of the host in which another app keeps more files than can be remembered.
+#[tokio::test]
+async fn more_than_can_be_remembered_is_counted_too() {
+    let tolerance = Tolerance { extra: true, ..Tolerance::default() };
+    let theirs: Vec<_> = (0..100).map(|number| file(&format!("v/a{number:03}"), "x", 5)).collect();
+    let ours = |count: u32| (0..count).map(|number| file(&format!("v/b{number:03}"), "1", 5)).collect::<Vec<_>>();
+    let within = async |stored: &[Vec<u8>], present: &[Vec<u8>], tolerance: &Tolerance| {
+        let stop = Stop::new();
+        compare_within(archive(stored), archive(present), tolerance, &stop, (10, 30)).await
+    };
+    for count in [0, 3, 20] {
+        let stored = [vec![folder("v")], ours(count)].concat();
+        for present in [[stored.clone(), theirs.clone()].concat(), [theirs.clone(), stored.clone()].concat()] {
+            assert_eq!(within(&stored, &present, &tolerance).await.unwrap().extra, 100, "{count}");
+            let told = within(&stored, &present, &Tolerance::default()).await.unwrap_err();
+            assert_eq!(told.code(), "restore.mismatch", "{count}");
+        }
+        let mut other = [theirs.clone(), stored.clone()].concat();
+        other.pop();
+        let told = within(&stored, &other, &tolerance).await.unwrap_err();
+        assert!(told.to_string().contains("is missing on the host"), "{count}: {told}");
+    }
+    let (stored, other) = (ours(40), [theirs, ours(40)].concat());
+    let told = within(&stored, &other, &tolerance).await.unwrap_err();
+    assert!(told.to_string().contains("far too much else"), "{told}");
+    assert_eq!(within(&stored, &stored, &tolerance).await.unwrap().extra, 0, "what comes in step is held by nobody");
+}
+
+/// A folder that was captured whole for the sake of a name that is no text.
+#[tokio::test]
+async fn names_that_are_no_text_are_compared_as_they_are() {
+    let odd = |content: &[u8]| {
+        let header = Entry::file(b"root/\xff", content.len() as u64).header().unwrap();
+        [&header[..], content, padding(content.len() as u64)].concat()
+    };
+    let tolerance = Tolerance { extra: true, ..Tolerance::default() };
+    let stored = [folder("root"), odd(b"odd")];
+    let present = [folder("root"), file("root/.profile", "x", 5), odd(b"odd")];
+    assert_eq!(check(&stored, &present, tolerance.clone()).await.unwrap().extra, 1);
+    for other in [vec![folder("root")], vec![folder("root"), odd(b"odder")]] {
+        assert_eq!(check(&stored, &other, tolerance.clone()).await.unwrap_err().code(), "restore.mismatch");
+    }
+    assert_eq!(first_name(archive(&stored)).await.unwrap().unwrap(), b"root");
+}
+
 #[tokio::test]
 async fn a_file_may_have_another_name() {
     let tolerance = Tolerance { renamed: Some(("v".into(), "web.conf".into())), ..Tolerance::default() };

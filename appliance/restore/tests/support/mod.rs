@@ -52,6 +52,10 @@ impl Memory {
     fn is_directory(&self, stream: &StreamRef) -> bool {
         self.streams.lock().unwrap()[&stream.sha256][156] == b'5'
     }
+    /// Gives other bytes for a stream from now on, as no repository does.
+    pub fn swap(&self, stream: &StreamRef, bytes: Vec<u8>) {
+        self.streams.lock().unwrap().insert(stream.sha256.clone(), bytes);
+    }
     pub fn break_off(&self, stream: &StreamRef) {
         *self.broken.lock().unwrap() = Some(stream.sha256.clone());
     }
@@ -371,6 +375,7 @@ impl App {
             image: snapshot.images[0].id.clone(),
             state: if value["State"]["Running"] == true { RunState::Running } else { RunState::Stopped },
             changes: vec![LayerChange { path: "/bin/gone".into(), kind: 2 }],
+            changed: 3,
             layer,
             depends_on: if service == "web" { vec!["db".into()] } else { vec![] },
         });
