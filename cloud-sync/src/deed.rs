@@ -6,7 +6,7 @@
 
 use crate::source::Source;
 use holdfast_model::{Error, Kind, Result};
-use holdfast_repository::{ShipItem, Stage};
+use holdfast_repository::{FENCE_UNSEEN, ShipItem, Stage};
 use holdfast_storage::{PutMode, Store};
 
 /// Why an object did not arrive.
@@ -20,7 +20,7 @@ pub(crate) enum Failure {
 
 /// Brings one object to the bucket. Doing it twice is the same as doing it once.
 pub(crate) async fn ship(source: &dyn Source, bucket: &dyn Store, item: &ShipItem) -> Result<(), Failure> {
-    let bytes = source.ship_bytes(&item.key).await.map_err(Failure::Own)?;
+    let bytes = source.ship_bytes(&item.key).await.map_err(of_repository)?;
     let size = bytes.len() as u64;
     if size != item.size {
         let words = format!("object {} has {size} bytes in the cache, {} were expected", item.key, item.size);
@@ -35,7 +35,15 @@ pub(crate) async fn ship(source: &dyn Source, bucket: &dyn Store, item: &ShipIte
             return Err(Failure::Own(foreign(item)));
         }
     }
-    source.acknowledged(&item.key, size).await.map_err(Failure::Own)
+    source.acknowledged(&item.key, size).await.map_err(of_repository)
+}
+
+/// Nothing may go while somebody else writes the bucket, or while it does not say.
+fn of_repository(error: Error) -> Failure {
+    match error.code() {
+        "repository.fenced" | FENCE_UNSEEN => Failure::Bucket(error),
+        _ => Failure::Own(error),
+    }
 }
 
 /// Objects with other names could be there with other bytes of the same size: they are few and small, and
@@ -50,7 +58,11 @@ fn is_named_by_content(stage: Stage) -> bool {
 fn classify(item: &ShipItem, error: Error) -> Failure {
     match error.kind() {
         Kind::Conflict => Failure::Own(foreign(item).caused_by(error)),
-        Kind::Invalid | Kind::Corrupt => Failure::Own(error.while_doing(format!("ship {}", item.key))),
+        // A store that does not take this object may take others; one that knows no such request takes none.
+        Kind::Refused if error.code() == "bucket.not_supported" => {
+            Failure::Bucket(error.while_doing(format!("ship {}", item.key)))
+        }
+        Kind::Invalid | Kind::Corrupt | Kind::Refused => Failure::Own(error.while_doing(format!("ship {}", item.key))),
         _ => Failure::Bucket(error.while_doing(format!("ship {}", item.key))),
     }
 }

@@ -1,27 +1,40 @@
 //! The desk: what is to be shipped, how each object stands, and what starts next. Pure.
 //!
 //! Invariants: an object flies at most once at a time; what flies stays within [`FLYING_BYTES`] (a larger
-//! object flies alone) and [`FLYING_OBJECTS`]; order is the law's.
+//! object flies alone) and within the pace; order is the law's; the list is the beginning of all that waits.
 
-use crate::law::{self, Standing};
-use holdfast_repository::ShipItem;
+use crate::{
+    law::{self, Standing},
+    pace::Pace,
+};
+use holdfast_repository::{ShipItem, ShipList};
 use std::collections::HashMap;
 
-/// Most bytes in flight: two packs of the largest size.
-pub const FLYING_BYTES: u64 = 128 << 20;
-/// Most objects in flight: enough to fill a line with latency, few enough for any bucket.
-pub const FLYING_OBJECTS: usize = 4;
+/// Most bytes in flight: four packs of the usual size, which are a little more than 32 MiB each.
+pub const FLYING_BYTES: u64 = 160 << 20;
+/// Objects of the list that are in memory at once.
+pub(crate) const LISTED: usize = 4096;
 
 /// What is to be shipped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Desk {
     list: Vec<(ShipItem, Standing)>,
     flying: HashMap<String, u64>,
+    /// Objects and bytes that wait behind the list.
+    behind: (u64, u64),
+    pace: Pace,
 }
 
 impl Desk {
+    pub(crate) fn new() -> Desk {
+        Desk { list: Vec::new(), flying: HashMap::new(), behind: (0, 0), pace: Pace::new() }
+    }
+
     /// Takes over a new list; what flies and what failed is remembered.
-    pub(crate) fn renew(&mut self, list: Vec<ShipItem>) {
+    pub(crate) fn renew(&mut self, new: ShipList) {
+        let ShipList { items: list, objects, bytes } = new;
+        let listed: u64 = list.iter().map(|item| item.size).sum();
+        self.behind = (objects.saturating_sub(list.len() as u64), bytes.saturating_sub(listed));
         let known: HashMap<String, Standing> =
             self.list.drain(..).map(|(item, standing)| (item.key, standing)).collect();
         self.list = list
@@ -42,14 +55,14 @@ impl Desk {
     pub(crate) fn start(&mut self) -> Vec<ShipItem> {
         let mut started = Vec::new();
         let mut bytes: u64 = self.flying.values().sum();
-        if self.flying.len() >= FLYING_OBJECTS || bytes >= FLYING_BYTES {
+        if self.flying.len() >= self.pace.limit() || bytes >= FLYING_BYTES {
             return started;
         }
         for index in law::startable(&self.list) {
             let (item, standing) = &mut self.list[index];
             let fits = self.flying.is_empty() || bytes.saturating_add(item.size) <= FLYING_BYTES;
             // The first that does not fit waits for room: small ones must not overtake it for ever.
-            if self.flying.len() >= FLYING_OBJECTS || !fits {
+            if self.flying.len() >= self.pace.limit() || !fits {
                 break;
             }
             // The same name twice in a list is one object.
@@ -64,10 +77,33 @@ impl Desk {
         started
     }
 
-    /// The bucket and the repository both know it.
-    pub(crate) fn arrived(&mut self, key: &str) {
-        self.flying.remove(key);
+    /// The bucket and the repository both know it, since `now` (milliseconds).
+    pub(crate) fn arrived(&mut self, key: &str, now: i64) {
+        let full = self.list.len() > self.flying.len();
+        if let Some(bytes) = self.flying.remove(key) {
+            self.pace.arrived(bytes, now, full);
+        }
         self.list.retain(|(item, _)| item.key != key);
+    }
+
+    /// The bucket failed.
+    pub(crate) fn slow_down(&mut self) {
+        self.pace.failed();
+    }
+
+    /// Nothing flies any more; what did waits.
+    pub(crate) fn grounded(&mut self) {
+        self.flying.clear();
+        for (_, standing) in &mut self.list {
+            if *standing == Standing::Flying {
+                *standing = Standing::Waiting;
+            }
+        }
+    }
+
+    /// Whether the list is nearly done and there is more behind it.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.behind.0 > 0 && self.list.len() < LISTED / 4
     }
 
     /// It did not arrive; it waits for [`Desk::try_again`].
@@ -96,7 +132,8 @@ impl Desk {
 
     /// Objects and bytes that the bucket has not acknowledged.
     pub(crate) fn queued(&self) -> (u64, u64) {
-        (self.list.len() as u64, self.list.iter().map(|(item, _)| item.size).sum())
+        let listed: u64 = self.list.iter().map(|(item, _)| item.size).sum();
+        (self.list.len() as u64 + self.behind.0, listed + self.behind.1)
     }
 }
 
@@ -109,25 +146,30 @@ mod tests {
         ShipItem { key: key.into(), size, stage: Stage::Pack, snapshot: None }
     }
 
+    fn list(items: Vec<ShipItem>) -> ShipList {
+        let bytes = items.iter().map(|item| item.size).sum();
+        ShipList { objects: items.len() as u64, bytes, items }
+    }
+
     fn started(desk: &mut Desk) -> Vec<String> {
         desk.start().into_iter().map(|item| item.key).collect()
     }
 
     #[test]
     fn flights_stay_within_the_budget() {
-        let mut desk = Desk::default();
-        desk.renew(vec![pack("huge", FLYING_BYTES * 2), pack("a", 1), pack("b", 1)]);
+        let mut desk = Desk::new();
+        desk.renew(list(vec![pack("huge", FLYING_BYTES * 2), pack("a", 1), pack("b", 1)]));
         assert_eq!(started(&mut desk), ["huge"], "a huge object flies alone");
         assert!(started(&mut desk).is_empty());
-        desk.arrived("huge");
+        desk.arrived("huge", 0);
         assert_eq!(started(&mut desk), ["a", "b"]);
-        desk.renew(["a", "b", "c", "d", "e"].map(|key| pack(key, 1)).into());
-        assert_eq!(started(&mut desk), ["c", "d"], "four at most, none twice");
+        desk.renew(list(["a", "b", "c", "d", "e"].map(|key| pack(key, 1)).into()));
+        assert_eq!(started(&mut desk), ["c", "d"], "four at most at first, none twice");
         desk.failed("a");
         assert_eq!(started(&mut desk), ["e"]);
-        desk.arrived("b");
+        desk.arrived("b", 0);
         assert!(started(&mut desk).is_empty(), "what failed waits for the next turn");
-        desk.renew(vec![pack("a", 1)]);
+        desk.renew(list(vec![pack("a", 1)]));
         assert!(started(&mut desk).is_empty(), "also across a new list");
         desk.try_again();
         assert_eq!(started(&mut desk), ["a"]);
@@ -135,20 +177,46 @@ mod tests {
     }
 
     #[test]
+    fn four_packs_of_the_usual_size_fly_at_once() {
+        let mut desk = Desk::new();
+        desk.renew(list((0..6).map(|number| pack(&number.to_string(), 33 << 20)).collect()));
+        assert_eq!(started(&mut desk).len(), 4);
+    }
+
+    #[test]
     fn large_objects_are_not_overtaken_for_ever() {
-        let mut desk = Desk::default();
-        desk.renew(vec![pack("a", FLYING_BYTES / 2), pack("large", FLYING_BYTES), pack("small", 1)]);
+        let mut desk = Desk::new();
+        desk.renew(list(vec![pack("a", FLYING_BYTES / 2), pack("large", FLYING_BYTES), pack("small", 1)]));
         assert_eq!(started(&mut desk), ["a"]);
-        desk.arrived("a");
+        desk.arrived("a", 0);
         assert_eq!(started(&mut desk), ["large"]);
     }
 
     #[test]
     fn the_same_name_twice_flies_once() {
-        let mut desk = Desk::default();
-        desk.renew(vec![pack("a", 1), pack("a", 1)]);
+        let mut desk = Desk::new();
+        desk.renew(list(vec![pack("a", 1), pack("a", 1)]));
         assert_eq!(started(&mut desk), ["a"]);
-        desk.arrived("a");
+        desk.arrived("a", 0);
         assert_eq!(desk.queued(), (0, 0));
+    }
+
+    #[test]
+    fn what_lies_behind_the_list_counts_and_is_asked_for_in_time() {
+        let mut desk = Desk::new();
+        desk.renew(ShipList { items: vec![pack("a", 1), pack("b", 2)], objects: 10, bytes: 100 });
+        assert_eq!(desk.queued(), (10, 100));
+        assert!(desk.wants_more());
+        desk.renew(list(vec![pack("b", 2)]));
+        assert!(!desk.wants_more());
+    }
+
+    #[test]
+    fn what_is_called_back_waits_again() {
+        let mut desk = Desk::new();
+        desk.renew(list(vec![pack("a", 1), pack("b", 1)]));
+        assert_eq!(started(&mut desk), ["a", "b"]);
+        desk.grounded();
+        assert_eq!(started(&mut desk), ["a", "b"]);
     }
 }

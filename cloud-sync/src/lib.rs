@@ -10,17 +10,21 @@
 //!   checksum; objects that are not named by their content are read back and compared.
 //! - What the repository holds as acknowledged is never sent again; what it does not is sent until it is.
 //!   A reply lost on the way, a crash and a restart are the same: the object is sent once more and found.
-//! - Memory: at most [`FLYING_BYTES`] of objects in flight, and never more than [`FLYING_OBJECTS`] of them.
+//! - Memory: at most [`FLYING_BYTES`] of objects in flight, and never more than 16 of
+//!   them; of what waits, the next few thousand are in memory.
 //! - The bucket being away is a state, not an end: the shipper waits, tells why, and goes on for ever.
 
 mod deed;
 mod desk;
 mod law;
+mod line;
 mod meter;
+mod pace;
 mod shipper;
 mod source;
 
-pub use desk::{FLYING_BYTES, FLYING_OBJECTS};
+pub use desk::FLYING_BYTES;
+pub use line::Line;
 pub use shipper::{Shipper, Status, Trouble, start};
 
 #[cfg(test)]

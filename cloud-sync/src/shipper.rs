@@ -4,7 +4,8 @@
 //! fails for its own reasons, only that one (and what needs it) waits.
 
 use crate::deed::{self, Failure};
-use crate::desk::Desk;
+use crate::desk::{Desk, LISTED};
+use crate::line::Line;
 use crate::meter::Meter;
 use crate::source::Source;
 use holdfast_model::{Error, Moment};
@@ -23,6 +24,8 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Back-off after failures.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Objects that fail for their own reasons, one after the other, before nothing is begun for a while.
+const TOO_MANY_OWN: u32 = 8;
 
 /// An error as the board shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct Status {
     pub sent_bytes: u64,
     /// When the bucket last acknowledged something.
     pub last_acknowledged: Option<Moment>,
+    /// Bytes per second that are allowed now; 0 for none, absent for as many as go.
+    pub allowed: Option<u64>,
 }
 
 /// A shipper at work.
@@ -67,17 +72,24 @@ struct Board {
     queued: (u64, u64),
     meter: Meter,
     last_acknowledged: Option<Moment>,
+    allowed: Option<u64>,
     bucket: Option<Trouble>,
     /// By key; only objects that are still listed.
     own: BTreeMap<String, Trouble>,
 }
 
-/// Starts shipping from the repository to the bucket, until `stop`. Must be called within a tokio runtime.
-pub fn start(repository: Repository, bucket: Arc<dyn Store>, clock: Clock, stop: Stop) -> Arc<Shipper> {
-    begin(Arc::new(repository), bucket, clock, stop)
+/// Starts shipping from the repository to the bucket over the line, until `stop`. Must be called within a tokio runtime.
+pub fn start(repository: Repository, bucket: Arc<dyn Store>, line: Line, clock: Clock, stop: Stop) -> Arc<Shipper> {
+    begin(Arc::new(repository), bucket, line, clock, stop)
 }
 
-pub(crate) fn begin(source: Arc<dyn Source>, bucket: Arc<dyn Store>, clock: Clock, stop: Stop) -> Arc<Shipper> {
+pub(crate) fn begin(
+    source: Arc<dyn Source>,
+    bucket: Arc<dyn Store>,
+    line: Line,
+    clock: Clock,
+    stop: Stop,
+) -> Arc<Shipper> {
     let board = Board { last_acknowledged: source.last_acknowledged(), ..Board::default() };
     let shipper = Arc::new(Shipper {
         clock,
@@ -91,11 +103,13 @@ pub(crate) fn begin(source: Arc<dyn Source>, bucket: Arc<dyn Store>, clock: Cloc
         shipper: shipper.clone(),
         source,
         bucket,
-        desk: Desk::default(),
+        line,
+        desk: Desk::new(),
         flights: JoinSet::new(),
         aboard: HashMap::new(),
         bucket_patience: Patience::new(),
         own_patience: Patience::new(),
+        own_in_a_row: 0,
     };
     tokio::spawn(async move {
         let _ended = ended;
@@ -120,6 +134,7 @@ impl Shipper {
             rate: board.meter.rate(self.clock.now().millis()),
             sent_bytes: board.meter.total(),
             last_acknowledged: board.last_acknowledged,
+            allowed: board.allowed,
         }
     }
 
@@ -197,11 +212,13 @@ struct Work {
     shipper: Arc<Shipper>,
     source: Arc<dyn Source>,
     bucket: Arc<dyn Store>,
+    line: Line,
     desk: Desk,
     flights: JoinSet<Result<(), Failure>>,
     aboard: HashMap<Id, Aboard>,
     bucket_patience: Patience,
     own_patience: Patience,
+    own_in_a_row: u32,
 }
 
 impl Work {
@@ -212,7 +229,9 @@ impl Work {
             if tick <= Instant::now() {
                 tick = Instant::now() + IDLE;
             }
-            self.start_flights();
+            if self.keep_to_the_line().await {
+                self.start_flights();
+            }
             let wake =
                 [self.bucket_patience.until, self.own_patience.until].into_iter().flatten().fold(tick, Instant::min);
             tokio::select! {
@@ -235,6 +254,18 @@ impl Work {
         self.flights.shutdown().await;
     }
 
+    /// Whether anything may fly now. What does when that ends is called back: whoever stops uploads wants the line at once.
+    async fn keep_to_the_line(&mut self) -> bool {
+        let allowed = self.line.keep(self.shipper.clock.now());
+        self.shipper.post(|board| std::mem::replace(&mut board.allowed, allowed.bytes) != allowed.bytes);
+        if allowed.is_nothing() && !self.flights.is_empty() {
+            self.flights.shutdown().await;
+            self.aboard.clear();
+            self.desk.grounded();
+        }
+        !allowed.is_nothing()
+    }
+
     /// Somebody says that it is worth trying now.
     fn forgive(&mut self) {
         self.bucket_patience.until = None;
@@ -244,7 +275,7 @@ impl Work {
 
     /// Asks the repository what is to be shipped.
     fn look(&mut self) {
-        self.desk.renew(self.source.to_ship());
+        self.desk.renew(self.source.to_ship(LISTED));
         let (desk, queued) = (&self.desk, self.desk.queued());
         self.shipper.post(|board| {
             board.own.retain(|key, _| desk.lists(key));
@@ -281,9 +312,11 @@ impl Work {
 
     fn arrived(&mut self, aboard: &Aboard) {
         let key = &aboard.item.key;
-        self.desk.arrived(key);
+        let now = self.shipper.clock.now();
+        self.desk.arrived(key, now.millis());
         self.bucket_patience.succeeded();
-        let (queued, now) = (self.desk.queued(), self.shipper.clock.now());
+        self.own_in_a_row = 0;
+        let queued = self.desk.queued();
         self.shipper.post(|board| {
             if board.bucket.take().is_some() {
                 tracing::info!(queued = queued.0, "the bucket takes objects again");
@@ -296,6 +329,9 @@ impl Work {
             board.last_acknowledged = Some(now);
             true
         });
+        if self.desk.wants_more() {
+            self.look();
+        }
     }
 
     fn failed(&mut self, item: &ShipItem, failure: Failure) {
@@ -307,10 +343,14 @@ impl Work {
             words: error.chain(),
             advice: error.advice_text().map(str::to_owned),
         };
+        self.own_in_a_row = if own { self.own_in_a_row + 1 } else { 0 };
         if own {
-            self.own_patience.failed()
-        } else {
-            self.bucket_patience.failed()
+            self.own_patience.failed();
+        }
+        // So many, one after the other, are no accident of single objects: nothing is begun for a while.
+        if !own || self.own_in_a_row >= TOO_MANY_OWN {
+            self.desk.slow_down();
+            self.bucket_patience.failed();
         }
         self.shipper.post(|board| {
             let known = if own { board.own.get(&item.key) } else { board.bucket.as_ref() };

@@ -2,17 +2,22 @@
 
 mod whole;
 
+use crate::line::Line;
 use crate::shipper::{Shipper, begin};
 use crate::source::Source;
 use async_trait::async_trait;
 use bytes::Bytes;
+use holdfast_model::uploads::{UploadWindow, Uploads};
 use holdfast_model::{Error, Kind, Moment, Result, SnapshotId};
-use holdfast_repository::{ShipItem, Stage};
+use holdfast_repository::{ShipItem, ShipList, Stage};
 use holdfast_runtime::{Clock, Stop};
 use holdfast_storage::{Counting, Faulty, MemStore, ObjectInfo, Op, PutMode, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 use std::time::Duration;
 
 /// A repository without anything behind it.
@@ -23,6 +28,10 @@ struct Fake {
     damaged: Mutex<BTreeSet<String>>,
     /// What each snapshot key needs in the bucket.
     needs: Mutex<BTreeMap<String, Vec<String>>>,
+    /// The bucket does not say whether somebody has taken over.
+    unseen: AtomicBool,
+    /// How often bytes were asked for.
+    asked: AtomicUsize,
 }
 
 fn content(key: &str) -> Bytes {
@@ -71,12 +80,22 @@ impl Fake {
 
 #[async_trait]
 impl Source for Fake {
-    fn to_ship(&self) -> Vec<ShipItem> {
+    fn to_ship(&self, most: usize) -> ShipList {
         let acked = self.acked.lock().unwrap();
-        self.list.lock().unwrap().iter().filter(|item| !acked.contains(&item.key)).cloned().collect()
+        let list = self.list.lock().unwrap();
+        let lacking: Vec<&ShipItem> = list.iter().filter(|item| !acked.contains(&item.key)).collect();
+        ShipList {
+            objects: lacking.len() as u64,
+            bytes: lacking.iter().map(|item| item.size).sum(),
+            items: lacking.into_iter().take(most).cloned().collect(),
+        }
     }
 
     async fn ship_bytes(&self, key: &str) -> Result<Bytes> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if self.unseen.load(Ordering::Relaxed) {
+            return Err(Error::new(Kind::Unavailable, holdfast_repository::FENCE_UNSEEN, "the bucket does not say"));
+        }
         if self.damaged.lock().unwrap().contains(key) {
             return Err(Error::new(Kind::Corrupt, "pack.corrupt", "a pack in the cache is damaged"));
         }
@@ -159,7 +178,7 @@ impl House {
     }
 
     fn start(&self, stop: &Stop) -> Arc<Shipper> {
-        begin(self.fake.clone(), self.faulty.clone(), Clock::system(), stop.clone())
+        begin(self.fake.clone(), self.faulty.clone(), Line::default(), Clock::system(), stop.clone())
     }
 
     /// Ships until everything arrived; time is the test's, so that patience costs none.
@@ -360,9 +379,102 @@ async fn packs_fly_side_by_side() {
     let faulty = Arc::new(Faulty::new(counting.clone()));
     faulty.delay(Duration::from_secs(1));
     let stop = Stop::new();
-    let shipper = begin(fake.clone(), faulty, Clock::system(), stop.clone());
+    let shipper = begin(fake.clone(), faulty, Line::default(), Clock::system(), stop.clone());
     // Two setup objects of two calls each, then the packs four at a time.
     tokio::time::sleep(Duration::from_millis(5500)).await;
     assert_eq!(counting.counts().puts, 2 + 4);
+    end(&shipper, &stop).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_calls_back_what_flies_and_nothing_is_lost() {
+    let house = House::new();
+    house.faulty.delay(Duration::from_secs(60));
+    let (line, stop) = (Line::default(), Stop::new());
+    let shipper = begin(house.fake.clone(), house.faulty.clone(), line.clone(), Clock::system(), stop.clone());
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    line.decide(Uploads { paused: true, ..Uploads::default() });
+    shipper.nudge();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = house.faulty.calls(Op::Any);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let status = shipper.status();
+    assert_eq!((house.faulty.calls(Op::Any), status.allowed, status.error), (before, Some(0), None));
+    assert!(status.queued_objects > 0);
+    line.decide(Uploads::default());
+    shipper.nudge();
+    house.wait(&shipper, |house| house.fake.is_done()).await;
+    assert_eq!(shipper.status().allowed, None);
+    end(&shipper, &stop).await;
+    house.witness.look().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn windows_open_and_close_by_the_clock() {
+    let house = House::new();
+    // 28 November 2026, 07:59:30 UTC.
+    let clock = Clock::manual(Moment::from_millis(1_795_852_770_000));
+    let line = Line::default();
+    let windows =
+        vec![UploadWindow::parse("08:00-18:00=full").unwrap(), UploadWindow::parse("18:00-08:00=none").unwrap()];
+    line.decide(Uploads { windows, ..Uploads::default() });
+    let stop = Stop::new();
+    let shipper = begin(house.fake.clone(), house.faulty.clone(), line, clock.clone(), stop.clone());
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!((house.faulty.calls(Op::Any), shipper.status().allowed), (0, Some(0)));
+    clock.advance(Duration::from_secs(60));
+    house.wait(&shipper, |house| house.fake.is_done()).await;
+    end(&shipper, &stop).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_longer_than_what_is_in_memory_arrives_whole() {
+    let house = House::new();
+    for number in 0..5_000 {
+        house.fake.add(&format!("p/{number:05}"), Stage::Pack, Some(3));
+    }
+    house.fake.add("s/3", Stage::Snapshot, Some(3));
+    let bucket = Arc::new(MemStore::new());
+    let stop = Stop::new();
+    let shipper = begin(house.fake.clone(), bucket.clone(), Line::default(), Clock::system(), stop.clone());
+    let begun = tokio::time::Instant::now();
+    while shipper.status().last_acknowledged.is_none() || shipper.status().queued_objects > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(25), "nobody waits for the half minute: {:?}", begun.elapsed());
+    end(&shipper, &stop).await;
+    assert!(house.fake.is_done());
+    assert_eq!(bucket.list("").await.unwrap().len(), house.fake.keys().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_does_not_say_who_writes_it_is_left_in_peace() {
+    let house = House::new();
+    house.fake.unseen.store(true, Ordering::Relaxed);
+    let stop = Stop::new();
+    let shipper = house.start(&stop);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let asked = house.fake.asked.load(Ordering::Relaxed);
+    assert!((60..3000).contains(&asked), "an hour at up to a minute each: {asked} questions");
+    house.fake.unseen.store(false, Ordering::Relaxed);
+    house.wait(&shipper, |house| house.fake.is_done()).await;
+    assert_eq!(shipper.status().error, None, "nothing of the outage stays on the board");
+    end(&shipper, &stop).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_objects_that_fail_one_after_the_other_are_not_tried_without_end() {
+    let house = House::new();
+    for number in 0..1000 {
+        let key = format!("p/{number:05}");
+        house.fake.add(&key, Stage::Pack, None);
+        house.fake.damaged.lock().unwrap().insert(key);
+    }
+    let stop = Stop::new();
+    let shipper = house.start(&stop);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let asked = house.fake.asked.load(Ordering::Relaxed);
+    assert!(asked < 5000, "{asked} questions in an hour");
+    assert!(house.fake.acked.lock().unwrap().contains("s/2"), "what is listed before them has arrived");
     end(&shipper, &stop).await;
 }

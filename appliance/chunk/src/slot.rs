@@ -111,6 +111,8 @@ pub struct Label<'a> {
 /// What a slot tells without being opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clear {
+    /// The repository that it opens.
+    pub repository: RepositoryId,
     /// The object's key in the store.
     pub id: String,
     /// Way of opening.
@@ -306,8 +308,8 @@ pub fn read(bytes: &[u8]) -> Result<Clear> {
         (Way::Escrow, Some(public)) => Some(PublicKey(field(public)?).fingerprint()),
         _ => None,
     };
-    let Slot { id, way, epoch, name, made, argon2id, .. } = slot;
-    Ok(Clear { id, way, epoch, name, made, cost: argon2id, fingerprint })
+    let Slot { repository, id, way, epoch, name, made, argon2id, .. } = slot;
+    Ok(Clear { repository, id, way, epoch, name, made, cost: argon2id, fingerprint })
 }
 
 /// Whether one who holds this root wrote the slot, every byte of it, for this name. `Denied` (`slot.forged`), `Corrupt`.

@@ -1,10 +1,12 @@
 //! The words of the command line. Nothing happens here.
 
+mod bucket;
 mod files;
 mod hooks;
 mod policy;
 mod ways;
 
+pub use bucket::{BucketCommand, LimitArgs};
 pub use files::{ComposeArgs, FilesCommand, GetArgs, LsArgs, PutArgs};
 pub use hooks::{HooksArgs, HooksCommand};
 pub use policy::{PolicyArgs, PolicyCommand};
@@ -241,6 +243,9 @@ pub struct RestoreArgs {
     /// Agree to what the plan stops, replaces or deletes.
     #[arg(long)]
     pub yes: bool,
+    /// Agree that what the safety backup cannot keep is lost.
+    #[arg(long, requires = "in_place")]
+    pub lose_uncaptured: bool,
     /// Only this volume.
     #[arg(long, value_name = "VOLUME")]
     pub volume: Option<String>,
@@ -413,20 +418,6 @@ pub enum EscrowCommand {
     },
 }
 
-/// Commands on the bucket.
-#[derive(Debug, Subcommand)]
-pub enum BucketCommand {
-    /// Attach a bucket, after trying it. Keys come from the environment, as for serve.
-    Set {
-        /// s3://… or file:///DIR.
-        url: String,
-    },
-    /// Find out what the bucket really does.
-    Probe,
-    /// Show the bucket.
-    Show,
-}
-
 /// Arguments of `recover`.
 #[derive(Debug, Args)]
 pub struct RecoverArgs {
@@ -596,6 +587,10 @@ mod tests {
             "holdfast recover --bucket s3://b --passphrase-file -",
             "holdfast recover --bucket s3://b --escrow-key private.pem",
             "holdfast bucket set s3://b?region=x",
+            "holdfast bucket set s3://b --leave-behind",
+            "holdfast bucket pause",
+            "holdfast bucket limit --upload 5MB --window 22:00-06:00=full",
+            "holdfast bucket limit --no-windows --requests 0",
             "holdfast recover --bucket s3://b --kit kit.txt",
             "holdfast provider tenant create acme --quota 500GB --endpoint http://127.0.0.1:1 --output x",
             "holdfast provider tenant list --state /p",

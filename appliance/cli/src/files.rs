@@ -115,7 +115,7 @@ pub fn bucket_request(from: Lookup<'_>, url: &str) -> Result<BucketRequest> {
         Some(keys) => (Some(keys.access_key), Some(keys.secret_key.reveal().to_owned())),
         None => (None, None),
     };
-    Ok(BucketRequest { url: bucket.url.to_string(), access_key, secret_key, ca: bucket.ca })
+    Ok(BucketRequest { url: bucket.url.to_string(), access_key, secret_key, ca: bucket.ca, leave_behind: false })
 }
 
 #[cfg(test)]

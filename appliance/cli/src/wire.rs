@@ -1,7 +1,7 @@
 //! The wiring: gives the engine real hosts, real buckets, real bundles and a real shipper.
 
 use async_trait::async_trait;
-use holdfast_cloud_sync::Shipper;
+use holdfast_cloud_sync::{Line, Shipper};
 use holdfast_docker::Engine;
 use holdfast_engine::{LANES, Outside, ShipStatus, Shipping};
 use holdfast_model::{
@@ -9,12 +9,13 @@ use holdfast_model::{
     bucket::BucketUrl,
     bundle::{Enrolment, SignedBundle},
     settings::{BucketSettings, Host},
+    uploads::Uploads,
     view::Capabilities,
 };
 use holdfast_repository::Repository;
 use holdfast_runtime::{Clock, Stop};
 use holdfast_s3::S3Store;
-use holdfast_storage::{DirStore, Store};
+use holdfast_storage::{DirStore, Paced, Store};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,12 +27,14 @@ use tokio::sync::watch;
 pub struct World {
     /// Where movers of this machine meet us.
     lanes: PathBuf,
+    /// What uploads may take, whatever the bucket.
+    line: Line,
 }
 
 impl World {
     /// Of an appliance with this data folder.
     pub fn of(data: &Path) -> World {
-        World { lanes: data.join(LANES) }
+        World { lanes: data.join(LANES), line: Line::default() }
     }
 }
 
@@ -41,10 +44,17 @@ impl Outside for World {
         holdfast_docker::connect_beside(host, &self.lanes).await
     }
 
-    async fn bucket(&self, bucket: &BucketSettings) -> Result<Arc<dyn Store>> {
+    async fn bucket(&self, bucket: &BucketSettings, seen: Option<&Capabilities>) -> Result<Arc<dyn Store>> {
+        let (bytes, requests) = (self.line.bytes.clone(), self.line.requests.clone());
         Ok(match &bucket.url {
-            BucketUrl::Directory(path) => Arc::new(DirStore::open(path)?),
-            BucketUrl::S3(_) => Arc::new(S3Store::open(bucket)?),
+            BucketUrl::Directory(path) => Arc::new(Paced::new(Arc::new(DirStore::open(path)?), bytes)),
+            BucketUrl::S3(_) => {
+                let store = S3Store::open(bucket)?.throttled(bytes, requests);
+                match seen {
+                    Some(seen) => Arc::new(store.knowing(seen)),
+                    None => Arc::new(store),
+                }
+            }
         })
     }
 
@@ -57,7 +67,11 @@ impl Outside for World {
     }
 
     fn ship(&self, repository: Repository, bucket: Arc<dyn Store>, stop: Stop) -> Arc<dyn Shipping> {
-        Arc::new(Ship(holdfast_cloud_sync::start(repository, bucket, Clock::system(), stop)))
+        Arc::new(Ship(holdfast_cloud_sync::start(repository, bucket, self.line.clone(), Clock::system(), stop)))
+    }
+
+    fn uploads(&self, uploads: &Uploads) {
+        self.line.decide(uploads.clone());
     }
 }
 
@@ -77,6 +91,7 @@ impl Shipping for Ship {
             queued_bytes: status.queued_bytes,
             rate: status.rate,
             sent_bytes: status.sent_bytes,
+            allowed: status.allowed,
         }
     }
 

@@ -5,6 +5,7 @@ use holdfast_model::{
     Problem,
     hooks::ServiceHooks,
     job::JobView,
+    uploads::{Days, Uploads},
     view::{
         AppCoverage, AppView, BucketView, ChangeKind, ChangeView, CheckView, CoverageView, DiffView, DoctorLine,
         FileKind, FileView, FindView, FolderView, HooksView, HostView, KeysView, PlanView, PolicyView, PruneView,
@@ -299,6 +300,34 @@ pub fn bucket(view: &BucketView) -> String {
     if let (Some(code), Some(error)) = (&view.error_code, &view.error) {
         lines.push(format!("  {error} [{code}]"));
     }
+    if view.uploads != Uploads::default() {
+        lines.push(uploads(view).lines().next().map(|line| format!("  {line}")).unwrap_or_default());
+    }
+    lines.join("\n")
+}
+
+/// What uploads may take of the line, in lines.
+pub fn uploads(view: &BucketView) -> String {
+    let speed = |limit: Option<u64>| match limit {
+        None => "as fast as the line is".to_owned(),
+        Some(0) => "nothing".to_owned(),
+        Some(limit) => format!("{} per second at most", bytes(limit)),
+    };
+    let decided = &view.uploads;
+    let mut lines = vec![match decided.paused {
+        true => format!("uploads are paused; {} wait", bytes(view.queued_bytes)),
+        false => format!("uploads now: {}; {} wait", speed(view.allowed), bytes(view.queued_bytes)),
+    }];
+    lines.push(format!("  usually {}", speed(decided.bytes_per_second)));
+    for window in &decided.windows {
+        let days = match window.days {
+            Days::All => "",
+            Days::Workdays => "on workdays ",
+            Days::Weekends => "on weekends ",
+        };
+        lines.push(format!("  {days}{} to {} UTC: {}", window.from, window.until, speed(window.bytes_per_second)));
+    }
+    lines.extend(decided.requests_per_second.map(|requests| format!("  {requests} requests per second at most")));
     lines.join("\n")
 }
 

@@ -12,6 +12,7 @@ use holdfast_model::{
     hooks::ServiceHooks,
     job::JobView,
     policy::Policy,
+    uploads::Uploads,
     view::{
         AppView, BackupRequest, BucketRequest, BucketView, CheckView, CoverageView, DiffView, DoctorLine,
         EnrolmentView, EscrowRequest, Event, FindView, FolderView, HooksView, HostRequest, HostView, KeysChange,
@@ -236,6 +237,10 @@ impl Appliance {
     /// Attaches a bucket. `Conflict` (`bucket.foreign`) if another repository lives there.
     pub async fn bucket_set(&self, request: BucketRequest) -> Result<BucketView> {
         self.shielded(|house| async move { bucket::set(&house, request).await }).await
+    }
+    /// Decides what uploads may take of the line. `Invalid` (`uploads.limit`, `uploads.window`).
+    pub async fn uploads_set(&self, uploads: Uploads) -> Result<BucketView> {
+        self.shielded(|house| async move { bucket::uploads(&house, uploads).await }).await
     }
     /// Finds out again what the bucket really does.
     pub async fn bucket_probe(&self) -> Result<BucketView> {

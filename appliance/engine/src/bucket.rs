@@ -3,12 +3,13 @@
 //! Invariants: credentials never come out again; a bucket is believed only after it was probed and
 //! attached; if the new one is refused the old one stays; the old bucket's contents are never touched.
 
-use crate::{house::House, ship};
+use crate::{house::House, ship, words::count};
 use holdfast_model::{
-    Error, Result, Secret,
+    Error, Kind, Result, Secret,
     bucket::{BucketUrl, Credentials},
     bundle::SignedBundle,
     settings::{BucketSettings, Enrolment, Settings},
+    uploads::Uploads,
     view::{BucketHealth, BucketRequest, BucketView, EnrolmentView},
 };
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub fn view(house: &House) -> BucketView {
         queued_objects: health.ship.queued_objects,
         queued_bytes: health.ship.queued_bytes,
         rate: health.ship.rate,
+        allowed: settings.uploads.at(house.now()).bytes,
+        uploads: settings.uploads.clone(),
         last_ack: house.repository().last_acknowledged(),
         quota_bytes: settings.enrolment.as_ref().and_then(|enrolment| enrolment.quota_bytes),
     }
@@ -49,8 +52,8 @@ pub fn view(house: &House) -> BucketView {
 /// Attaches another bucket, or the same one with other keys.
 pub async fn set(house: &Arc<House>, request: BucketRequest) -> Result<BucketView> {
     let bucket = settings_of(&request, house.settings().bucket.as_ref())?;
-    let same = house.settings().bucket.as_ref().is_some_and(|old| old.url == bucket.url);
-    change(house, bucket, move |settings| {
+    let same = is_ours(house, &bucket);
+    change(house, bucket, request.leave_behind, move |settings| {
         // Another bucket is not the provider's any more.
         if !same {
             settings.enrolment = None;
@@ -60,13 +63,52 @@ pub async fn set(house: &Arc<House>, request: BucketRequest) -> Result<BucketVie
     Ok(view(house))
 }
 
+/// Whether it is the present one, perhaps with other keys.
+fn is_ours(house: &House, bucket: &BucketSettings) -> bool {
+    house.settings().bucket.as_ref().is_some_and(|old| old.url == bucket.url)
+}
+
+/// Data that only the bucket of before holds cannot be restored any more once that is let go.
+fn nothing_left_behind(house: &House) -> Result<()> {
+    let only = house.repository().only_in_bucket();
+    if only.packs == 0 {
+        return Ok(());
+    }
+    let words = format!(
+        "{} of {} lie in the present bucket alone and would stay behind there",
+        count(only.packs, "pack"),
+        count(u64::from(only.snapshots), "snapshot"),
+    );
+    Err(Error::new(Kind::Refused, "bucket.only_copy", words)
+        .advice("Copy the objects into the new bucket first, or say that they may be left behind (--leave-behind)."))
+}
+
+/// Decides what uploads may take of the line.
+pub async fn uploads(house: &Arc<House>, uploads: Uploads) -> Result<BucketView> {
+    uploads.validate()?;
+    house
+        .change_settings(|settings| {
+            settings.uploads = uploads;
+            Ok(())
+        })
+        .await?;
+    ship::keep_to_settings(house);
+    house.tier.nudge();
+    house.events.status();
+    Ok(view(house))
+}
+
 /// Finds out again what the bucket really does.
 pub async fn probe(house: &House) -> Result<BucketView> {
     let bucket = house.settings().bucket.clone();
     let bucket = bucket.ok_or_else(|| Error::not_found("bucket.none", "no bucket is set").advice("Set one first."))?;
+    let _probing = house.tier.probing().await;
     let seen = house.outside.probe(&bucket).await?;
-    house.memory.put_capabilities(&bucket.url.to_string(), &seen);
-    house.events.status();
+    if !is_ours(house, &bucket) {
+        return Ok(view(house));
+    }
+    let url = bucket.url.to_string();
+    ship::learn(house, &url, house.memory.capabilities(&url).as_ref(), seen);
     Ok(view(house))
 }
 
@@ -80,7 +122,7 @@ pub async fn enrol(house: &Arc<House>, bundle: SignedBundle) -> Result<Enrolment
         time: house.now(),
         quota_bytes: says.quota_bytes,
     };
-    change(house, bucket, move |settings| settings.enrolment = Some(enrolment)).await?;
+    change(house, bucket, false, move |settings| settings.enrolment = Some(enrolment)).await?;
     Ok(EnrolmentView { provider: says.provider, tenant: says.tenant })
 }
 
@@ -104,16 +146,30 @@ pub fn settings_of(request: &BucketRequest, old: Option<&BucketSettings>) -> Res
 }
 
 /// Probes and attaches the new bucket, then lets the old one go.
-async fn change(house: &Arc<House>, bucket: BucketSettings, also: impl FnOnce(&mut Settings)) -> Result<()> {
+async fn change(
+    house: &Arc<House>,
+    bucket: BucketSettings,
+    leave_behind: bool,
+    also: impl FnOnce(&mut Settings),
+) -> Result<()> {
     let _changing = house.tier.change()?;
+    if !leave_behind && !is_ours(house, &bucket) {
+        nothing_left_behind(house)?;
+    }
+    let _probing = house.tier.probing().await;
     let seen = house.outside.probe(&bucket).await?;
-    let store = house.outside.bucket(&bucket).await?;
-    ship::halt(house).await;
+    let store = house.outside.bucket(&bucket, Some(&seen)).await?;
+    // The same bucket with other keys: who reads from it goes on, first with the old ones.
+    match is_ours(house, &bucket) {
+        true => ship::end(house).await,
+        false => ship::halt(house).await,
+    }
     if let Err(error) = house.repository().attach_bucket(store.clone()).await {
         ship::start(house, None);
         return Err(error);
     }
-    house.memory.put_capabilities(&bucket.url.to_string(), &seen);
+    let url = bucket.url.to_string();
+    ship::learn(house, &url, house.memory.capabilities(&url).as_ref(), seen);
     let saved = house
         .change_settings(|settings| {
             settings.bucket = Some(bucket);
@@ -142,6 +198,7 @@ mod tests {
             access_key: keys.map(|(access, _)| access.into()),
             secret_key: keys.map(|(_, secret)| secret.into()),
             ca: None,
+            leave_behind: false,
         }
     }
 

@@ -159,7 +159,7 @@ async fn look_at_bucket(house: &House) -> Vec<DoctorLine> {
     let Some(bucket) = house.settings().bucket.clone() else {
         return vec![line("bucket", false, "none is set: backups are on this machine only".into())];
     };
-    let store = match in_time(house.outside.bucket(&bucket)).await {
+    let store = match in_time(house.outside.bucket(&bucket, None)).await {
         Ok(store) => store,
         Err(error) => return vec![bad("bucket", &error)],
     };

@@ -9,6 +9,7 @@ use holdfast_model::{
     Result,
     bundle::{Enrolment, SignedBundle},
     settings::{BucketSettings, Host},
+    uploads::Uploads,
     view::Capabilities,
 };
 use holdfast_repository::Repository;
@@ -22,14 +23,16 @@ use tokio::sync::watch;
 pub trait Outside: Send + Sync {
     /// Connects to a Docker host.
     async fn host(&self, host: &Host) -> Result<Arc<dyn Engine>>;
-    /// Opens a bucket.
-    async fn bucket(&self, bucket: &BucketSettings) -> Result<Arc<dyn Store>>;
+    /// Opens a bucket, going by what a probe saw of it.
+    async fn bucket(&self, bucket: &BucketSettings, seen: Option<&Capabilities>) -> Result<Arc<dyn Store>>;
     /// Finds out what a bucket really does.
     async fn probe(&self, bucket: &BucketSettings) -> Result<Capabilities>;
     /// Checks a bundle's signature and dates; returns what it says.
     fn open_bundle(&self, bundle: &SignedBundle, clock: &Clock) -> Result<Enrolment>;
     /// Starts shipping from the repository to the bucket, until `stop`.
     fn ship(&self, repository: Repository, bucket: Arc<dyn Store>, stop: Stop) -> Arc<dyn Shipping>;
+    /// What uploads may take of the line from now on.
+    fn uploads(&self, uploads: &Uploads);
 }
 
 /// A shipper at work.
@@ -55,4 +58,6 @@ pub struct ShipStatus {
     pub rate: u64,
     /// Bytes sent since start.
     pub sent_bytes: u64,
+    /// Bytes per second that are allowed now; 0 for none, absent for as many as go.
+    pub allowed: Option<u64>,
 }

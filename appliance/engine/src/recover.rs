@@ -59,7 +59,7 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, bucket: BucketSettings, key: 
     refuse_if_used(house)?;
     let _changing = house.tier.change()?;
     desk.phase("connect", 1, 4);
-    let store = house.outside.bucket(&bucket).await?;
+    let store = house.outside.bucket(&bucket, None).await?;
     ship::halt(house).await;
     let rebuilt = rebuild(house, desk, &store, key).await;
     let outcome = match rebuilt {

@@ -10,6 +10,8 @@
 //!    not count it: it must not push out snapshots of today.
 //! 5. The newest in commit order stays, whatever its time says.
 //! 6. If none of those that stay is good (nothing that was asked for is missing from it), the newest good one stays too.
+//! 7. A snapshot that was taken before a restore in place stays for 14 days: it is all that is left of what was replaced
+//!    then, and somebody may notice late.
 //!
 //! What follows: the newest is never let go, nor the last good one; judging what stayed again lets nothing more go
 //! while no time passes; a larger number never lets more go, but for what rule 6 held.
@@ -28,7 +30,12 @@ pub struct Point {
     pub sequence: u64,
     /// Nothing that was asked for is missing from it.
     pub good: bool,
+    /// Taken of what a restore in place was about to replace.
+    pub safety: bool,
 }
+
+/// Days that such a snapshot stays whatever the numbers say.
+const SAFETY_DAYS: i64 = 14;
 
 /// What becomes of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +69,10 @@ pub fn judge(points: &[Point], rules: &Retention, now: Moment) -> Vec<Verdict> {
             why.push("the newest".into());
         }
         keep_only_good(&newest_first, &mut reasons);
+        // Last: what was replaced is no substitute for the last good one.
+        for (_, why) in newest_first.iter().zip(&mut reasons).filter(|(point, _)| is_safety(point, now)) {
+            why.push(format!("taken before a restore in place, kept for {SAFETY_DAYS} days"));
+        }
     }
     let verdict = |(point, why): (Point, Vec<String>)| Verdict {
         point,
@@ -71,6 +82,10 @@ pub fn judge(points: &[Point], rules: &Retention, now: Moment) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = newest_first.into_iter().zip(reasons).map(verdict).collect();
     verdicts.reverse();
     verdicts
+}
+
+fn is_safety(point: &Point, now: Moment) -> bool {
+    point.safety && now.since(point.time) < SAFETY_DAYS * 86_400_000
 }
 
 fn keep_last(reasons: &mut [Vec<String>], count: u32) {

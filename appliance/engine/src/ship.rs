@@ -5,7 +5,7 @@
 //! shown with code and words.
 
 use crate::{house::House, outside::Shipping};
-use holdfast_model::{Error, Result, settings::BucketSettings};
+use holdfast_model::{Error, Moment, Result, settings::BucketSettings, view::Capabilities};
 use holdfast_runtime::{Backoff, Stop};
 use holdfast_storage::Store;
 use std::{sync::Arc, time::Duration};
@@ -16,10 +16,15 @@ const RETRY_LIMIT: Duration = Duration::from_secs(60);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Without news, figures are still written down this often.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Seconds between probes of a bucket, and how often it is looked whether one is due.
+const PROBE_EVERY_S: i64 = 7 * 86_400;
+const PROBE_LOOK: Duration = Duration::from_secs(3600);
 
 /// Begins to attach the bucket of the settings, if they name one. With `ready`, it is attached already.
 pub fn start(house: &Arc<House>, ready: Option<Arc<dyn Store>>) {
-    let Some(bucket) = house.settings().bucket.clone() else { return };
+    let settings = house.settings();
+    keep_to_settings(house);
+    let Some(bucket) = settings.bucket.clone() else { return };
     let stop = house.stop.child_token();
     let (inner, mine) = (house.clone(), stop.clone());
     let task = house.tracker.spawn(async move {
@@ -34,14 +39,25 @@ pub fn start(house: &Arc<House>, ready: Option<Arc<dyn Store>>) {
     house.tier.began(stop, task);
 }
 
+/// Brings the line to what the settings say, whoever changed them last.
+pub fn keep_to_settings(house: &House) {
+    let _turn = house.tier.line();
+    house.outside.uploads(&house.settings().uploads);
+}
+
 /// Ends shipping and lets the bucket go. Nothing is lost: what was not acknowledged is still queued.
 pub async fn halt(house: &House) {
+    end(house).await;
+    house.repository().detach_bucket();
+}
+
+/// Ends shipping; the bucket stays attached, so that who reads from it can go on.
+pub async fn end(house: &House) {
     if let Some((stop, task)) = house.tier.take() {
         stop.cancel();
         // A task that panicked has ended too.
         let _ = task.await;
     }
-    house.repository().detach_bucket();
 }
 
 async fn attach(house: &House, bucket: &BucketSettings, stop: &Stop) -> Option<Arc<dyn Store>> {
@@ -68,7 +84,8 @@ async fn attach(house: &House, bucket: &BucketSettings, stop: &Stop) -> Option<A
 }
 
 async fn attach_once(house: &House, bucket: &BucketSettings) -> Result<Arc<dyn Store>> {
-    let store = house.outside.bucket(bucket).await?;
+    let seen = house.memory.capabilities(&bucket.url.to_string());
+    let store = house.outside.bucket(bucket, seen.as_ref()).await?;
     house.repository().attach_bucket(store.clone()).await?;
     Ok(store)
 }
@@ -99,25 +116,54 @@ async fn tend(house: &House, store: Arc<dyn Store>, stop: &Stop) {
     look(house, shipping.as_ref(), &mut sent);
 }
 
-/// Finds out once what a bucket really does. It is only shown: a probe that fails delays no shipping.
+/// Finds out what a bucket really does, and every week again: a store is upgraded, a right is taken away, and nobody tells.
+/// A probe that fails delays no shipping.
 async fn get_to_know(house: &House, bucket: &BucketSettings, stop: &Stop) {
     let url = bucket.url.to_string();
-    if house.memory.capabilities(&url).is_some() {
-        return;
-    }
-    let seen = tokio::select! {
-        () = stop.cancelled() => return,
-        seen = house.outside.probe(bucket) => seen,
-    };
-    match seen {
-        Ok(seen) => {
-            house.memory.put_capabilities(&url, &seen);
-            house.events.status();
+    loop {
+        let before = house.memory.capabilities(&url);
+        if before.as_ref().is_none_or(|seen| is_old(seen, house.now())) {
+            let seen = tokio::select! {
+                () = stop.cancelled() => return,
+                seen = probe_twice(house, bucket, before.as_ref()) => seen,
+            };
+            match seen {
+                Ok(seen) => learn(house, &url, before.as_ref(), seen),
+                Err(error) => tracing::warn!(error = ?error, "the bucket could not be probed; it is tried again"),
+            }
         }
-        Err(error) => {
-            tracing::warn!(error = ?error, "the bucket could not be probed; it is tried again at the next start")
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PROBE_LOOK) => {}
         }
     }
+}
+
+/// Something lost is looked at once more: a store may have been busy just then.
+async fn probe_twice(house: &House, bucket: &BucketSettings, before: Option<&Capabilities>) -> Result<Capabilities> {
+    let _probing = house.tier.probing().await;
+    let seen = house.outside.probe(bucket).await?;
+    match before {
+        Some(before) if !seen.lost_since(before).is_empty() => house.outside.probe(bucket).await,
+        _ => Ok(seen),
+    }
+}
+
+fn is_old(seen: &Capabilities, now: Moment) -> bool {
+    let probed = seen.probed.as_deref().and_then(Moment::parse);
+    // One of the future was dated by a clock that was wrong.
+    probed.is_none_or(|probed| !(0..PROBE_EVERY_S * 1000).contains(&now.since(probed)))
+}
+
+/// Writes down what a probe saw, and tells what is not as good as it was.
+pub fn learn(house: &House, url: &str, before: Option<&Capabilities>, mut seen: Capabilities) {
+    let lost = before.map(|before| seen.lost_since(before)).unwrap_or_default();
+    if !lost.is_empty() {
+        tracing::warn!(lost = lost.join(", "), "the bucket does not do any more what it did");
+        seen.lost = lost;
+    }
+    house.memory.put_capabilities(url, &seen);
+    house.events.status();
 }
 
 fn look(house: &House, shipping: &dyn Shipping, sent: &mut u64) {

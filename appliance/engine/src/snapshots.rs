@@ -107,7 +107,7 @@ fn contents(snapshot: &Snapshot) -> Vec<ContentView> {
             RunState::Paused => "paused",
             RunState::Stopped => "stopped",
         };
-        let changes = count(one.changes.len() as u64, "change");
+        let changes = count(one.change_count(), "change");
         let bytes = one.layer.iter().map(|part| part.stream.length).sum();
         contents.push(content(
             "container",

@@ -140,7 +140,7 @@ async fn settings_from(start: &Start, repository: &Repository, error: Error) -> 
     let advice = "Start it once with --bucket and the bucket's keys, where copies of the settings lie; or recover with the \
                   recovery kit into an empty data folder. Data and snapshots are not touched by this.";
     let Some(bucket) = &start.bucket else { return Err(error.advice(advice)) };
-    let attached = async { repository.attach_bucket(start.outside.bucket(bucket).await?).await };
+    let attached = async { repository.attach_bucket(start.outside.bucket(bucket, None).await?).await };
     let why = "the settings in the cache are damaged, and the bucket that may have copies could not be attached";
     attached.await.map_err(|error| error.while_doing(why))?;
     let found = repository.settings().await;

@@ -104,6 +104,19 @@ fn problems(house: &House, facts: &Facts, bucket: &BucketView, space: Space) -> 
             Problem::warning(&code, "bucket", words).advice("New backups stay safe in the cache until it works again."),
         );
     }
+    if bucket.url.is_some() && bucket.uploads.paused {
+        let words = format!("uploads are paused; {} wait for the bucket", size(bucket.queued_bytes));
+        problems.push(
+            Problem::warning("uploads.paused", "bucket", words)
+                .advice("Let them go on: new backups are on this appliance alone until then."),
+        );
+    }
+    for lost in bucket.capabilities.iter().flat_map(|seen| &seen.lost) {
+        let words = format!("the bucket does not do any more what an earlier probe saw: {lost}");
+        problems.push(
+            Problem::error("bucket.worse", "bucket", words).advice("Ask the provider; then probe the bucket again."),
+        );
+    }
     for held in house.journal.left_over() {
         let names: Vec<&str> = held.containers.iter().map(|(_, name)| name.as_str()).collect();
         let how = if held.paused { "paused" } else { "stopped" };

@@ -2,7 +2,7 @@
 
 mod control;
 mod hooks;
-mod looks;
+pub(crate) mod looks;
 mod trouble;
 mod walk;
 mod world;

@@ -20,6 +20,8 @@ use tokio::task::JoinHandle;
 pub struct Tier {
     state: Mutex<State>,
     changing: AtomicBool,
+    probing: tokio::sync::Mutex<()>,
+    line: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -61,6 +63,16 @@ impl Tier {
                 .advice("Wait until that is done and look at the bucket again."));
         }
         Ok(Changing(self))
+    }
+
+    /// One probe at a time: each removes what it finds of earlier ones.
+    pub async fn probing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.probing.lock().await
+    }
+
+    /// Whoever tells the line what counts does so alone.
+    pub fn line(&self) -> std::sync::MutexGuard<'_, ()> {
+        lock(&self.line)
     }
 
     /// An attachment begins its life.

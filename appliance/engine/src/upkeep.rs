@@ -15,6 +15,7 @@ use holdfast_model::{
     Error, Kind, Result, Severity, SnapshotId,
     job::{JobKind, JobState, JobView},
     policy::Retention,
+    snapshot::Trigger,
     view::{CheckView, PruneLine, PruneView},
 };
 use holdfast_repository::{PruneOutcome, PrunePlan, Repack};
@@ -154,6 +155,7 @@ fn judge_all(facts: &Facts) -> (PruneView, Vec<SnapshotId>) {
                 time: entry.snapshot.time,
                 sequence: entry.snapshot.sequence,
                 good: is_good(entry),
+                safety: entry.snapshot.trigger == Trigger::Safety,
             })
             .collect();
         for verdict in judge(&points, &rules(facts, app), facts.now) {

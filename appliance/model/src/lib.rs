@@ -18,6 +18,7 @@ pub mod problem;
 pub mod secret;
 pub mod settings;
 pub mod snapshot;
+pub mod uploads;
 pub mod view;
 
 pub use error::{Error, Kind, Result};

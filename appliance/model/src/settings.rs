@@ -1,7 +1,10 @@
 //! What people decided: hosts, policies, users, the bucket. One sealed, versioned document in the
 //! repository (law L4), so that a new appliance gets it back.
 
-use crate::{Error, Moment, Result, Secret, bucket::BucketUrl, bucket::Credentials, hooks::AppHooks, policy::Policy};
+use crate::{
+    Error, Moment, Result, Secret, bucket::BucketUrl, bucket::Credentials, hooks::AppHooks, policy::Policy,
+    uploads::Uploads,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -189,10 +192,17 @@ pub struct Settings {
     pub users: Vec<User>,
     /// The cloud tier.
     pub bucket: Option<BucketSettings>,
+    /// What uploads may take of the line.
+    #[serde(skip_serializing_if = "is_default")]
+    pub uploads: Uploads,
     /// The provider.
     pub enrolment: Option<Enrolment>,
     /// When somebody confirmed to have stored the recovery kit.
     pub kit_confirmed: Option<Moment>,
+}
+
+fn is_default(uploads: &Uploads) -> bool {
+    *uploads == Uploads::default()
 }
 
 impl Default for Settings {
@@ -206,6 +216,7 @@ impl Default for Settings {
             hooks: BTreeMap::new(),
             users: Vec::new(),
             bucket: None,
+            uploads: Uploads::default(),
             enrolment: None,
             kit_confirmed: None,
         }

@@ -10,12 +10,14 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod bucket;
 mod coverage;
 mod files;
 mod keys;
 mod upkeep;
 mod ways;
 
+pub use bucket::*;
 pub use coverage::*;
 pub use files::*;
 pub use keys::*;
@@ -286,76 +288,6 @@ pub struct CacheView {
     pub snapshots: u32,
 }
 
-/// How the bucket does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BucketHealth {
-    /// None is set.
-    None,
-    /// It answers.
-    Ok,
-    /// It does not answer or refuses; see `error`.
-    Failing,
-}
-
-/// The cloud tier.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct BucketView {
-    /// Where it is, without credentials.
-    pub url: Option<String>,
-    /// How it does.
-    pub health: BucketHealth,
-    /// Error code, if it fails (`bucket.denied`, `bucket.unreachable`, `bucket.region`, `bucket.clock`, …).
-    pub error_code: Option<String>,
-    /// The error in words.
-    pub error: Option<String>,
-    /// Sealed bytes it holds of ours.
-    pub stored_bytes: u64,
-    /// Snapshots that it holds completely.
-    pub snapshots: u32,
-    /// Objects waiting.
-    pub queued_objects: u64,
-    /// Bytes waiting.
-    pub queued_bytes: u64,
-    /// Bytes sent per second now.
-    pub rate: u64,
-    /// When it acknowledged something last.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub last_ack: Option<Moment>,
-    /// What the probe found that it really does.
-    pub capabilities: Option<Capabilities>,
-    /// Quota in bytes, from the provider.
-    pub quota_bytes: Option<u64>,
-}
-
-/// What a store was seen to do; never taken from its name or from a 200.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct Capabilities {
-    /// When it was probed (RFC 3339).
-    pub probed: Option<String>,
-    /// A listing shows an object right after its PUT.
-    pub list_after_put: bool,
-    /// `If-None-Match: *` on an existing key is refused.
-    pub conditional_put: bool,
-    /// Of eight racers with `If-None-Match: *` exactly one wins.
-    pub conditional_race: bool,
-    /// A range answer holds the range, nothing else.
-    pub range: bool,
-    /// A body that does not match its checksum is refused.
-    pub checksum: bool,
-    /// Overwriting keeps the old version.
-    pub versioning: bool,
-    /// A locked version cannot be deleted (tried, not read from a header).
-    pub object_lock: bool,
-    /// Our key may delete objects.
-    pub can_delete: bool,
-    /// The server's clock differs from ours by this many seconds.
-    pub clock_skew_seconds: i64,
-    /// Tests that could not be made, and why.
-    pub notes: Vec<String>,
-}
-
 /// The first page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StatusView {
@@ -481,6 +413,8 @@ pub struct RestoreRequest {
     pub from: From,
     /// Agrees to what the plan calls destructive.
     pub confirmed: bool,
+    /// In place: agrees that what the safety backup cannot keep is lost (`restore.safety_incomplete`).
+    pub lose_uncaptured: bool,
 }
 
 /// A file or folder of a snapshot to be put back into the volume or folder of the host that it is from.

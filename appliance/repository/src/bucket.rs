@@ -7,7 +7,7 @@ use crate::{
     Parts, Unlock,
     format::Format,
     inner::{ACKS, Inner},
-    layout::{self, FORMAT},
+    layout::{self, DEVICE_SLOT, FORMAT},
     looks::{Copy, Looks, unsteady},
     opening,
     slots::{self, recovery_slot},
@@ -58,7 +58,7 @@ pub(crate) async fn recover(
         _ => error,
     })?;
     format.verify(&Keys::of(&ring))?;
-    slots::put_device(&parts, &ring, id, &device_key).await?;
+    let device = slots::device_slot(&ring, id, &device_key, parts.clock.now())?;
     parts.catalog.clear(Table::Packs)?;
     let fence = take_over(&parts, &*bucket, &ring, id).await?;
     let inner = opening::load(parts, ring, id).await?;
@@ -66,7 +66,8 @@ pub(crate) async fn recover(
     if let Some(problem) = fence {
         inner.write().note(problem);
     }
-    // Last: from here on the repository exists in this cache.
+    // Last: from here on the repository exists in this cache. One without the device's slot is not taken for it either.
+    inner.put_small(DEVICE_SLOT, device.into(), PutMode::Replace).await?;
     inner.take_in(FORMAT, bytes).await?;
     Ok(inner)
 }

@@ -70,3 +70,36 @@ impl<'a> Reader<'a> {
 pub(crate) fn malformed() -> Error {
     Error::new(Kind::Corrupt, "record.malformed", "a stored record is not in the form of this release")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_and_nothing_may_be_left_over() {
+        let numbers = [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX];
+        let mut bytes = Vec::new();
+        numbers.iter().for_each(|number| put_varint(&mut bytes, *number));
+        let mut reader = Reader::new(&bytes);
+        for number in numbers {
+            assert_eq!(reader.varint().unwrap(), number);
+        }
+        assert!(reader.end().is_ok() && reader.is_empty());
+        let reader = Reader::new(b"ab");
+        assert_eq!(reader.left(), 2);
+        assert_eq!(reader.end().unwrap_err().code(), "record.malformed");
+        assert!(Reader::new(&[0xff; 10]).varint().is_err(), "more than fits into a number");
+    }
+
+    #[test]
+    fn counts_promise_no_more_than_there_is_room_for() {
+        // Ten bytes follow: five things of two bytes, or three of three.
+        for (count, least, fits) in
+            [(5, 2, true), (6, 2, false), (3, 3, true), (4, 3, false), (10, 0, true), (11, 0, false)]
+        {
+            let mut bytes = vec![count];
+            bytes.extend([0; 10]);
+            assert_eq!(Reader::new(&bytes).count(least).is_ok(), fits, "{count} of {least}");
+        }
+    }
+}

@@ -258,9 +258,9 @@ impl Inner {
     /// A whole pack, verified, or a stretch of one, whose chunks have to prove themselves.
     async fn ask_bucket(&self, pack: PackNo, stretch: Option<Range<u32>>) -> Result<Bytes> {
         let info = self.read().index.pack(pack).clone();
-        let bucket = self.bucket().ok_or_else(|| detached(&info.name.id))?;
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
+            let bucket = self.bucket().ok_or_else(|| detached(&info.name.id))?;
             let asked = match &stretch {
                 None => bucket.get(&info.key()).await,
                 Some(range) => bucket.get_range(&info.key(), u64::from(range.start)..u64::from(range.end)).await,
@@ -275,7 +275,10 @@ impl Inner {
                 Err(error) => error,
             };
             // Damage may be of the way, not of the store: ask again before saying so.
-            let again = error.kind().is_transient() || error.kind() == Kind::Corrupt;
+            let again = error.kind().is_transient()
+                || error.kind() == Kind::Corrupt
+                // Its keys were changed meanwhile.
+                || self.bucket().is_some_and(|now| !Arc::ptr_eq(&now, &bucket));
             if !again || backoff.failures() + 1 >= TRIES {
                 return Err(error);
             }

@@ -21,7 +21,10 @@ use holdfast_runtime::Clock;
 use holdfast_storage::{PutMode, Store};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU32},
+    sync::{
+        Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicI64, AtomicU32},
+    },
 };
 
 /// Prefix of the catalog's rows about what the bucket acknowledged; the value is the size.
@@ -54,6 +57,8 @@ pub(crate) struct Inner {
     /// there for a grace, or until the next life.
     pub(crate) buried: Mutex<BTreeMap<SnapshotId, Moment>>,
     pub(crate) shelf: Shelf,
+    /// When the bucket was last seen without a newer fence, in milliseconds.
+    pub(crate) fence_seen: AtomicI64,
     pub(crate) runtime: tokio::runtime::Handle,
 }
 

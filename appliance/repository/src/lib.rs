@@ -63,6 +63,7 @@ pub use parts::Part;
 pub use pins::Hold;
 
 pub use session::Session;
+pub use ship::FENCE_UNSEEN;
 pub use slots::SlotChange;
 pub use stages::Stages;
 pub use survey::Repack;
@@ -230,6 +231,17 @@ pub struct ShipItem {
     pub snapshot: Option<SnapshotId>,
 }
 
+/// The beginning of what the bucket lacks.
+#[derive(Clone, Debug, Default)]
+pub struct ShipList {
+    /// Its first objects, in lawful order.
+    pub items: Vec<ShipItem>,
+    /// How many there are in all.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// What prune will do.
 #[derive(Clone, Debug)]
 pub struct PrunePlan {
@@ -384,7 +396,7 @@ impl Repository {
     pub fn unreadable(&self) -> Vec<SnapshotId> {
         prune::unreadable_snapshots(&self.inner.read())
     }
-    /// Section of an image that some snapshot holds, with all its packs present in some tier.
+    /// Section of an image that some snapshot holds, with all its packs present in some tier: all of the image, by its digests.
     pub fn known_image(&self, id: &str) -> Option<ImageSection> {
         self.inner.known_image(id)
     }
@@ -451,7 +463,17 @@ impl Repository {
 
     /// What is to be shipped, in lawful order, oldest snapshot first.
     pub fn to_ship(&self) -> Vec<ShipItem> {
-        self.inner.to_ship()
+        self.inner.to_ship(usize::MAX).items
+    }
+
+    /// What snapshots need and the bucket alone holds.
+    pub fn only_in_bucket(&self) -> TierUse {
+        self.inner.only_in_bucket()
+    }
+
+    /// The same, the first `most` of it, with what all of it is.
+    pub fn ship_list(&self, most: usize) -> ShipList {
+        self.inner.to_ship(most)
     }
     /// Bytes of an object for shipping.
     pub async fn ship_bytes(&self, key: &str) -> Result<Bytes> {

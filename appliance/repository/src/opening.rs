@@ -9,7 +9,7 @@ use crate::{
     find::Finder,
     format::Format,
     inner::{ACKS, Inner},
-    layout::{self, FORMAT},
+    layout::{self, DEVICE_SLOT, FORMAT},
     looks::Copy,
     press::Press,
     recipe::Recipe,
@@ -23,18 +23,25 @@ use crate::{
 };
 use bytes::Bytes;
 use holdfast_catalog::Table;
-use holdfast_chunk::{Keys, ObjectKind, Ring, RootKey};
+use holdfast_chunk::{Keys, ObjectKind, Ring, RootKey, slot};
 use holdfast_model::{Error, Kind, PackId, Problem, RepositoryId, Result, SnapshotId, snapshot::Snapshot, view::From};
 use holdfast_storage::PutMode;
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, RwLock, atomic::AtomicU32},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicI64, AtomicU32},
+    },
 };
 
 /// Makes a repository in an empty cache.
 pub(crate) async fn create(parts: Parts, device_key: [u8; 32]) -> Result<Arc<Inner>> {
-    if parts.cache.head(FORMAT).await?.is_some() {
+    let listed = parts.cache.list("").await?;
+    if listed.iter().any(|object| object.key == FORMAT) {
         return Err(Error::new(Kind::Conflict, "repository.exists", "there is a repository here already"));
+    }
+    if listed.iter().any(|object| !object.key.starts_with(layout::SLOTS)) {
+        return Err(format_lost());
     }
     let root = RootKey::generate();
     let id = RepositoryId(holdfast_runtime::random());
@@ -48,11 +55,11 @@ pub(crate) async fn create(parts: Parts, device_key: [u8; 32]) -> Result<Arc<Inn
 
 /// Opens the repository of a cache.
 pub(crate) async fn open(parts: Parts, unlock: Unlock) -> Result<Arc<Inner>> {
-    let bytes = parts.cache.get(FORMAT).await.map_err(|error| match error.kind() {
-        Kind::NotFound => Error::not_found("repository.none", "there is no repository here yet"),
-        _ => error,
-    })?;
-    let format = Format::decode(&bytes)?;
+    let (format, mended) = match parts.cache.get(FORMAT).await {
+        Ok(bytes) => (Format::decode(&bytes)?, false),
+        Err(error) if error.kind() == Kind::NotFound => (remake_format(&parts, &unlock).await?, true),
+        Err(error) => return Err(error),
+    };
     let is_device = matches!(unlock, Unlock::Device(_));
     let ring = unlock::unlock(&*parts.cache, format.repository, unlock).await?;
     format.verify(&Keys::of(&ring))?;
@@ -60,7 +67,39 @@ pub(crate) async fn open(parts: Parts, unlock: Unlock) -> Result<Arc<Inner>> {
         unlock::sweep(&*parts.cache, ring.epoch()).await?;
         unlock::confirm(&*parts.cache, ring.epoch()).await?;
     }
-    load(parts, ring, format.repository).await
+    let inner = load(parts, ring, format.repository).await?;
+    if mended {
+        let text = "the format object was gone from the cache and was made anew from the device's key slot";
+        inner.write().note(Problem::warning("format.mended", FORMAT, text).advice("look after the disk of the cache"));
+    }
+    Ok(inner)
+}
+
+/// The format object says nothing that the device's slot does not. Where it alone is gone, which a repair of the file system
+/// may do, it is made anew: a new repository in its place would write over the ways into the old one.
+/// `NotFound` (`repository.none`) only if there is nothing but what a creation that was cut off leaves.
+async fn remake_format(parts: &Parts, unlock: &Unlock) -> Result<Format> {
+    let listed = parts.cache.list("").await?;
+    if listed.iter().all(|object| object.key == DEVICE_SLOT) {
+        return Err(Error::not_found("repository.none", "there is no repository here yet"));
+    }
+    let Unlock::Device(device) = unlock else { return Err(format_lost()) };
+    let slot = parts.cache.get(DEVICE_SLOT).await.map_err(|error| match error.kind() {
+        Kind::NotFound => format_lost(),
+        _ => error,
+    })?;
+    let id = slot::read(&slot)?.repository;
+    let ring = unlock::unlock(&*parts.cache, id, Unlock::Device(*device)).await?;
+    let format = Format::new(id, &Keys::of(&ring));
+    parts.cache.put(FORMAT, format.encode()?.into(), PutMode::Replace).await?;
+    Ok(format)
+}
+
+fn format_lost() -> Error {
+    let text = "the cache holds a repository whose format object is gone, and this machine's key slot does not tell it";
+    Error::new(Kind::Corrupt, "repository.format_lost", text).advice(
+        "nothing was changed; put the object “format” back from the bucket, where it is the same, or recover into an empty data folder",
+    )
 }
 
 /// Reads what the cache holds.
@@ -99,6 +138,7 @@ pub(crate) async fn load(parts: Parts, ring: Ring, id: RepositoryId) -> Result<A
         ledger: tokio::sync::Mutex::default(),
         buried: Mutex::default(),
         shelf: Shelf::default(),
+        fence_seen: AtomicI64::new(i64::MIN),
         runtime: tokio::runtime::Handle::current(),
     });
     inner.enter_objects().await?;

@@ -4,63 +4,97 @@
 //! it needs was acknowledged with the size that we know.
 
 use crate::{
-    Entry, ShipItem, Stage, TierUse, fetch,
-    inner::Inner,
+    Entry, ShipItem, ShipList, Stage, TierUse, fetch,
+    inner::{Inner, is_damage, stale},
     layout::{self, FORMAT},
     slots::in_order,
     state::{Held, PackNo, State},
 };
 use bytes::Bytes;
 use holdfast_model::{
-    Error, Kind, Result, SnapshotId,
+    Error, Kind, PackId, Problem, Result, SnapshotId,
     snapshot::{ImageSection, StreamRef},
     view::{CloudState, LocalState, TierState},
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// A beginning of a snapshot id must have this many characters.
 const PREFIX_MIN: usize = 4;
 /// Objects that change what the bucket means; packs, segments and reach lists alone change nothing.
 const DECIDING: [&str; 3] = [layout::SNAPSHOTS, layout::TOMBSTONES, layout::SETTINGS];
+/// Code of the error that says that the bucket did not tell whether somebody has taken over.
+pub const FENCE_UNSEEN: &str = "bucket.fence_unseen";
+/// How old the last look at the fence may be for all else, in milliseconds.
+const FENCE_AGE: i64 = 60_000;
 
 impl Inner {
-    pub(crate) fn to_ship(&self) -> Vec<ShipItem> {
+    pub(crate) fn to_ship(&self, most: usize) -> ShipList {
         if self.bucket().is_none() {
-            return Vec::new();
+            return ShipList::default();
         }
         let state = self.read();
-        let mut list = List { state: &state, seen: HashSet::new(), items: Vec::new() };
+        let mut list =
+            List { state: &state, most, packs: HashSet::new(), seen: HashSet::new(), found: ShipList::default() };
         list.small(FORMAT, Stage::Setup, None);
         let slots = state.small.keys().filter(|key| key.starts_with(layout::SLOTS) && layout::travels(key));
         for key in in_order(slots.cloned().collect()) {
             list.small(&key, Stage::Setup, None);
         }
-        for (id, held) in &state.snapshots {
-            list.snapshot(id, held);
-        }
+        // Small, free of all others, and what a new appliance wants first: never behind a terabyte of packs.
         if let Some(key) = state.small.keys().rfind(|key| key.starts_with(layout::SETTINGS)) {
             list.small(key, Stage::Settings, None);
         }
         for key in state.small.keys().filter(|key| key.starts_with(layout::TOMBSTONES)) {
             list.small(key, Stage::Settings, None);
         }
-        list.items
+        for (id, held) in &state.snapshots {
+            list.snapshot(id, held);
+        }
+        list.found
     }
 
     /// Bytes of an object for shipping; packs are verified first, so that damage never travels.
     /// Before anything that changes what the bucket means (a snapshot's commit point, a tombstone, settings)
-    /// the fence is looked at again (law L5).
+    /// the fence is looked at again (law L5); for the rest, which only takes room, once a minute.
     pub(crate) async fn ship_bytes(&self, key: &str) -> Result<Bytes> {
-        if let Some(bucket) = self.bucket().filter(|_| DECIDING.iter().any(|class| key.starts_with(class))) {
-            self.not_fenced(&*bucket).await?;
+        if let Some(bucket) = self.bucket().filter(|_| self.asks_for_fence(key)) {
+            self.not_fenced(&*bucket).await.map_err(unseen)?;
+            self.fence_seen.store(self.clock.now().millis(), Ordering::Relaxed);
         }
-        let bytes = self.cache.get(key).await?;
-        let Some((_, id)) = layout::parse_pack(key) else { return Ok(bytes) };
-        let number = self.read().index.number(&id);
-        fetch::verify(id, bytes).await.map_err(|error| match number {
-            Some(number) => self.damaged(number, "the cache", error),
-            None => error,
-        })
+        let Some((_, id)) = layout::parse_pack(key) else { return self.cache.get(key).await };
+        let mut last = None;
+        // Damage may be of the way: one reading proves nothing.
+        for _ in 0..2 {
+            let read = async { fetch::verify(id, self.cache.get(key).await?).await }.await;
+            match read {
+                Err(error) if is_damage(&error) => last = Some(error),
+                read => return read,
+            }
+        }
+        Err(self.lost_before_it_was_shipped(id, last.unwrap_or_else(stale)))
+    }
+
+    fn asks_for_fence(&self, key: &str) -> bool {
+        let age = self.clock.now().millis().saturating_sub(self.fence_seen.load(Ordering::Relaxed));
+        DECIDING.iter().any(|class| key.starts_with(class)) || !(0..FENCE_AGE).contains(&age)
+    }
+
+    /// A pack that only the cache had, damaged or gone there. It counts as absent from now on: snapshots that need it are not
+    /// whole and stay, others go on, and the next backup of the same data stores it again.
+    fn lost_before_it_was_shipped(&self, id: PackId, cause: Error) -> Error {
+        let Some(number) = self.read().index.number(&id) else { return cause };
+        let error = self.damaged(number, "the cache", cause);
+        let mut state = self.write();
+        let info = state.index.pack_mut(number);
+        if info.cached && !info.acked {
+            info.cached = false;
+            let key = info.key();
+            state.note(Problem::from_error(key, &error));
+        }
+        error
     }
 
     pub(crate) async fn acknowledged(&self, key: &str, size: u64) -> Result<()> {
@@ -70,7 +104,7 @@ impl Inner {
                 if let Some(bucket) = self.bucket().filter(|_| key.starts_with(layout::SNAPSHOTS)) {
                     // Whoever took over before this landed may not spare what it needs: it is called cloud only if
                     // nobody had (the model's check after).
-                    self.not_fenced(&*bucket).await?;
+                    self.not_fenced(&*bucket).await.map_err(unseen)?;
                 }
                 self.remember_ack(key, size);
                 self.write().last_acknowledged = Some(self.clock.now());
@@ -114,18 +148,18 @@ impl Inner {
         }
     }
 
+    /// One that came damaged is not known: it is read again with each backup until it is whole.
     pub(crate) fn known_image(&self, id: &str) -> Option<ImageSection> {
         let state = self.read();
-        let holders = state.snapshots.values().rev().filter(|held| held.snapshot.images.iter().any(|i| i.id == id));
-        let held = holders.into_iter().find(|held| is_whole(&state, held))?;
-        held.snapshot.images.iter().find(|image| image.id == id).cloned()
+        let mut newest = state.snapshots.values().rev();
+        newest.find_map(|held| held.snapshot.sound_image(id).filter(|_| is_whole(&state, held)).cloned())
     }
 
     pub(crate) fn known_blob(&self, sha256: &str) -> Option<StreamRef> {
         let state = self.read();
         state.snapshots.values().rev().find_map(|held| {
             let mut parts = held.snapshot.images.iter().flat_map(|image| &image.parts);
-            let part = parts.find(|part| part.sha256 == sha256 && part.link.is_none())?;
+            let part = parts.find(|part| part.stream.sha256 == sha256 && part.link.is_none())?;
             is_whole(&state, held).then(|| part.stream.clone())
         })
     }
@@ -139,6 +173,19 @@ impl Inner {
         })
     }
 
+    pub(crate) fn only_in_bucket(&self) -> TierUse {
+        let state = self.read();
+        // Without one attached nobody knows what lies there: what the cache has not is taken for its.
+        let attached = self.bucket().is_some();
+        let only = |pack: &PackNo| {
+            let info = state.index.pack(*pack);
+            !info.cached && (info.acked || !attached)
+        };
+        let packs: HashSet<PackNo> = state.live().into_iter().filter(|pack| only(pack)).collect();
+        let sizes = packs.iter().map(|pack| state.index.pack(*pack).name.size);
+        tier_use(&state, sizes, 0, |held| held.reach.iter().any(|pack| packs.contains(pack)))
+    }
+
     pub(crate) fn bucket_use(&self) -> TierUse {
         let state = self.read();
         let packs = state.index.packs().filter(|(_, info)| info.acked);
@@ -149,21 +196,36 @@ impl Inner {
     }
 }
 
+/// The bucket did not tell whether somebody has taken over: that is its own trouble, not the object's.
+fn unseen(error: Error) -> Error {
+    if error.code() == "repository.fenced" {
+        return error;
+    }
+    let words = format!("whether another appliance has taken over could not be seen: {}", error.chain());
+    Error::new(error.kind(), FENCE_UNSEEN, words).advice(error.advice_text().unwrap_or("it is tried again").to_owned())
+}
+
 struct List<'a> {
     state: &'a State,
+    most: usize,
+    packs: HashSet<PackNo>,
     seen: HashSet<String>,
-    items: Vec<ShipItem>,
+    found: ShipList,
 }
 
 impl List<'_> {
-    fn push(&mut self, key: &str, size: u64, stage: Stage, snapshot: Option<&SnapshotId>) {
-        if self.seen.insert(key.to_owned()) {
-            self.items.push(ShipItem { key: key.to_owned(), size, stage, snapshot: snapshot.cloned() });
+    /// Behind the most that are wanted they are only counted: a name each would be much memory for a full cache.
+    fn push(&mut self, key: impl FnOnce() -> String, size: u64, stage: Stage, snapshot: Option<&SnapshotId>) {
+        self.found.objects += 1;
+        self.found.bytes += size;
+        if self.found.items.len() < self.most {
+            self.found.items.push(ShipItem { key: key(), size, stage, snapshot: snapshot.cloned() });
         }
     }
     fn small(&mut self, key: &str, stage: Stage, snapshot: Option<&SnapshotId>) {
-        if let Some(small) = self.state.small.get(key).filter(|small| small.cached && !small.acked) {
-            self.push(key, small.size, stage, snapshot);
+        let small = self.state.small.get(key).filter(|small| small.cached && !small.acked);
+        if let Some(small) = small.filter(|_| self.seen.insert(key.to_owned())) {
+            self.push(|| key.to_owned(), small.size, stage, snapshot);
         }
     }
     fn snapshot(&mut self, id: &SnapshotId, held: &Held) {
@@ -173,8 +235,8 @@ impl List<'_> {
         }
         for pack in &held.reach {
             let info = self.state.index.pack(*pack);
-            if info.cached && !info.acked {
-                self.push(&info.key(), info.name.size, Stage::Pack, Some(id));
+            if info.cached && !info.acked && self.packs.insert(*pack) {
+                self.push(|| info.key(), info.name.size, Stage::Pack, Some(id));
             }
         }
         let committed = self.state.is_acked(&layout::snapshot_key(id));
@@ -227,6 +289,8 @@ fn cloud_state(state: &State, held: &Held, cloud: bool) -> CloudState {
     match (committed, packs) {
         (true, true) => CloudState::Present,
         (true, false) => CloudState::Damaged,
+        // It will never arrive.
+        (false, _) if !is_whole(state, held) => CloudState::Damaged,
         (false, _) => CloudState::Shipping,
     }
 }

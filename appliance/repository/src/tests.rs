@@ -6,6 +6,7 @@ mod crowd;
 mod damage;
 mod delta;
 mod fence;
+mod format;
 mod golden;
 mod handover;
 mod index;
@@ -23,6 +24,7 @@ mod speed;
 mod taken;
 mod tiers;
 mod trees;
+mod vast;
 
 use crate::*;
 use futures::{StreamExt, stream};

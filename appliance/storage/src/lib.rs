@@ -2,7 +2,7 @@
 //!
 //! Keys are `/`-separated relative names of `[A-Za-z0-9._-]` parts. Objects are written once
 //! and read whole or by range. Implementations: [`DirStore`], [`MemStore`], S3 in its own room;
-//! wrappers: [`Faulty`], [`Counting`]; simulated tiers for tests: [`sim`]. All pass [`conformance`].
+//! wrappers: [`Faulty`], [`Counting`], [`Paced`]; simulated tiers for tests: [`sim`]. All pass [`conformance`].
 //!
 //! Never here: what an object means, keys of any cipher, retries (callers own patience).
 
@@ -13,6 +13,7 @@ pub mod disk;
 mod faulty;
 pub mod key;
 mod mem;
+mod paced;
 pub mod sim;
 pub mod words;
 
@@ -20,6 +21,7 @@ pub use counting::{Counting, Counts};
 pub use dir::DirStore;
 pub use faulty::{Faulty, Op};
 pub use mem::MemStore;
+pub use paced::Paced;
 
 use async_trait::async_trait;
 use bytes::Bytes;

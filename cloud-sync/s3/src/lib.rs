@@ -9,6 +9,7 @@
 //! number; no error, log line or `Debug` output holds a secret.
 
 mod admin;
+mod body;
 mod fault;
 #[doc(hidden)]
 pub mod fuzzing;

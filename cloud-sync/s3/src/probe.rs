@@ -159,7 +159,7 @@ impl Probe {
         match get.range("bytes=3-6").send().await {
             Ok(answer) => {
                 let claimed = answer.content_range().and_then(content_range);
-                let body = answer.body.collect().await.map(|body| body.into_bytes()).unwrap_or_default();
+                let body = crate::read::small(answer.body, self.store.patience.idle).await.unwrap_or_default();
                 self.caps.range = claimed == Some(3..7) && body == "3456";
             }
             Err(error) => {
@@ -177,7 +177,10 @@ impl Probe {
         let put = put.key(self.store.name(&self.key("sum"))).checksum_sha256(wrong).body(ByteStream::from_static(b"x"));
         let by_header = match put.send().await {
             Ok(_) => false,
-            Err(error) => self.is_mismatch("checksum header", self.explain(&error))?,
+            Err(error) => {
+                let error = self.explain(&error);
+                self.is_mismatch("checksum header", error)?
+            }
         };
         let url = bucket_url(reach, &self.store.bucket, &format!("/{}", self.store.name(&self.key("hash"))));
         let call = Call {
@@ -192,7 +195,8 @@ impl Probe {
         let by_signature = if answer.said.status < 300 {
             false
         } else {
-            self.is_mismatch("signed hash", crate::fault::of_refusal(&self.store.place(), &answer.said))?
+            let error = crate::fault::of_refusal(&self.store.place(), &answer.said);
+            self.is_mismatch("signed hash", error)?
         };
         self.caps.checksum = by_header || by_signature;
         match (by_header, by_signature) {
@@ -203,10 +207,16 @@ impl Probe {
         Ok(())
     }
 
-    /// A refusal of a damaged body, of whatever code; only silence stops the probe.
-    fn is_mismatch(&self, test: &str, error: Error) -> Result<bool> {
-        let silent = error.kind() == Kind::Unavailable && matches!(error.code(), "bucket.unreachable" | "bucket.busy");
-        if silent { Err(error.while_doing(format!("probe the bucket: {test}"))) } else { Ok(true) }
+    /// A refusal of a damaged body, of whatever code; silence stops the probe, and a store that fails has refused nothing.
+    fn is_mismatch(&mut self, test: &str, error: Error) -> Result<bool> {
+        match error.code() {
+            "bucket.unreachable" | "bucket.busy" => Err(error.while_doing(format!("probe the bucket: {test}"))),
+            "bucket.failing" => {
+                self.note(format!("{test}: {}", error.chain()));
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
     }
 
     async fn versions(&mut self) -> Result<()> {
@@ -221,7 +231,7 @@ impl Probe {
         let get = self.store.client.get_object().bucket(&self.store.bucket);
         match get.key(self.store.name(&self.key("version"))).version_id(id).send().await {
             Ok(old) => {
-                let body = old.body.collect().await.map(|body| body.into_bytes()).unwrap_or_default();
+                let body = crate::read::small(old.body, self.store.patience.idle).await.unwrap_or_default();
                 self.caps.versioning = body == "first";
             }
             Err(error) => {
@@ -249,7 +259,10 @@ impl Probe {
         };
         let version = locked.version_id().map(str::to_owned);
         let delete = self.store.client.delete_object().bucket(&self.store.bucket).key(&name);
-        let kept = delete.set_version_id(version.clone()).send().await.is_err();
+        // A store that is busy just now has not refused anything.
+        let kept = delete.set_version_id(version.clone()).send().await.err();
+        let kept = kept.and_then(|error| crate::fault::refusal(&error));
+        let kept = kept.is_some_and(|said| (400..500).contains(&said.status) && !matches!(said.status, 408 | 429));
         let get = self.store.client.get_object().bucket(&self.store.bucket).key(&name);
         let there = get.set_version_id(version).send().await.is_ok();
         self.caps.object_lock = kept && there && (self.may_delete_versions().await || self.lock_is_shown(&name).await);

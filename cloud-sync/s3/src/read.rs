@@ -3,6 +3,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
 use std::{error::Error as StdError, ops::Range, time::Duration};
+use tokio::time::Instant;
 
 /// Largest object that is read whole. Packs stay below 128 MiB; the rest is room for old formats.
 pub(crate) const LARGEST_OBJECT: u64 = 1 << 30;
@@ -10,6 +11,9 @@ pub(crate) const LARGEST_OBJECT: u64 = 1 << 30;
 const LARGEST_ANSWER: u64 = 1 << 20;
 /// Memory taken before bytes have arrived; a hostile length costs no more than this.
 const FIRST_ROOM: u64 = 4 << 20;
+
+/// Less than this in the time that may pass in silence is silence too: a byte now and then would keep a restore waiting for ever.
+const TRICKLE: u64 = 4 << 10;
 
 /// Which bytes of a body are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +51,15 @@ async fn bounded(mut stream: ByteStream, window: Window, limit: u64, idle: Durat
     let most = window.keep.unwrap_or(limit);
     let mut kept = BytesMut::with_capacity(usize::try_from(most.min(FIRST_ROOM)).unwrap_or(0));
     let (mut passed, mut total) = (0u64, 0u64);
+    // Since when, and the bytes up to then.
+    let mut pace = (Instant::now(), 0u64);
     loop {
+        if pace.0.elapsed() >= idle {
+            if total - pace.1 < TRICKLE {
+                return Err(Broken::Silent);
+            }
+            pace = (Instant::now(), total);
+        }
         let piece = match tokio::time::timeout(idle, stream.try_next()).await {
             Err(_) => return Err(Broken::Silent),
             Ok(Err(error)) if is_checksum(&error) => return Err(Broken::Checksum),

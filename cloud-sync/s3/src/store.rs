@@ -2,9 +2,11 @@
 //!
 //! `PutMode::Once` is right on every store: the object is looked for first, then written with
 //! `If-None-Match: *`. Stores that ignore the condition are covered by the look, stores that know it
-//! also by the condition, and stores that refuse the header are asked without it from then on.
+//! also by the condition, and stores that refuse the header are asked without it from then on. Where a probe saw that
+//! conditions are kept, the condition alone is enough. What was written is looked at afterwards, everywhere.
 
 use crate::{
+    body::{InPieces, Progress},
     fault, name,
     read::{self, Broken, Window},
     upload::{SignedHash, Upload},
@@ -21,13 +23,17 @@ use aws_sdk_s3::{
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::DateTime;
 use bytes::Bytes;
-use holdfast_model::{Error, Kind, Moment, Result, settings::BucketSettings};
+use holdfast_model::{Error, Kind, Moment, Result, settings::BucketSettings, view::Capabilities};
+use holdfast_runtime::Throttle;
 use holdfast_storage::{ObjectInfo, PutMode, Store, key, words};
 use std::{
     collections::HashSet,
     fmt,
     ops::Range,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Times a body is asked for again when its connection breaks, and a lost condition is looked into.
@@ -43,10 +49,14 @@ pub struct S3Store {
     pub(crate) prefix: String,
     pub(crate) patience: Patience,
     place: String,
+    /// How many bytes of uploads may go per second, and how many requests.
+    throttles: (Arc<Throttle>, Arc<Throttle>),
     /// An answer proved that the bucket itself is there; until then a missing object may be a missing bucket.
     seen: AtomicBool,
     /// The store said that it does not know conditional writes.
     unconditional: AtomicBool,
+    /// A probe saw that it keeps conditions, also among racers.
+    keeps_conditions: bool,
 }
 
 impl fmt::Debug for S3Store {
@@ -71,9 +81,25 @@ impl S3Store {
             bucket: at.bucket,
             prefix: at.prefix,
             patience,
+            throttles: Default::default(),
             seen: AtomicBool::new(false),
             unconditional: AtomicBool::new(false),
+            keeps_conditions: false,
         })
+    }
+
+    /// Goes by what a probe saw of this bucket: one that keeps conditions is not asked before each write.
+    #[must_use]
+    pub fn knowing(mut self, seen: &Capabilities) -> S3Store {
+        self.keeps_conditions = seen.conditional_put && seen.conditional_race;
+        self
+    }
+
+    /// Uploads keep to these limits, one of bytes and one of requests, and share them with whoever else has them.
+    #[must_use]
+    pub fn throttled(mut self, bytes: Arc<Throttle>, requests: Arc<Throttle>) -> S3Store {
+        self.throttles = (bytes, requests);
+        self
     }
 
     pub(crate) fn name(&self, key: &str) -> String {
@@ -84,9 +110,10 @@ impl S3Store {
         self.seen.store(true, Ordering::Relaxed);
     }
 
-    /// What a PUT answered, or the refusal as it came.
+    /// What a PUT answered, or the refusal as it came. It may take as long as it moves.
     async fn send(&self, key: &str, upload: &Upload, once: bool) -> Result<(), SdkError<PutObjectError, HttpResponse>> {
-        let timeouts = self.patience.for_bytes(upload.bytes.len() as u64);
+        self.throttles.1.take(1).await;
+        let progress = Progress::new();
         let put = self
             .client
             .put_object()
@@ -97,23 +124,37 @@ impl S3Store {
             .body(ByteStream::from(upload.bytes.clone()))
             .customize()
             .interceptor(SignedHash(upload.signed_hash.clone()))
-            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts));
-        put.send().await.map(|_| self.saw_bucket())
+            .interceptor(InPieces {
+                bytes: upload.bytes.clone(),
+                progress: Arc::clone(&progress),
+                throttle: Arc::clone(&self.throttles.0),
+            })
+            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(self.patience.for_uploads()));
+        tokio::select! {
+            sent = put.send() => sent.map(|_| self.saw_bucket()),
+            () = progress.silence(self.patience.silence) => Err(SdkError::timeout_error("nothing moves any more")),
+        }
     }
 
     async fn put_once(&self, key: &str, upload: &Upload) -> Result<()> {
-        let size = upload.bytes.len() as u64;
         for _ in 0..TRIES {
-            if let Some(there) = self.head(key).await? {
-                return if there.size == size { Ok(()) } else { Err(words::differs(key, there.size, size)) };
-            }
             let conditional = !self.unconditional.load(Ordering::Relaxed);
-            let Err(error) = self.send(key, upload, conditional).await else { return Ok(()) };
+            let asks_first = !(conditional && self.keeps_conditions);
+            if asks_first && self.is_there(key, upload).await? {
+                return Ok(());
+            }
+            let Err(error) = self.send(key, upload, conditional).await else { return self.prove(key, upload).await };
             match fault::refusal(&error) {
-                Some(said) if conditional && said.lost_condition() => {}
+                Some(said) if conditional && said.lost_condition() => {
+                    if !asks_first && self.is_there(key, upload).await? {
+                        return Ok(());
+                    }
+                }
                 Some(said) if conditional && said.not_implemented() => {
                     self.unconditional.store(true, Ordering::Relaxed)
                 }
+                // The answer was lost, or never waited for: it may be there all the same.
+                None if !asks_first && self.is_there(key, upload).await.is_ok_and(|there| there) => return Ok(()),
                 _ => return Err(fault::explain(&self.place, &error)),
             }
         }
@@ -123,6 +164,76 @@ impl S3Store {
             format!("another writer is at work on {key} in {}", self.place),
         )
         .advice("It is tried again."))
+    }
+
+    /// Whether the object is there already; with another size it is another one.
+    async fn is_there(&self, key: &str, upload: &Upload) -> Result<bool> {
+        let size = upload.bytes.len() as u64;
+        match self.look(key, true).await? {
+            None => Ok(false),
+            Some((there, _)) if there.size != size => Err(words::differs(key, there.size, size)),
+            Some((_, checksum)) if is_other(checksum.as_deref(), upload) => {
+                let text = format!("object {key} in {} has the right size and another checksum than ours", self.place);
+                Err(Error::new(Kind::Corrupt, "object.corrupt", text)
+                    .advice("Run a check that reads data: what the cache still holds is sent again."))
+            }
+            Some(_) => Ok(true),
+        }
+    }
+
+    /// An answer of success proves nothing: a proxy in between, or a store that dropped the object, may give it too. What the
+    /// store shows afterwards has to be what was sent, in size and, where it tells one, in checksum.
+    async fn prove(&self, key: &str, upload: &Upload) -> Result<()> {
+        let is_kept = |shown: Option<(ObjectInfo, Option<String>)>| {
+            shown.is_some_and(|(there, checksum)| {
+                there.size == upload.bytes.len() as u64 && !is_other(checksum.as_deref(), upload)
+            })
+        };
+        if is_kept(self.look(key, true).await?) {
+            return Ok(());
+        }
+        // It is ours, and what lies there is not what was sent: written over, once.
+        self.send(key, upload, false).await.map_err(|error| fault::explain(&self.place, &error))?;
+        if is_kept(self.look(key, true).await?) {
+            return Ok(());
+        }
+        let text = format!("{} said that it took {key}, and does not show it as it was sent", self.place);
+        Err(Error::new(Kind::Unavailable, "bucket.unkept", text).advice(
+            "It is sent again; if it stays, look at what lies between here and the bucket, and probe the bucket.",
+        ))
+    }
+
+    /// What the store shows of an object, with its SHA-256 in base 64 if that is asked for and the store tells it.
+    async fn look(&self, key: &str, with_checksum: bool) -> Result<Option<(ObjectInfo, Option<String>)>> {
+        self.throttles.1.take(1).await;
+        let asked = self.client.head_object().bucket(&self.bucket).key(self.name(key));
+        let asked = asked.set_checksum_mode(with_checksum.then_some(ChecksumMode::Enabled));
+        let error = match asked.send().await {
+            Ok(found) => {
+                self.saw_bucket();
+                let size = found.content_length().and_then(|size| u64::try_from(size).ok());
+                let size = size.ok_or_else(|| odd_listing(&self.place, "an object without a size"))?;
+                let info = ObjectInfo::new(key, size).at(moment(found.last_modified()));
+                return Ok(Some((info, found.checksum_sha256)));
+            }
+            Err(error) => error,
+        };
+        let said = fault::refusal(&error);
+        if said.as_ref().is_some_and(|said| said.status == 404) {
+            if !self.seen.load(Ordering::Relaxed) {
+                if let Some(reason) = self.reason().await {
+                    return Err(reason);
+                }
+                self.saw_bucket();
+            }
+            return Ok(None);
+        }
+        if said.is_some_and(|said| matches!(said.status, 300..=499))
+            && let Some(reason) = self.reason().await
+        {
+            return Err(reason);
+        }
+        Err(fault::explain(&self.place, &error))
     }
 
     async fn fetch(&self, key: &str, range: Option<Range<u64>>) -> Result<Bytes> {
@@ -231,7 +342,8 @@ impl Store for S3Store {
         match mode {
             PutMode::Once => self.put_once(key, &upload).await,
             PutMode::Replace => {
-                self.send(key, &upload, false).await.map_err(|error| fault::explain(&self.place, &error))
+                self.send(key, &upload, false).await.map_err(|error| fault::explain(&self.place, &error))?;
+                self.prove(key, &upload).await
             }
         }
     }
@@ -257,31 +369,7 @@ impl Store for S3Store {
 
     async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         key::check(key)?;
-        let error = match self.client.head_object().bucket(&self.bucket).key(self.name(key)).send().await {
-            Ok(found) => {
-                self.saw_bucket();
-                let size = found.content_length().and_then(|size| u64::try_from(size).ok());
-                let size = size.ok_or_else(|| odd_listing(&self.place, "an object without a size"))?;
-                return Ok(Some(ObjectInfo::new(key, size).at(moment(found.last_modified()))));
-            }
-            Err(error) => error,
-        };
-        let said = fault::refusal(&error);
-        if said.as_ref().is_some_and(|said| said.status == 404) {
-            if !self.seen.load(Ordering::Relaxed) {
-                if let Some(reason) = self.reason().await {
-                    return Err(reason);
-                }
-                self.saw_bucket();
-            }
-            return Ok(None);
-        }
-        if said.is_some_and(|said| matches!(said.status, 300..=499))
-            && let Some(reason) = self.reason().await
-        {
-            return Err(reason);
-        }
-        Err(fault::explain(&self.place, &error))
+        Ok(self.look(key, false).await?.map(|(there, _)| there))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
@@ -323,6 +411,11 @@ impl Store for S3Store {
             _ => Err(fault::explain(&self.place, &error)),
         }
     }
+}
+
+/// Whether a checksum that the store tells is that of other bytes. One of several parts says nothing of the whole.
+fn is_other(told: Option<&str>, upload: &Upload) -> bool {
+    told.is_some_and(|told| !told.contains('-') && told != upload.checksum)
 }
 
 fn too_large(place: &str, key: &str) -> Error {

@@ -28,12 +28,13 @@ const LARGEST_CA: usize = 1 << 20;
 pub struct Patience {
     /// To connect, TLS included.
     pub connect: Duration,
-    /// For one attempt of a call that moves no data, and on top of each transfer.
+    /// For one attempt of a call that moves no data.
     pub answer: Duration,
-    /// Silence in the middle of a transfer.
+    /// Silence in the middle of a download.
     pub idle: Duration,
-    /// A transfer may take a second per this many bytes; slower lines are called broken.
-    pub slowest_bytes_per_second: u64,
+    /// Silence of an upload. Longer: what the system has taken, some megabytes, leaves a slow line unseen, before the answer
+    /// can come.
+    pub silence: Duration,
     /// First wait between attempts; doubles.
     pub first_wait: Duration,
 }
@@ -44,21 +45,23 @@ impl Default for Patience {
             connect: Duration::from_secs(10),
             answer: Duration::from_secs(60),
             idle: Duration::from_secs(45),
-            slowest_bytes_per_second: 32 * 1024,
+            silence: Duration::from_secs(300),
             first_wait: Duration::from_millis(150),
         }
     }
 }
 
 impl Patience {
-    /// Timeouts for one attempt that moves `bytes`.
-    pub(crate) fn for_bytes(&self, bytes: u64) -> TimeoutConfig {
-        let transfer = Duration::from_secs(bytes / self.slowest_bytes_per_second.max(1));
-        TimeoutConfig::builder()
-            .connect_timeout(self.connect)
-            .disable_read_timeout()
-            .operation_attempt_timeout(self.answer + transfer)
-            .build()
+    /// Timeouts for one attempt of a call.
+    fn for_calls(&self) -> TimeoutConfig {
+        let common = TimeoutConfig::builder().connect_timeout(self.connect).disable_read_timeout();
+        common.operation_attempt_timeout(self.answer).build()
+    }
+
+    /// Uploads are watched while they move; how long they take says nothing.
+    pub(crate) fn for_uploads(&self) -> TimeoutConfig {
+        let common = TimeoutConfig::builder().connect_timeout(self.connect).disable_read_timeout();
+        common.disable_operation_attempt_timeout().build()
     }
 }
 
@@ -126,11 +129,6 @@ impl Reach {
 
     /// An SDK client.
     pub(crate) fn client(&self, patience: &Patience) -> Result<aws_sdk_s3::Client> {
-        let stalls = StalledStreamProtectionConfig::enabled()
-            .upload_enabled(true)
-            .download_enabled(false) // reads have their own idle limit, see `read`
-            .grace_period(patience.idle)
-            .build();
         let mut config = ConfigBuilder::new()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
@@ -143,8 +141,9 @@ impl Reach {
                     .with_initial_backoff(patience.first_wait)
                     .with_max_backoff(patience.first_wait * 8),
             )
-            .timeout_config(patience.for_bytes(0))
-            .stalled_stream_protection(stalls)
+            .timeout_config(patience.for_calls())
+            // Both ways have limits of their own, see `body` and `read`.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             // Uploads bring their own SHA-256; some stores stumble over checksums nobody asked for.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);

@@ -175,7 +175,7 @@ async fn whatever_is_visible_at_any_moment_restores_from_the_bucket_alone() {
         faulty.lose_reply(Op::Put, nth + 1);
     }
     let stop = Stop::new();
-    let shipper = crate::start(repository.clone(), faulty.clone(), Clock::system(), stop.clone());
+    let shipper = crate::start(repository.clone(), faulty.clone(), Line::default(), Clock::system(), stop.clone());
     back_up(&repository, 3).await;
     until_shipped(&repository, &shipper).await;
     assert!(repository.snapshots().iter().all(|entry| entry.state.cloud == CloudState::Present));
@@ -209,7 +209,7 @@ async fn a_restart_sends_nothing_again_with_or_without_the_catalog() {
         if number % 2 == 0 {
             faulty.crash_at(faulty.calls(Op::Any) + 3);
         }
-        let shipper = crate::start(repository.clone(), faulty.clone(), Clock::system(), stop.clone());
+        let shipper = crate::start(repository.clone(), faulty.clone(), Line::default(), Clock::system(), stop.clone());
         if number % 2 == 0 {
             tokio::time::sleep(Duration::from_millis(300)).await;
             assert!(shipper.status().error.is_some());

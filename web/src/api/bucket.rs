@@ -4,6 +4,7 @@ use crate::{extract::Body, fault::Answer, shared::App};
 use axum::{Json, extract::State};
 use holdfast_model::{
     bundle::SignedBundle,
+    uploads::Uploads,
     view::{BucketRequest, BucketView, EnrolmentView},
 };
 
@@ -24,6 +25,13 @@ pub(super) async fn bucket_set(State(app): State<App>, Body(request): Body<Bucke
 #[utoipa::path(post, path = "/bucket/probe", tag = "bucket", responses((status = 200, description = "The bucket", body = BucketView)))]
 pub(super) async fn bucket_probe(State(app): State<App>) -> Answer<BucketView> {
     Ok(Json(app.appliance.bucket_probe().await?))
+}
+
+/// Decides what uploads may take of the line: a pause, limits, hours of the day. All of it is replaced.
+#[utoipa::path(put, path = "/bucket/uploads", tag = "bucket", request_body = Uploads,
+    responses((status = 200, description = "The bucket", body = BucketView)))]
+pub(super) async fn uploads_set(State(app): State<App>, Body(uploads): Body<Uploads>) -> Answer<BucketView> {
+    Ok(Json(app.appliance.uploads_set(uploads).await?))
 }
 
 /// Binds the appliance to a provider by an enrolment bundle.

@@ -16,6 +16,7 @@ use holdfast_model::{
     Kind,
     bundle::{Enrolment, SignedBundle},
     settings::{BucketSettings, Host},
+    uploads::Uploads,
     view::Capabilities,
 };
 use holdfast_repository::Repository;
@@ -112,6 +113,7 @@ const LINES: &[Line] = &[
     ("GET /api/v1/bucket", "", USUAL),
     ("PUT /api/v1/bucket", r#"{"url":"nonsense"}"#, USUAL),
     ("POST /api/v1/bucket/probe", "", USUAL),
+    ("PUT /api/v1/bucket/uploads", r#"{"bytes_per_second":1}"#, USUAL),
     ("POST /api/v1/enrol", r#"{"payload":"","key":"","signature":""}"#, USUAL),
     ("POST /api/v1/recover", r#"{"bucket":{"url":"nonsense"},"kit":""}"#, USUAL),
     // Last: it ends the session.
@@ -412,7 +414,7 @@ impl Outside for Desert {
     async fn host(&self, _: &Host) -> Result<Arc<dyn Engine>> {
         Err(Error::new(Kind::Unavailable, "host.unreachable", "nobody lives here"))
     }
-    async fn bucket(&self, _: &BucketSettings) -> Result<Arc<dyn Store>> {
+    async fn bucket(&self, _: &BucketSettings, _: Option<&Capabilities>) -> Result<Arc<dyn Store>> {
         Ok(Arc::new(MemStore::new()))
     }
     async fn probe(&self, _: &BucketSettings) -> Result<Capabilities> {
@@ -424,6 +426,7 @@ impl Outside for Desert {
     fn ship(&self, _: Repository, _: Arc<dyn Store>, _: Stop) -> Arc<dyn Shipping> {
         Arc::new(Idle(watch::channel(0).0))
     }
+    fn uploads(&self, _: &Uploads) {}
 }
 
 struct Idle(watch::Sender<u64>);

@@ -19,6 +19,7 @@ use holdfast_engine::{Outside, Shipping};
 use holdfast_model::{
     bundle::{Enrolment, SignedBundle},
     settings::{BucketSettings, Host},
+    uploads::Uploads,
     view::{BackupRequest, Capabilities},
 };
 use holdfast_repository::Repository;
@@ -35,8 +36,8 @@ impl Outside for Harbour {
     async fn host(&self, _: &Host) -> Result<Arc<dyn Engine>> {
         Ok(Arc::clone(&self.0))
     }
-    async fn bucket(&self, bucket: &BucketSettings) -> Result<Arc<dyn Store>> {
-        Desert.bucket(bucket).await
+    async fn bucket(&self, bucket: &BucketSettings, seen: Option<&Capabilities>) -> Result<Arc<dyn Store>> {
+        Desert.bucket(bucket, seen).await
     }
     async fn probe(&self, bucket: &BucketSettings) -> Result<Capabilities> {
         Desert.probe(bucket).await
@@ -46,6 +47,9 @@ impl Outside for Harbour {
     }
     fn ship(&self, repository: Repository, bucket: Arc<dyn Store>, stop: Stop) -> Arc<dyn Shipping> {
         Desert.ship(repository, bucket, stop)
+    }
+    fn uploads(&self, uploads: &Uploads) {
+        Desert.uploads(uploads);
     }
 }
 

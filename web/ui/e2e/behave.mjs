@@ -83,6 +83,7 @@ async function files(page, base) {
   await page.getByRole('dialog').waitFor({ state: 'hidden' });
   await page.getByRole('button', { name: /^Put <img/ }).click();
   const back = page.getByRole('dialog', { name: 'Put back' });
+  await back.getByText('PostgreSQL in container shop-db-1 wrote while its files were read').waitFor();
   await back.getByRole('textbox', { name: 'Path it gets' }).fill('restored.html');
   await back.getByRole('checkbox', { name: /^Replace what is there/ }).check();
   await back.getByRole('button', { name: 'Put back' }).click();

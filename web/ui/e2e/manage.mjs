@@ -10,6 +10,7 @@ const JOB_MS = 90_000;
 export async function manage(context, base, app, shots) {
   const { page, faults } = await openPage(context, base, { width: 1440, scheme: 'light' });
   await test('manage: the bucket is probed and says what it does', () => probe(page, base));
+  await test('manage: uploads are paused, limited and go on', () => uploads(page, base));
   await test('manage: a check runs and reports', () => check(page, base));
   await test('manage: prune shows its plan and runs', () => prune(page, base));
   await test('manage: a policy is made, used and kept from removal', () => policy(page, base, app));
@@ -34,6 +35,27 @@ async function probe(page, base) {
   await page.getByRole('button', { name: 'Probe now' }).click();
   await page.getByText('The bucket was probed').waitFor({ timeout: JOB_MS });
   await page.getByText('Lists an object right after it is written').waitFor();
+}
+
+async function uploads(page, base) {
+  await page.goto(`${base}/storage`);
+  await page.getByRole('button', { name: 'Pause uploads' }).click();
+  await page.getByText('New restore points stay on this appliance alone').waitFor();
+  await page.getByRole('button', { name: 'Limit uploads' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Usual limit in MB/s').fill('0.001');
+  expect(await dialog.getByRole('button', { name: 'Save' }).isDisabled(), 'a limit that cannot be kept can be saved');
+  await dialog.getByLabel('Usual limit in MB/s').fill('50');
+  await dialog.getByRole('button', { name: 'Add hours' }).click();
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('The limits of uploads were saved').waitFor();
+  await page.getByText('Monday to Friday, 08:00 to 18:00 UTC').waitFor();
+  await page.getByRole('button', { name: 'Limit uploads' }).click();
+  await dialog.getByRole('button', { name: 'Remove these hours' }).click();
+  await dialog.getByLabel('Usual limit in MB/s').fill('');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('button', { name: 'Resume uploads' }).click();
+  await page.getByRole('button', { name: 'Pause uploads' }).waitFor();
 }
 
 async function check(page, base) {

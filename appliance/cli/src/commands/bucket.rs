@@ -2,18 +2,24 @@
 
 use super::Desk;
 use crate::{
+    args::LimitArgs,
     files::{self, environment},
     outcome::{DONE, Outcome},
     words,
 };
-use holdfast_model::view::{BucketView, EnrolmentView};
+use holdfast_model::{
+    Result,
+    policy::parse_size,
+    uploads::{UploadWindow, Uploads},
+    view::{BucketRequest, BucketView, EnrolmentView},
+};
 use holdfast_provider::bundle;
 use serde_json::json;
 use std::path::Path;
 
 /// `bucket set URL`.
-pub async fn set(desk: &Desk, url: &str) -> Outcome {
-    let request = files::bucket_request(&environment, url)?;
+pub async fn set(desk: &Desk, url: &str, leave_behind: bool) -> Outcome {
+    let request = BucketRequest { leave_behind, ..files::bucket_request(&environment, url)? };
     let view: BucketView = desk.client.put("/bucket", &request).await?;
     desk.output.show(&view, words::capabilities);
     Ok(DONE)
@@ -33,6 +39,48 @@ pub async fn show(desk: &Desk) -> Outcome {
     Ok(DONE)
 }
 
+/// `bucket pause` and `bucket resume`.
+pub async fn pause(desk: &Desk, paused: bool) -> Outcome {
+    let view: BucketView = desk.client.get("/bucket").await?;
+    decide(desk, Uploads { paused, ..view.uploads }).await
+}
+
+/// `bucket limit`.
+pub async fn limit(desk: &Desk, asked: &LimitArgs) -> Outcome {
+    let view: BucketView = desk.client.get("/bucket").await?;
+    let uploads = limits(view.uploads.clone(), asked)?;
+    if uploads == view.uploads {
+        desk.output.show(&view, words::uploads);
+        return Ok(DONE);
+    }
+    decide(desk, uploads).await
+}
+
+async fn decide(desk: &Desk, uploads: Uploads) -> Outcome {
+    let view: BucketView = desk.client.put("/bucket/uploads", &uploads).await?;
+    desk.output.show(&view, words::uploads);
+    Ok(DONE)
+}
+
+/// Limits as they are with what was asked for.
+fn limits(mut uploads: Uploads, asked: &LimitArgs) -> Result<Uploads> {
+    match asked.upload.as_deref() {
+        None => {}
+        Some("full") => uploads.bytes_per_second = None,
+        Some(size) => uploads.bytes_per_second = Some(parse_size(size)?),
+    }
+    match asked.requests {
+        None => {}
+        Some(0) => uploads.requests_per_second = None,
+        requests => uploads.requests_per_second = requests,
+    }
+    if asked.no_windows || !asked.window.is_empty() {
+        uploads.windows = asked.window.iter().map(|text| UploadWindow::parse(text)).collect::<Result<_>>()?;
+    }
+    uploads.validate()?;
+    Ok(uploads)
+}
+
 /// `enrol BUNDLE`.
 pub async fn enrol(desk: &Desk, file: &Path) -> Outcome {
     let bundle = bundle::parse(&files::read(file)?)?;
@@ -42,4 +90,29 @@ pub async fn enrol(desk: &Desk, file: &Path) -> Outcome {
         format!("enrolled with {} as {}\ncompare by telephone; the provider's key is {key}", view.provider, view.tenant)
     });
     Ok(DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_asked_for_stays() {
+        let ask = |upload: Option<&str>, requests, window: &[&str], no_windows| LimitArgs {
+            upload: upload.map(str::to_owned),
+            requests,
+            window: window.iter().map(|text| (*text).to_owned()).collect(),
+            no_windows,
+        };
+        let paused = Uploads { paused: true, ..Uploads::default() };
+        let first = limits(paused, &ask(Some("5MB"), Some(9), &["22:00-06:00=full"], false)).unwrap();
+        assert!(first.paused && first.windows.len() == 1);
+        assert_eq!((first.bytes_per_second, first.requests_per_second), (Some(5_000_000), Some(9)));
+        assert_eq!(limits(first.clone(), &ask(None, None, &[], false)).unwrap(), first);
+        let none = limits(first, &ask(Some("full"), Some(0), &[], true)).unwrap();
+        assert_eq!(none, Uploads { paused: true, ..Uploads::default() });
+        for (upload, window) in [(Some("fast"), vec![]), (Some("1kB"), vec![]), (None, vec!["noon=full"])] {
+            limits(Uploads::default(), &ask(upload, None, &window, false)).unwrap_err();
+        }
+    }
 }

@@ -281,6 +281,7 @@ mod tests {
             bytes: 1,
             readable: true,
             reason: None,
+            logged: Vec::new(),
         }
     }
 

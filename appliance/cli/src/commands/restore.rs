@@ -77,6 +77,7 @@ fn request(args: &RestoreArgs) -> RestoreRequest {
         ways: args.ways.chosen(),
         from,
         confirmed: args.yes,
+        lose_uncaptured: args.lose_uncaptured,
     }
 }
 

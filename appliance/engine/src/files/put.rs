@@ -1,7 +1,8 @@
 //! Files of a snapshot put back where they belong, beside whatever is there now.
 //!
 //! Invariants (law L7): what is there stays and is named, unless it may be replaced, and then only after a safety backup of the
-//! app as it is; what was written is read back, or it is said that it was not.
+//! app as it is; what was written is read back, or it is said that it was not. Files of a server that are whole only with its log
+//! are never put back without that being said: the log is laid over them by a restore alone.
 
 use super::{Asked, OpenFile, Place, apart, body};
 use crate::{
@@ -18,9 +19,9 @@ use holdfast_docker::{
     mover::{Mounted, Over},
 };
 use holdfast_model::{
-    Error, Kind, Result,
+    Error, Kind, Problem, Result, SnapshotId,
     job::{JobKind, JobView},
-    view::PutRequest,
+    view::{PutRequest, SectionView},
 };
 use holdfast_repository::Meter;
 use holdfast_restore::{Files, Where, folder_of_volume, leads_elsewhere, put_files};
@@ -50,6 +51,8 @@ struct Case {
     into: Into,
     /// Path that it will have.
     path: Vec<u8>,
+    /// What has to be said of it, whatever comes of it.
+    warnings: Vec<Problem>,
     engine: Arc<dyn Engine>,
 }
 
@@ -73,6 +76,7 @@ async fn prepare(house: &Arc<House>, snapshot: &str, request: &PutRequest) -> Re
     let place = Place::find(house, &asked)?;
     let into = into(&place)?;
     let (host, app) = (place.snapshot.host.clone(), place.snapshot.app.clone());
+    let warnings = without_log(&place.section.view, &place.path, &place.snapshot.id);
     let target = match to {
         Some(to) => path::read(to)?,
         None => place.path.clone(),
@@ -89,7 +93,29 @@ async fn prepare(house: &Arc<House>, snapshot: &str, request: &PutRequest) -> Re
             _ => error,
         })?;
     }
-    Ok(Case { asked, host, app, into, path: target, engine })
+    Ok(Case { asked, host, app, into, path: target, warnings, engine })
+}
+
+/// Files of servers, of all that is chosen, that are whole only with a log, which stays behind.
+fn without_log(view: &SectionView, chosen: &[u8], snapshot: &SnapshotId) -> Vec<Problem> {
+    let chosen = path::show(chosen);
+    let is_in = |path: &str, folder: &str| path == folder || path::is_below(path.as_bytes(), folder.as_bytes());
+    let advice = match view.kind.as_str() {
+        "volume" => {
+            format!("restore the volume, which lays its log too (holdfast restore {snapshot} --volume {})", view.name)
+        }
+        _ => format!("restore the app, which lays its log too (holdfast restore {snapshot})"),
+    };
+    let met = view.logged.iter().filter(|folder| is_in(&chosen, &folder.path) || is_in(&folder.path, &chosen));
+    met.map(|folder| {
+        let text = format!(
+            "{} wrote while its files were read, so what was put back of them is whole only with its log, which was not laid over them",
+            folder.server
+        );
+        Problem::warning("database.files_alone", &view.section, text)
+            .advice(format!("Let no server start on them: {advice}."))
+    })
+    .collect()
 }
 
 fn into(place: &Place) -> Result<Into> {
@@ -115,14 +141,20 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
     desk.snapshot(&snapshot_id(house, &case)?);
     if replace {
         desk.phase("safety", 1, 2);
-        if !restore::safety_of(house, desk, (&*case.engine, &case.host, &case.app)).await? {
-            return Err(nothing_to_save(&case));
+        let taken = restore::safety_of(house, desk, (&*case.engine, &case.host, &case.app)).await?;
+        let taken = taken.ok_or_else(|| nothing_to_save(&case))?;
+        // What replaces other files of the same place must not be the end of one that no snapshot has.
+        let place = case.asked.section.split_once(':').map_or("", |(_, place)| place);
+        let lost = |problem: &&Problem| problem.code == "file.too_large" && problem.message.contains(place);
+        if let Some(lost) = taken.problems.iter().find(lost) {
+            return Err(restore::incomplete(lost));
         }
         desk.snapshot(&snapshot_id(house, &case)?);
     }
     desk.phase("files", 2, 2);
     let files: Arc<dyn Files> =
         Arc::new(Chosen { house: house.clone(), desk: desk.clone(), asked: case.asked.clone() });
+    desk.problems(case.warnings.clone());
     let before = desk.moved_bytes();
     if let Some(folder) = case.into.folder(&*case.engine).await? {
         let snapshot = crate::snapshots::find(house, &case.asked.snapshot)?.snapshot;
@@ -158,7 +190,7 @@ fn nothing_to_save(case: &Case) -> Error {
         .advice("Put it back without replacing anything, under another path if need be, or restore the app.")
 }
 
-fn snapshot_id(house: &House, case: &Case) -> Result<holdfast_model::SnapshotId> {
+fn snapshot_id(house: &House, case: &Case) -> Result<SnapshotId> {
     Ok(crate::snapshots::find(house, &case.asked.snapshot)?.snapshot.id.clone())
 }
 
@@ -176,5 +208,42 @@ impl Files for Chosen {
     }
     fn wrote(&self, bytes: u64) {
         self.desk.moved(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_model::{Moment, view::LoggedFolder};
+
+    #[test]
+    fn files_of_a_server_are_not_put_back_without_a_word_of_its_log() {
+        let folder = LoggedFolder { path: "15/main".into(), server: "PostgreSQL in container db".into() };
+        let view = SectionView {
+            section: "volume:data".into(),
+            kind: "volume".into(),
+            name: "data".into(),
+            folder: true,
+            entries: 1,
+            bytes: 1,
+            readable: true,
+            reason: None,
+            logged: vec![folder],
+        };
+        let id = SnapshotId::new(Moment::from_millis(1_000), [7; 10]);
+        for chosen in ["", "15", "15/main", "15/main/base/1/2"] {
+            let told = without_log(&view, chosen.as_bytes(), &id);
+            assert_eq!(told.len(), 1, "{chosen}");
+            assert_eq!(told[0].code, "database.files_alone");
+            assert!(told[0].message.starts_with("PostgreSQL in container db wrote"), "{}", told[0].message);
+            let advice = told[0].advice.clone().unwrap();
+            assert!(advice.contains(&format!("holdfast restore {id} --volume data")), "{advice}");
+        }
+        for chosen in ["14", "15/main.old", "15/maintenance", "1"] {
+            assert!(without_log(&view, chosen.as_bytes(), &id).is_empty(), "{chosen}");
+        }
+        let bind = SectionView { kind: "bind".into(), name: "/srv/pg".into(), ..view };
+        let advice = without_log(&bind, b"", &id)[0].advice.clone().unwrap();
+        assert!(advice.contains(&format!("(holdfast restore {id})")), "{advice}");
     }
 }

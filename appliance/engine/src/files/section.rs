@@ -9,7 +9,7 @@ use crate::{
 use holdfast_model::{
     Error, Result,
     snapshot::{DatabaseKind, DatabaseSection, Snapshot, StreamRef},
-    view::SectionView,
+    view::{LoggedFolder, SectionView},
 };
 
 /// Name under which trees of volumes and host paths are stored.
@@ -63,11 +63,15 @@ pub fn all(snapshot: &Snapshot) -> Vec<Section> {
     let mut sections = Vec::new();
     for volume in &snapshot.volumes {
         let streams = volume.stream.iter().map(under_root).collect();
-        sections.push(section("volume", &volume.name, true, streams));
+        let mut section = section("volume", &volume.name, true, streams);
+        section.view.logged = logged(&snapshot.databases, &volume.name);
+        sections.push(section);
     }
     for bind in &snapshot.binds {
         let streams = bind.stream.iter().map(under_root).collect();
-        sections.push(section("bind", &bind.source, bind.directory, streams));
+        let mut section = section("bind", &bind.source, bind.directory, streams);
+        section.view.logged = logged(&snapshot.databases, &bind.source);
+        sections.push(section);
     }
     for container in &snapshot.containers {
         let into = |path: &str| Naming::Into(path.trim_matches('/').as_bytes().to_vec());
@@ -78,6 +82,17 @@ pub fn all(snapshot: &Snapshot) -> Vec<Section> {
         }
     }
     sections
+}
+
+/// Folders in a place (a volume's name or a path of the host) whose files are whole only with a server's log.
+fn logged(databases: &[DatabaseSection], place: &str) -> Vec<LoggedFolder> {
+    let logs = databases.iter().filter_map(|database| Some((database, database.log.as_ref()?)));
+    logs.filter(|(_, log)| log.place == place)
+        .map(|(database, log)| LoggedFolder {
+            path: path::show(log.folder.as_bytes()),
+            server: format!("{} in container {}", database.kind.title(), database.container),
+        })
+        .collect()
 }
 
 /// One of them that can be looked into. `NotFound` (`files.section`), `Refused` (`files.unreadable`).
@@ -125,8 +140,39 @@ fn section(kind: &str, name: &str, folder: bool, streams: Vec<(StreamRef, Naming
         bytes: streams.iter().fold(0, |sum, (stream, _)| sum.saturating_add(stream.length)),
         readable: reason.is_none(),
         reason,
+        logged: Vec::new(),
     };
     let last = path::last(name.trim_end_matches('/').as_bytes()).to_vec();
     let root = if path::is_plain(&last) { last } else { b"files".to_vec() };
     Section { view, streams, root, plain: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_model::snapshot::{DatabaseLog, Readiness};
+
+    #[test]
+    fn files_of_a_server_that_are_whole_only_with_its_log_are_told_where_they_lie() {
+        let database = |container: &str, log: Option<DatabaseLog>| DatabaseSection {
+            container: container.into(),
+            kind: DatabaseKind::Postgres,
+            version: None,
+            readiness: Readiness::Logged,
+            dump: None,
+            log,
+            file: None,
+        };
+        let log = |place: &str| {
+            Some(DatabaseLog { place: place.into(), folder: "15/main".into(), stream: StreamRef::default() })
+        };
+        let databases = [database("db", log("data")), database("other", log("/srv/pg")), database("dumped", None)];
+        let told = |container: &str| LoggedFolder {
+            path: "15/main".into(),
+            server: format!("PostgreSQL in container {container}"),
+        };
+        assert_eq!(logged(&databases, "data"), [told("db")]);
+        assert_eq!(logged(&databases, "/srv/pg"), [told("other")]);
+        assert!(logged(&databases, "elsewhere").is_empty());
+    }
 }

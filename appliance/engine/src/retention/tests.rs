@@ -10,7 +10,13 @@ const LATER: Moment = Moment::from_millis(4_000_000_000_000);
 /// Committed in the order of its time.
 fn point(time: &str) -> Point {
     let time = Moment::parse(time).unwrap();
-    Point { id: SnapshotId::new(time, [7; 10]), time, sequence: time.seconds().unsigned_abs(), good: true }
+    Point {
+        id: SnapshotId::new(time, [7; 10]),
+        time,
+        sequence: time.seconds().unsigned_abs(),
+        good: true,
+        safety: false,
+    }
 }
 
 fn kept(points: &[Point], rules: &Retention) -> Vec<(String, String)> {
@@ -143,7 +149,13 @@ fn years_of_hourly_snapshots() {
         let now = start.plus_seconds(hour * 3600 + skew);
         let random: [u8; 10] = std::array::from_fn(|at| (hour >> (8 * (at % 4))) as u8);
         let good = hour % 50 != 7;
-        points.push(Point { id: SnapshotId::new(now, random), time: now, sequence: hour as u64 + 1, good });
+        points.push(Point {
+            id: SnapshotId::new(now, random),
+            time: now,
+            sequence: hour as u64 + 1,
+            good,
+            safety: false,
+        });
         if hour % 24 != 23 {
             continue;
         }
@@ -196,6 +208,7 @@ fn reference(points: &[Point], rules: &Retention, now: Moment) -> BTreeSet<Snaps
     if !staying.iter().any(|point| point.good) {
         staying.extend(points.iter().filter(|point| point.good).max_by_key(|point| (point.sequence, &point.id)));
     }
+    staying.extend(points.iter().filter(|point| point.safety && now.since(point.time) < 14 * 86_400_000));
     staying.into_iter().map(|point| point.id.clone()).collect()
 }
 
@@ -207,7 +220,7 @@ fn points() -> impl Strategy<Value = Vec<Point>> {
         rows.into_iter()
             .map(|(second, random, good, sequence)| {
                 let time = Moment::from_millis(start + second * 1000);
-                Point { id: SnapshotId::new(time, random), time, sequence, good }
+                Point { id: SnapshotId::new(time, random), time, sequence, good, safety: random[0] % 5 == 0 }
             })
             .collect()
     })
@@ -274,4 +287,16 @@ proptest! {
         };
         prop_assert!(kept(&rules).is_subset(&kept(&larger)));
     }
+}
+
+#[test]
+fn what_a_restore_replaced_can_be_had_back_for_two_weeks() {
+    let safety = Point { safety: true, ..point("2026-11-01T08:00:00Z") };
+    let points = [safety, point("2026-11-02T08:00:00Z"), point("2026-11-03T08:00:00Z")];
+    let rules = Retention { last: 1, ..Retention::default() };
+    let at = |time: &str| kept_at(&points, &rules, Moment::parse(time).unwrap());
+    let early = at("2026-11-15T07:59:59Z");
+    assert_eq!(times(&early), ["2026-11-01T08:00:00Z", "2026-11-03T08:00:00Z"]);
+    assert!(early[0].1.contains("before a restore in place"), "{early:?}");
+    assert_eq!(times(&at("2026-11-15T08:00:00Z")), ["2026-11-03T08:00:00Z"]);
 }

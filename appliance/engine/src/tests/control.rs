@@ -1,13 +1,20 @@
 //! Start, settings, hosts, bucket, people, recovery: everything that needs no running app.
 
-use super::world::{World, ended, start_of_time, until};
+use super::{
+    looks::{Silent, empty},
+    world::{World, ended, start_of_time, until},
+};
+use futures::StreamExt;
 use holdfast_docker::fake::FakeDocker;
 use holdfast_model::{
     Kind, Secret,
     job::JobState,
     policy::{Policy, Retention},
+    snapshot::{BindSection, Fidelity},
+    uploads::{UploadWindow, Uploads},
     view::{BucketHealth, BucketRequest, EscrowRequest, HostRequest, PassphraseRequest, RecoverRequest},
 };
+use holdfast_repository::StreamKind;
 use holdfast_runtime::{Clock, Stop};
 use std::sync::Arc;
 
@@ -24,7 +31,7 @@ fn clock() -> Clock {
 }
 
 fn bucket(url: &str) -> BucketRequest {
-    BucketRequest { url: url.into(), access_key: None, secret_key: None, ca: None }
+    BucketRequest { url: url.into(), access_key: None, secret_key: None, ca: None, leave_behind: false }
 }
 
 fn host(name: &str, url: &str) -> HostRequest {
@@ -405,4 +412,72 @@ async fn ways_in_are_added_changed_retired_and_open_a_recovery() {
     assert_eq!(second.keys().await.unwrap().epoch, 1);
     stop.cancel();
     second.finished().await;
+}
+
+#[tokio::test]
+async fn uploads_are_limited_paused_and_both_are_remembered() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let appliance = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    let slow = Uploads { bytes_per_second: Some(1), ..Uploads::default() };
+    assert_eq!(appliance.uploads_set(slow).await.unwrap_err().code(), "uploads.limit");
+    assert_eq!(world.uploads(), Uploads::default(), "nothing was changed");
+
+    let windows = vec![UploadWindow::parse("00:00-23:59=none").unwrap()];
+    let decided = Uploads { paused: true, bytes_per_second: Some(1 << 20), windows, ..Uploads::default() };
+    let view = appliance.uploads_set(decided.clone()).await.unwrap();
+    assert_eq!((&view.uploads, &world.uploads()), (&decided, &decided));
+    let told = appliance.status().await.problems;
+    assert!(told.iter().any(|problem| problem.code == "uploads.paused"), "a pause that was forgotten shows: {told:?}");
+    stop.cancel();
+    appliance.finished().await;
+    drop(appliance);
+
+    world.forget_uploads();
+    let stop = Stop::new();
+    let again = world.start(place.path(), None, clock(), &stop).await.unwrap();
+    assert_eq!(world.uploads(), decided, "as it was decided before");
+    again.uploads_set(Uploads { paused: false, ..decided }).await.unwrap();
+    assert!(!again.status().await.problems.iter().any(|problem| problem.code == "uploads.paused"));
+    stop.cancel();
+    again.finished().await;
+}
+
+#[tokio::test]
+async fn a_bucket_is_not_left_with_what_it_alone_holds() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let first = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    let house = first.0.clone();
+    let session = house.repository().session();
+    let bytes = futures::stream::iter([Ok(vec![7; 100_000].into())]).boxed();
+    let stream = session.store(StreamKind::Bytes, bytes, Arc::new(Silent)).await.unwrap();
+    let mut snapshot = empty(start_of_time());
+    snapshot.binds = vec![BindSection {
+        source: "/etc/app".into(),
+        directory: false,
+        stream: Some(stream),
+        fidelity: Fidelity::Full,
+    }];
+    session.commit(snapshot).await.unwrap();
+    until("the bucket has all", async || house.repository().has_bucket() && house.repository().to_ship().is_empty())
+        .await;
+    stop.cancel();
+    first.finished().await;
+    drop((first, house));
+    let cache = holdfast_storage::DirStore::open(place.path().join("cache")).unwrap();
+    for class in ["p/", "m/"] {
+        for object in holdfast_storage::Store::list(&cache, class).await.unwrap() {
+            holdfast_storage::Store::delete(&cache, &object.key).await.unwrap();
+        }
+    }
+
+    let stop = Stop::new();
+    let again = world.start(place.path(), None, clock(), &stop).await.unwrap();
+    until("it is attached", async || again.0.repository().has_bucket()).await;
+    let error = again.bucket_set(bucket("file:///other")).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Refused, "bucket.only_copy"));
+    assert_eq!(again.status().await.bucket.url.as_deref(), Some(BUCKET));
+    let view = again.bucket_set(BucketRequest { leave_behind: true, ..bucket("file:///other") }).await.unwrap();
+    assert_eq!(view.url.as_deref(), Some("file:///other"));
+    stop.cancel();
+    again.finished().await;
 }

@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Files by path in the volume, in the order of a source: `/` before everything else.
 pub type Files = BTreeMap<Vec<u8>, Node>;
 
-struct Silent;
+pub struct Silent;
 
 impl Meter for Silent {
     fn moved(&self, _: u64) {}
@@ -104,6 +104,7 @@ impl Shelf {
             image,
             state,
             changes: Vec::new(),
+            changed: 0,
             layer,
             depends_on: Vec::new(),
         }];
@@ -116,7 +117,7 @@ impl Shelf {
     }
 }
 
-fn empty(at: Moment) -> Snapshot {
+pub fn empty(at: Moment) -> Snapshot {
     let text = serde_json::json!({
         "format": FORMAT, "id": SnapshotId::new(at, holdfast_runtime::random()), "repository": RepositoryId([0; 16]),
         "sequence": 0, "app": "shop", "project": true, "host": "local", "engine": EngineInfo::default(), "time": at,

@@ -218,7 +218,8 @@ async fn everything_is_lost(engine: Arc<dyn Engine>) {
 
     let (place, stop) = (tempfile::tempdir().unwrap(), Stop::new());
     let appliance = walk.world.start(place.path(), None, walk.clock.clone(), &stop).await.unwrap();
-    let bucket = BucketRequest { url: BUCKET.into(), access_key: None, secret_key: None, ca: None };
+    let bucket =
+        BucketRequest { url: BUCKET.into(), access_key: None, secret_key: None, ca: None, leave_behind: false };
     let job = ended(&appliance, &appliance.recover(RecoverRequest::with_kit(bucket, kit)).await.unwrap()).await;
     assert_eq!(job.state, JobState::Done, "{job:#?}");
     until("the bucket is attached", async || appliance.0.repository().has_bucket()).await;

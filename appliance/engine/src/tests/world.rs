@@ -9,6 +9,7 @@ use holdfast_model::{
     bundle::{Enrolment, SignedBundle},
     job::JobView,
     settings::{BucketSettings, Host},
+    uploads::Uploads,
     view::Capabilities,
 };
 use holdfast_repository::Repository;
@@ -38,6 +39,7 @@ struct Inside {
     engines: Mutex<BTreeMap<String, Arc<dyn Engine>>>,
     buckets: Mutex<BTreeMap<String, Arc<MemStore>>>,
     down: Mutex<BTreeSet<String>>,
+    uploads: Mutex<Uploads>,
 }
 
 impl World {
@@ -48,6 +50,14 @@ impl World {
     /// The bucket behind a URL.
     pub fn bucket_at(&self, url: &str) -> Arc<MemStore> {
         lock(&self.0.buckets).entry(url.into()).or_insert_with(|| Arc::new(MemStore::new())).clone()
+    }
+    /// As after a restart of the process.
+    pub fn forget_uploads(&self) {
+        *lock(&self.0.uploads) = Uploads::default();
+    }
+    /// What uploads may take, as the appliance has it.
+    pub fn uploads(&self) -> Uploads {
+        lock(&self.0.uploads).clone()
     }
     /// Makes a host or bucket unreachable, or reachable again.
     pub fn down(&self, url: &str, down: bool) {
@@ -91,7 +101,7 @@ impl Outside for World {
         let engine = lock(&self.0.engines).get(&host.url).cloned();
         engine.ok_or_else(|| Error::new(Kind::Unavailable, "host.unreachable", "nobody listens there"))
     }
-    async fn bucket(&self, bucket: &BucketSettings) -> Result<Arc<dyn Store>> {
+    async fn bucket(&self, bucket: &BucketSettings, _: Option<&Capabilities>) -> Result<Arc<dyn Store>> {
         let url = bucket.url.to_string();
         self.check(&url)?;
         Ok(self.bucket_at(&url))
@@ -107,6 +117,9 @@ impl Outside for World {
         let shipper = Arc::new(Shipper { news: watch::channel(0).0, idle: AtomicBool::new(false) });
         tokio::spawn(shipper.clone().run(repository, bucket, stop));
         shipper
+    }
+    fn uploads(&self, uploads: &Uploads) {
+        *lock(&self.0.uploads) = uploads.clone();
     }
 }
 

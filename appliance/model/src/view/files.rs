@@ -50,6 +50,18 @@ pub struct SectionView {
     pub readable: bool,
     /// Why not.
     pub reason: Option<String>,
+    /// Folders in it whose files are whole only with a server's log.
+    #[serde(default)]
+    pub logged: Vec<LoggedFolder>,
+}
+
+/// A folder with files of a server that wrote while they were read: only with its log are they whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoggedFolder {
+    /// Its path in the section; empty for the section's own root.
+    pub path: String,
+    /// The server in words, `PostgreSQL in container NAME`.
+    pub server: String,
 }
 
 /// A file, a folder, or what else lies in one.

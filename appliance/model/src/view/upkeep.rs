@@ -87,6 +87,9 @@ pub struct BucketRequest {
     /// PEM of the endpoint's own CA.
     #[serde(default)]
     pub ca: Option<String>,
+    /// Whether data that only the bucket of before holds may stay behind there.
+    #[serde(default)]
+    pub leave_behind: bool,
 }
 
 /// The recovery kit as text and as what it holds.

@@ -243,3 +243,35 @@ async fn a_damaged_way_in_is_found_before_it_is_needed() {
     let (parts, key) = (parts(memory()), repository.recovery_key());
     Repository::recover(parts, bucket, key, DEVICE).await.unwrap();
 }
+
+/// Before the bucket has it nobody else has it either: it must not hold up what is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pack_that_rots_before_it_is_shipped_holds_up_its_own_snapshot_only() {
+    for gone in [false, true] {
+        let (repository, cache) = fresh().await;
+        let bucket = memory();
+        repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+        back_up(&repository, "shop", &some_tar(31)).await.unwrap();
+        let packs = keys(&cache, "p/").await;
+        let other = back_up(&repository, "mail", &some_tar(32)).await.unwrap();
+        match gone {
+            true => cache.delete(&packs[0]).await.unwrap(),
+            false => turn(&cache, &packs[0], 1000).await,
+        }
+        let error = repository.ship_bytes(&packs[0]).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (Kind::Corrupt, "pack.corrupt"));
+        assert!(repository.take_healed().iter().any(|problem| problem.code == "pack.corrupt"), "it is told");
+        ship(&repository, &bucket).await;
+        let states: Vec<_> = repository.snapshots().into_iter().map(|entry| entry.state.cloud).collect();
+        use holdfast_model::view::CloudState::{Damaged, Present};
+        assert_eq!(states, [Damaged, Present]);
+        assert_eq!(read_all(&repository, volume(&other), From::Bucket).await.unwrap(), some_tar(32));
+        // The same data again stores what was lost anew, and all of it arrives.
+        back_up(&repository, "shop", &some_tar(31)).await.unwrap();
+        ship(&repository, &bucket).await;
+        let newest = repository.snapshots().pop().unwrap();
+        assert_eq!(newest.state.cloud, Present);
+        let bytes = read_all(&repository, volume(&newest.snapshot), From::Bucket).await.unwrap();
+        assert!(bytes == some_tar(31));
+    }
+}

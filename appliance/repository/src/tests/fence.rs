@@ -82,3 +82,20 @@ async fn a_bucket_is_not_learned_while_a_prune_deletes_in_it() {
     drop(pruning);
     repository.attach_bucket(bucket).await.unwrap();
 }
+
+/// Packs change nothing of what the bucket means, but they fill it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packs_of_the_old_appliance_stop_within_a_minute() {
+    let clock = Clock::manual(Moment::from_millis(1_795_000_000_000));
+    let old = Repository::create(Parts { clock: clock.clone(), ..parts(memory()) }, DEVICE).await.unwrap();
+    let bucket = memory();
+    old.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    back_up(&old, "shop", &some_tar(55)).await.unwrap();
+    ship(&old, &bucket).await;
+    let kit = old.recovery_key();
+    let _new = Repository::recover(parts(memory()), Arc::clone(&bucket), kit, [9; 32]).await.unwrap();
+    back_up(&old, "shop", &some_tar(56)).await.unwrap();
+    let pack = old.to_ship().into_iter().find(|item| item.stage == Stage::Pack).unwrap().key;
+    clock.advance(std::time::Duration::from_secs(61));
+    assert_eq!(old.ship_bytes(&pack).await.unwrap_err().code(), "repository.fenced");
+}

@@ -215,7 +215,7 @@ export function appliance({ fresh = false } = {}) {
   };
 }
 
-export const noBucket = () => ({ url: null, health: 'none', error_code: null, error: null, stored_bytes: 0, snapshots: 0, queued_objects: 0, queued_bytes: 0, rate: 0, last_ack: null, capabilities: null, quota_bytes: null });
+export const noBucket = () => ({ url: null, health: 'none', error_code: null, error: null, stored_bytes: 0, snapshots: 0, queued_objects: 0, queued_bytes: 0, rate: 0, uploads: { paused: false, bytes_per_second: null, requests_per_second: null, windows: [] }, allowed: null, last_ack: null, capabilities: null, quota_bytes: null });
 
 export const fullBucket = (now, url = 's3://acme-holdfast?endpoint=https://s3.example.com&region=eu-central') => ({
   url,
@@ -227,7 +227,9 @@ export const fullBucket = (now, url = 's3://acme-holdfast?endpoint=https://s3.ex
   queued_objects: 58,
   queued_bytes: 3.5 * GB,
   rate: 48.2e6,
+  uploads: { paused: false, bytes_per_second: null, requests_per_second: null, windows: [] },
+  allowed: null,
   last_ack: iso(now - 2000),
-  capabilities: { probed: iso(now - 3 * DAY), list_after_put: true, conditional_put: true, conditional_race: true, range: true, checksum: true, versioning: true, object_lock: true, can_delete: false, clock_skew_seconds: 1, notes: ['Deleting was not tried: the key has no right to it, as it should be.'] },
+  capabilities: { probed: iso(now - 3 * DAY), list_after_put: true, conditional_put: true, conditional_race: true, range: true, checksum: true, versioning: true, object_lock: true, can_delete: false, clock_skew_seconds: 1, notes: ['Deleting was not tried: the key has no right to it, as it should be.'], lost: [] },
   quota_bytes: 5 * TB,
 });

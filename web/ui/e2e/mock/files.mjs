@@ -18,8 +18,8 @@ const FILES = [
   ...Array.from({ length: 1200 }, (_, n) => entry(`uploads/picture-${String(n).padStart(5, '0')}.jpg`, 'file', 40_000 + n * 17)),
 ];
 
-const section = (kind, name, more = {}) => ({ section: `${kind}:${name}`, kind, name, folder: true, entries: FILES.length, bytes: 41e9, readable: true, reason: null, ...more });
-const SECTIONS = [section('volume', 'shop_data'), section('volume', 'shop_export', { readable: false, reason: 'its content was not captured' }), section('bind', '/srv/shop/app.conf', { folder: false, entries: 1, bytes: 2048 }), section('container', 'shop-web-1')];
+const section = (kind, name, more = {}) => ({ section: `${kind}:${name}`, kind, name, folder: true, entries: FILES.length, bytes: 41e9, readable: true, reason: null, logged: [], ...more });
+const SECTIONS = [section('volume', 'shop_data', { logged: [{ path: '', server: 'PostgreSQL in container shop-db-1' }] }), section('volume', 'shop_export', { readable: false, reason: 'its content was not captured' }), section('bind', '/srv/shop/app.conf', { folder: false, entries: 1, bytes: 2048 }), section('container', 'shop-web-1')];
 
 export const sectionsOf = () => SECTIONS;
 

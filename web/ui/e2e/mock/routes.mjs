@@ -202,6 +202,7 @@ export const routes = [
   ['GET', '/bucket', ({ state }) => ok(state.bucket)],
   ['PUT', '/bucket', ({ state, body, tell }) => { if (body.url.includes('denied')) return no(403, 'denied', 'bucket.denied', 'the bucket refused the key', 'Check the access key and its rights on this bucket.'); state.bucket = { ...fullBucket(Date.now(), body.url), stored_bytes: 0, snapshots: 0, queued_bytes: 0, queued_objects: 0, rate: 0 }; tell({ type: 'status' }); return ok(state.bucket); }],
   ['POST', '/bucket/probe', ({ state }) => { if (state.bucket.capabilities) state.bucket.capabilities.probed = iso(); return ok(state.bucket ?? noBucket()); }],
+  ['PUT', '/bucket/uploads', ({ state, body, tell }) => { state.bucket = { ...state.bucket, uploads: body, allowed: body.paused ? 0 : (body.bytes_per_second ?? null) }; tell({ type: 'status' }); return ok(state.bucket); }],
   ['POST', '/enrol', ({ state }) => { state.enrolment = { provider: 'Nordwind IT', tenant: 'acme-berlin' }; state.bucket = fullBucket(Date.now()); return ok(state.enrolment); }],
   ['POST', '/recover', (house) => accepted(addJob(house, 'recover', ''))],
   ['GET', '/coverage', ({ state }) => ok(coverage(state))],

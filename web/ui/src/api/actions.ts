@@ -116,6 +116,12 @@ export const usePrune = () => useAct((_: void) => need(http.POST('/api/v1/prune'
 
 export const useProbe = () => useAct((_: void) => need(http.POST('/api/v1/bucket/probe')), 'status');
 
+export const useUploads = () =>
+  useAct(
+    (body: T.Uploads) => need<T.BucketView>(http.PUT('/api/v1/bucket/uploads', { body }) as never),
+    'status',
+  );
+
 export const useAttachBucket = () =>
   useAct(
     (body: T.BucketRequest) => need<T.BucketView>(http.PUT('/api/v1/bucket', { body }) as never),

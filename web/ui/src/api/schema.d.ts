@@ -159,6 +159,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/bucket/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Decides what uploads may take of the line: a pause, limits, hours of the day. All of it is replaced. */
+        put: operations["uploads_set"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/check": {
         parameters: {
             query?: never;
@@ -943,6 +960,8 @@ export interface components {
             access_key?: string | null;
             /** @description PEM of the endpoint's own CA. */
             ca?: string | null;
+            /** @description Whether data that only the bucket of before holds may stay behind there. */
+            leave_behind?: boolean;
             /** @description Secret key. */
             secret_key?: string | null;
             /** @description `s3://…` or `file:///…`. */
@@ -950,6 +969,11 @@ export interface components {
         };
         /** @description The cloud tier. */
         BucketView: {
+            /**
+             * Format: int64
+             * @description Bytes per second that this allows now; 0 for none, absent for as many as go.
+             */
+            allowed?: number | null;
             capabilities?: components["schemas"]["Capabilities"] | null;
             /** @description The error in words. */
             error?: string | null;
@@ -992,6 +1016,8 @@ export interface components {
              * @description Sealed bytes it holds of ours.
              */
             stored_bytes: number;
+            /** @description What uploads may take of the line, as it was decided. */
+            uploads: components["schemas"]["Uploads"];
             /** @description Where it is, without credentials. */
             url?: string | null;
         };
@@ -1061,6 +1087,11 @@ export interface components {
              * @default false
              */
             list_after_put: boolean;
+            /**
+             * @description What the probe before saw it do and this one did not, in words.
+             * @default []
+             */
+            lost: string[];
             /**
              * @description Tests that could not be made, and why.
              * @default []
@@ -1236,6 +1267,11 @@ export interface components {
          * @enum {string}
          */
         Databases: "auto" | "dump" | "off";
+        /**
+         * @description Days of the week.
+         * @enum {string}
+         */
+        Days: "all" | "workdays" | "weekends";
         /** @description One page of what differs between two snapshots. */
         DiffView: {
             /** @description The one that is looked at. */
@@ -1626,6 +1662,13 @@ export interface components {
              */
             time: string;
         };
+        /** @description A folder with files of a server that wrote while they were read: only with its log are they whole. */
+        LoggedFolder: {
+            /** @description Its path in the section; empty for the section's own root. */
+            path: string;
+            /** @description The server in words, `PostgreSQL in container NAME`. */
+            server: string;
+        };
         /** @description Logs in. */
         LoginRequest: {
             /** @description Login name. */
@@ -1937,6 +1980,11 @@ export interface components {
              */
             from: components["schemas"]["From"];
             /**
+             * @description In place: agrees that what the safety backup cannot keep is lost (`restore.safety_incomplete`).
+             * @default false
+             */
+            lose_uncaptured: boolean;
+            /**
              * @description New name (beside); default `APP-restore`.
              * @default null
              */
@@ -2033,6 +2081,8 @@ export interface components {
             folder: boolean;
             /** @description `volume`, `bind`, `container` (what was changed in its own file system) or `dump` (of a database). */
             kind: string;
+            /** @description Folders in it whose files are whole only with a server's log. */
+            logged?: components["schemas"]["LoggedFolder"][];
             /** @description Name, or path on the host. */
             name: string;
             /** @description Whether it can be looked into. */
@@ -2372,6 +2422,51 @@ export interface components {
          * @enum {string}
          */
         Trigger: "manual" | "schedule" | "safety";
+        /** @description Hours with a limit of their own. */
+        UploadWindow: {
+            /**
+             * Format: int64
+             * @description Bytes per second; 0 for none, absent for as many as go.
+             */
+            bytes_per_second?: number | null;
+            /** @description The days on which it begins (UTC). */
+            days?: components["schemas"]["Days"];
+            /**
+             * @description Its first minute (UTC).
+             * @example 08:00
+             */
+            from: string;
+            /**
+             * @description The minute that it ends before (UTC); on the next day if that is earlier.
+             * @example 18:00
+             */
+            until: string;
+        };
+        /** @description What uploads may take of the line. The default is all of it, always. */
+        Uploads: {
+            /**
+             * Format: int64
+             * @description Bytes per second, at most; absent for as many as go.
+             * @default null
+             */
+            bytes_per_second: number | null;
+            /**
+             * @description Somebody stopped them; they wait until somebody lets them go on. Backups go on into the cache.
+             * @default false
+             */
+            paused: boolean;
+            /**
+             * Format: int32
+             * @description Requests per second, at most.
+             * @default null
+             */
+            requests_per_second: number | null;
+            /**
+             * @description Other limits at some hours. The first that fits counts.
+             * @default []
+             */
+            windows: components["schemas"]["UploadWindow"][];
+        };
         /**
          * @description A way round something that a host lacks. It is taken only where the host lacks it, and the plan's notes tell what became different.
          * @enum {string}
@@ -2739,6 +2834,39 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description The bucket */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BucketView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    uploads_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Uploads"];
+            };
+        };
         responses: {
             /** @description The bucket */
             200: {

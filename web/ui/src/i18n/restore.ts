@@ -54,6 +54,8 @@ export const en = {
   command: 'The same on the command line',
   start: { beside: 'Restore beside the original', in_place: 'Replace the app', host: 'Restore to the other host' },
   confirmTitle: (app: string) => `Replace ${app}?`,
+  loseUncaptured: 'Go on even if the safety backup cannot keep all of it',
+  loseUncapturedHint: 'Without it a restore ends before anything is replaced that no snapshot holds.',
   confirmHint: (app: string) =>
     `The running ${app} is stopped and replaced. A safety point is taken first, so that you can go back.`,
   started: 'The restore is running',
@@ -124,6 +126,8 @@ export const de: typeof en = {
   command: 'Dasselbe auf der Kommandozeile',
   start: { beside: 'Neben dem Original herstellen', in_place: 'App ersetzen', host: 'Auf dem anderen Host herstellen' },
   confirmTitle: (app) => `${app} ersetzen?`,
+  loseUncaptured: 'Auch weitermachen, wenn die Sicherung davor nicht alles behalten kann',
+  loseUncapturedHint: 'Sonst endet die Wiederherstellung, bevor etwas ersetzt wird, das kein Punkt enthält.',
   confirmHint: (app) =>
     `Die laufende App ${app} wird gestoppt und ersetzt. Vorher entsteht ein Sicherheitspunkt für den Rückweg.`,
   started: 'Die Wiederherstellung läuft',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { contentUrl, crumbs, folderOf, rights, textOf } from './files';
+import { contentUrl, crumbs, folderOf, loggedServers, rights, textOf } from './files';
 
 describe('files', () => {
   it('writes names into addresses so that they stay names', () => {
@@ -22,6 +22,13 @@ describe('files', () => {
     expect(rights(0o4640)).toBe('rwSr-----');
     expect(rights(0o1777)).toBe('rwxrwxrwt');
     expect(rights(null)).toBe('');
+  });
+
+  it('knows whose files are whole only with a log', () => {
+    const part = { logged: [{ path: '15/main', server: 'PostgreSQL in container db' }] };
+    for (const path of ['', '15', '15/main', '15/main/base/1']) expect(loggedServers(part, path)).toEqual(['PostgreSQL in container db']);
+    for (const path of ['1', '14', '15/main.old', 'conf']) expect(loggedServers(part, path)).toEqual([]);
+    expect(loggedServers({ logged: [{ path: '', server: 'PostgreSQL in container db' }] }, 'base')).toHaveLength(1);
   });
 
   it('tells text from what is none', () => {

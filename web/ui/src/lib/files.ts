@@ -1,5 +1,5 @@
 /** Paths, addresses and contents of stored files. Names are text that the API made safe; they are never read as HTML. */
-import type { ChangeView, FileView } from '~/api/types';
+import type { ChangeView, FileView, SectionView } from '~/api/types';
 
 /** Bytes that a preview asks for. */
 export const PREVIEW_BYTES = 65_536;
@@ -49,6 +49,14 @@ export function textOf(bytes: Uint8Array): string | null {
   // A letter may be cut in two at the end; more than that is no text.
   const unread = text.slice(0, -3).split('\uFFFD').length - 1;
   return unread > text.length / 100 ? null : text;
+}
+
+const isIn = (path: string, folder: string) => folder === '' || path === folder || path.startsWith(`${folder}/`);
+
+/** Servers of whose files a path is one, or holds some, that are whole only with a log. */
+export function loggedServers(part: Pick<SectionView, 'logged'>, path: string): string[] {
+  const met = part.logged.filter((folder) => isIn(path, folder.path) || isIn(folder.path, path));
+  return met.map((folder) => folder.server);
 }
 
 export const isFolder = (file: FileView) => file.kind === 'folder';

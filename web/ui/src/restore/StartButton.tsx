@@ -1,5 +1,7 @@
+import { Checkbox } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconHistory } from '@tabler/icons-react';
+import { useState } from 'react';
 import { useStartRestore } from '~/api/actions';
 import type { AppView, JobView, PlanView, RestoreRequest } from '~/api/types';
 import { useWords } from '~/i18n';
@@ -20,10 +22,11 @@ export function StartButton({ app, request, plan, onStarted }: Props) {
   const { t } = useWords();
   const restore = useStartRestore();
   const [asking, ask] = useDisclosure(false);
+  const [lose, setLose] = useState(false);
   const ready = request !== null && plan !== undefined && plan.conflicts.length === 0;
   const start = (confirmed: boolean) => {
     if (!request) return;
-    restore.mutate({ ...request, confirmed }, { onSuccess: onStarted });
+    restore.mutate({ ...request, confirmed, lose_uncaptured: confirmed && lose }, { onSuccess: onStarted });
   };
   return (
     <>
@@ -53,7 +56,13 @@ export function StartButton({ app, request, plan, onStarted }: Props) {
         error={restore.error}
         onConfirm={() => start(true)}
       >
-        {t.restore.confirmHint(app.name)}
+        <p>{t.restore.confirmHint(app.name)}</p>
+        <Checkbox
+          label={t.restore.loseUncaptured}
+          description={t.restore.loseUncapturedHint}
+          checked={lose}
+          onChange={(event) => setLose(event.currentTarget.checked)}
+        />
       </Confirm>
     </>
   );

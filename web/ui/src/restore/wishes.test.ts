@@ -18,6 +18,7 @@ describe('restore request', () => {
       ways: [],
       from: 'auto',
       confirmed: false,
+      lose_uncaptured: false,
     });
   });
 

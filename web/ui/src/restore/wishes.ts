@@ -57,6 +57,7 @@ export function request(choices: Choices): RestoreRequest | null {
     ways: choices.ways,
     from: choices.source,
     confirmed: false,
+    lose_uncaptured: false,
   };
 }
 

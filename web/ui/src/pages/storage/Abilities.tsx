@@ -43,6 +43,7 @@ export function Abilities({ capabilities }: { capabilities: Capabilities | null 
         ))}
       </ul>
       {skew > SKEW_WORTH_TELLING && <Pill tone="warn">{t.storage.skew(f.duration(skew))}</Pill>}
+      {capabilities.lost.length > 0 && <Pill tone="bad">{t.storage.lost(capabilities.lost.join(', '))}</Pill>}
       {capabilities.notes.map((note) => (
         <p key={note} className="dim small">
           {note}

@@ -15,6 +15,7 @@ import { Panel } from '~/parts/Panel';
 import { Pill } from '~/parts/Pill';
 import { useToasts } from '~/parts/Toasts';
 import { Abilities } from './Abilities';
+import { Uploads } from './Uploads';
 
 /** The cloud tier: where, how it does, what it was seen to do. */
 export function BucketPanel({ bucket }: { bucket: BucketView }) {
@@ -34,6 +35,7 @@ export function BucketPanel({ bucket }: { bucket: BucketView }) {
           </Notice>
         )}
         {!none && <BucketFacts bucket={bucket} />}
+        {!none && <Uploads bucket={bucket} />}
         <BucketActs none={none} />
         {!none && <Abilities capabilities={bucket.capabilities} />}
       </div>

@@ -11,6 +11,7 @@ export interface BucketDraft {
   accessKey: string;
   secretKey: string;
   ca: string;
+  leaveBehind?: boolean;
 }
 
 export const EMPTY_BUCKET: BucketDraft = {
@@ -28,6 +29,7 @@ export const bucketRequest = (draft: BucketDraft): BucketRequest => ({
   access_key: draft.accessKey.trim() || null,
   secret_key: draft.secretKey || null,
   ca: draft.ca.trim() || null,
+  leave_behind: draft.leaveBehind ?? false,
 });
 
 interface Props {
@@ -38,7 +40,7 @@ interface Props {
 /** Where an S3 bucket is and how to get in. */
 export function BucketFields({ value, onChange }: Props) {
   const { t } = useWords();
-  const field = (name: keyof BucketDraft) => ({
+  const field = (name: Exclude<keyof BucketDraft, 'leaveBehind'>) => ({
     value: value[name],
     onChange: (event: { currentTarget: { value: string } }) => onChange({ ...value, [name]: event.currentTarget.value }),
     autoComplete: 'off',

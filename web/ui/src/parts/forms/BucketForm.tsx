@@ -1,5 +1,7 @@
+import { Checkbox } from '@mantine/core';
 import { useState, type FormEvent } from 'react';
 import { useAttachBucket } from '~/api/actions';
+import { asProblem } from '~/api/client';
 import { useWords } from '~/i18n';
 import { ChangeButton } from '~/parts/ChangeButton';
 import { Failure } from '~/parts/Problems';
@@ -25,6 +27,13 @@ export function BucketForm({ onDone }: { onDone: () => void }) {
     <form onSubmit={submit} className="page">
       <BucketFields value={draft} onChange={setDraft} />
       {attach.isError && <Failure error={attach.error} />}
+      {((attach.isError && asProblem(attach.error).code === 'bucket.only_copy') || draft.leaveBehind) && (
+        <Checkbox
+          label={t.storage.leaveBehind}
+          checked={draft.leaveBehind ?? false}
+          onChange={(event) => setDraft({ ...draft, leaveBehind: event.currentTarget.checked })}
+        />
+      )}
       <div>
         <ChangeButton type="submit" variant="filled" loading={attach.isPending}>
           {t.entry.attach}

@@ -63,7 +63,7 @@ export function Folder({ place, part, go }: Props) {
         </div>
       )}
       {leftOut > 0 && <p className="dim small" style={{ padding: '0.75rem 1.25rem' }}>{t.files.leftOut(f.number(leftOut))}</p>}
-      <PutBack place={place} path={back} onClose={() => setBack(null)} />
+      <PutBack place={place} part={part} path={back} onClose={() => setBack(null)} />
       <Preview place={place} file={shown} onClose={() => setShown(null)} />
     </Panel>
   );

@@ -1,21 +1,24 @@
 import { Button, Checkbox, Modal, TextInput } from '@mantine/core';
 import { useState, type FormEvent } from 'react';
 import { usePutFile } from '~/api/actions';
+import type { SectionView } from '~/api/types';
 import { useWords } from '~/i18n';
-import type { Place } from '~/lib/files';
+import { loggedServers, type Place } from '~/lib/files';
 import { ChangeButton } from '~/parts/ChangeButton';
+import { Notice } from '~/parts/Notice';
 import { Failure } from '~/parts/Problems';
 import { useToasts } from '~/parts/Toasts';
 
 interface Props {
   place: Place;
+  part: SectionView;
   /** Path of the file or folder; null while nothing is asked. */
   path: string | null;
   onClose: () => void;
 }
 
 /** Asks where a file goes back to, and whether what is there gives way. */
-export function PutBack({ place, path, onClose }: Props) {
+export function PutBack({ place, part, path, onClose }: Props) {
   const { t } = useWords();
   const put = usePutFile();
   const { done } = useToasts();
@@ -53,6 +56,11 @@ export function PutBack({ place, path, onClose }: Props) {
     >
       <form onSubmit={submit} className="page">
         <p className="dim">{t.files.putHint}</p>
+        {path !== null && loggedServers(part, path).map((server) => (
+          <Notice key={server} tone="warn" title={t.files.putAlone(server)}>
+            {t.files.putAloneHint}
+          </Notice>
+        ))}
         <TextInput
           label={t.files.putTo}
           value={to ?? path ?? ''}
