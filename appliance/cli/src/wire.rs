@@ -78,6 +78,7 @@ impl Outside for World {
 /// The shipper as the engine knows it.
 struct Ship(Arc<Shipper>);
 
+#[async_trait]
 impl Shipping for Ship {
     fn nudge(&self) {
         self.0.nudge();
@@ -97,5 +98,9 @@ impl Shipping for Ship {
 
     fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
+    }
+
+    async fn finished(&self) {
+        self.0.finished().await;
     }
 }

@@ -80,7 +80,7 @@ fn nothing_left_behind(house: &House) -> Result<()> {
         count(u64::from(only.snapshots), "snapshot"),
     );
     Err(Error::new(Kind::Refused, "bucket.only_copy", words)
-        .advice("Copy the objects into the new bucket first, or say that they may be left behind (--leave-behind)."))
+        .advice("Copy the objects into the new bucket, or do without them; then say that they may be left behind (--leave-behind)."))
 }
 
 /// Decides what uploads may take of the line.

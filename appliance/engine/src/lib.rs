@@ -30,6 +30,7 @@ mod policies;
 mod recover;
 mod restore;
 mod retention;
+mod safety;
 mod schedule;
 mod scheduler;
 mod ship;

@@ -36,6 +36,7 @@ pub trait Outside: Send + Sync {
 }
 
 /// A shipper at work.
+#[async_trait]
 pub trait Shipping: Send + Sync {
     /// There is something new.
     fn nudge(&self);
@@ -43,6 +44,8 @@ pub trait Shipping: Send + Sync {
     fn status(&self) -> ShipStatus;
     /// Told after each acknowledgement and each change of health.
     fn subscribe(&self) -> watch::Receiver<u64>;
+    /// Waits until it has ended after its `stop`: nothing is acknowledged afterwards.
+    async fn finished(&self) {}
 }
 
 /// How shipping goes.

@@ -5,20 +5,18 @@
 //! confirmed; in place never without a safety snapshot of what is there.
 
 use crate::{
-    apps::{Facts, app_id},
-    backup::{self, Wish},
+    apps::app_id,
     house::House,
     jobs::{Claim, Desk, Order},
-    snapshots,
+    safety, snapshots,
     words::size,
 };
 use async_trait::async_trait;
-use holdfast_capture::discover;
 use holdfast_docker::{ByteStream, Engine};
 use holdfast_model::{
     Error, Kind, Problem, Result,
     job::{JobKind, JobView},
-    snapshot::{Snapshot, StreamRef, Trigger},
+    snapshot::StreamRef,
     view::{From, PlanView, RestoreRequest, Target, WayOut},
 };
 use holdfast_repository::{Entry, Meter, ReadCost, Repository};
@@ -168,53 +166,17 @@ async fn safety(house: &House, desk: &Arc<Desk>, request: &RestoreRequest, case:
     if request.target != Target::InPlace {
         return Ok(false);
     }
-    let taken = safety_of(house, desk, (&*case.engine, &case.host, &case.entry.snapshot.app)).await?;
+    let taken = safety::take(house, desk, (&*case.engine, &case.host, &case.entry.snapshot.app)).await?;
     // The job tells the snapshot it restores, not the one it took on the way.
     desk.snapshot(&case.entry.snapshot.id);
-    if let Some(lost) = taken.iter().find_map(|taken| left_out(taken, &case.entry.snapshot))
+    if let Some(lost) = safety::left_out(taken.as_ref(), &case.plan.replaced())
         && !request.lose_uncaptured
     {
-        return Err(incomplete(lost));
+        return Err(
+            safety::incomplete(&lost).advice("Move it elsewhere first, or agree that it is lost (--lose-uncaptured).")
+        );
     }
     Ok(taken.is_some())
-}
-
-/// What a safety backup left out of what a restore of `back` would take away.
-fn left_out<'a>(taken: &'a Snapshot, back: &Snapshot) -> Option<&'a Problem> {
-    let replaced = |volume: &str| back.volumes.iter().any(|one| one.name == volume && one.stream.is_some());
-    taken.problems.iter().find(|problem| match problem.code.as_str() {
-        "layer.too_large" | "layer.not_captured" | "layer.name_unreadable" | "file.too_large" => true,
-        // One that the restore has no content for stays as it is.
-        "stream.too_large" | "volume.not_captured" => replaced(&problem.subject),
-        _ => false,
-    })
-}
-
-/// What a safety backup left out cannot be had back once it is replaced.
-pub fn incomplete(lost: &Problem) -> Error {
-    let words =
-        format!("the safety backup could not keep all of what is there now, so nothing was replaced: {}", lost.message);
-    Error::new(Kind::Refused, "restore.safety_incomplete", words)
-        .advice("Move it elsewhere first, or agree that it is lost (--lose-uncaptured).")
-}
-
-/// Backs an app up as it is, if it is there, before something of it is replaced. The answer is what was taken.
-pub async fn safety_of(
-    house: &House,
-    desk: &Arc<Desk>,
-    (engine, host, name): (&dyn Engine, &str, &str),
-) -> Result<Option<Snapshot>> {
-    if !discover(engine).await?.iter().any(|app| app.name == name) {
-        desk.log("nothing of the app is on the host: no safety backup is needed");
-        return Ok(None);
-    }
-    let settled = backup::wish(&Facts::gather(house), app_id(host, name), (None, None), Trigger::Safety);
-    let wish = Wish { policy: None, ..settled };
-    desk.log("safety backup of what is there now");
-    let taken = backup::take(house, desk, &wish).await;
-    let taken = taken.map_err(|error| error.while_doing("the safety backup failed, so nothing was replaced"))?;
-    desk.log(&format!("safety snapshot {}", taken.id));
-    Ok(Some(taken))
 }
 
 fn view(house: &House, request: &RestoreRequest, case: &Case) -> PlanView {
@@ -320,37 +282,7 @@ impl Source for RepositorySource {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::tests::looks::empty;
-    use holdfast_model::{
-        Moment,
-        snapshot::{Fidelity, RawJson, VolumeSection},
-    };
-
-    #[test]
-    fn what_no_snapshot_holds_is_not_replaced_without_a_word() {
-        let now = Moment::from_millis(1_000);
-        let volume = |stream| VolumeSection {
-            name: "data".into(),
-            anonymous: false,
-            inspect: RawJson("{}".into()),
-            stream,
-            fidelity: Fidelity::Full,
-        };
-        let taken = |code: &str| Snapshot { problems: vec![Problem::error(code, "data", "it")], ..empty(now) };
-        let back = Snapshot { volumes: vec![volume(Some(StreamRef::default()))], ..empty(now) };
-        for code in ["layer.too_large", "layer.not_captured", "layer.name_unreadable", "file.too_large"] {
-            assert!(left_out(&taken(code), &empty(now)).is_some(), "{code}");
-        }
-        for code in ["stream.too_large", "volume.not_captured"] {
-            assert!(left_out(&taken(code), &back).is_some(), "{code}: it would be emptied");
-            let without = Snapshot { volumes: vec![volume(None)], ..empty(now) };
-            assert!(left_out(&taken(code), &without).is_none(), "{code}: it stays as it is");
-        }
-        assert!(left_out(&taken("database.not_logged"), &back).is_none());
-        let error = incomplete(&Problem::error("layer.too_large", "/tmp/x", "/tmp/x is too large"));
-        assert_eq!((error.kind(), error.code()), (Kind::Refused, "restore.safety_incomplete"));
-    }
+    use super::quoted;
 
     #[test]
     fn names_cannot_leave_their_quotes() {

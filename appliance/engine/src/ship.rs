@@ -114,6 +114,8 @@ async fn tend(house: &House, store: Arc<dyn Store>, stop: &Stop) {
         }
     }
     look(house, shipping.as_ref(), &mut sent);
+    // What it acknowledges later would count for the next bucket.
+    shipping.finished().await;
 }
 
 /// Finds out what a bucket really does, and every week again: a store is upgraded, a right is taken away, and nobody tells.

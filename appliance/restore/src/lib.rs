@@ -119,6 +119,31 @@ pub struct Plan {
     pub(crate) deed: deed::Deed,
 }
 
+/// What of the host a plan takes away, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replaced {
+    /// Containers that are removed once the new ones stand.
+    pub containers: Vec<String>,
+    /// Volumes that are there and lose their content.
+    pub volumes: Vec<String>,
+    /// Host paths that are written over.
+    pub paths: Vec<String>,
+}
+
+impl Plan {
+    /// What it takes away. A volume that stands for a folder of the host and is not there itself is not among it: nobody knows what
+    /// the folder holds.
+    pub fn replaced(&self) -> Replaced {
+        let refilled =
+            |volume: &&deed::VolumeDeed| volume.action == deed::VolumeAction::Refill && volume.stream.is_some();
+        Replaced {
+            containers: self.deed.old.iter().map(|old| old.name.clone()).collect(),
+            volumes: self.deed.volumes.iter().filter(refilled).map(|volume| volume.name.clone()).collect(),
+            paths: self.deed.paths.iter().map(|path| path.source.clone()).collect(),
+        }
+    }
+}
+
 /// What was done.
 #[derive(Clone, Debug)]
 pub struct Restored {

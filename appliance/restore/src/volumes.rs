@@ -66,8 +66,9 @@ pub(crate) fn ground(draft: &Draft, survey: &Survey, mount: &Value) -> Ground {
         "bind" => {
             let source = Path::new(text(mount, "/Source"));
             let mut written = draft.deed.paths.iter().filter(|path| source.starts_with(&path.source));
-            // Other files there stay: where nothing was, what came since does.
-            if written.any(|path| path.stream.entries > 1) { Ground::Written } else { Ground::Left }
+            // Other files there stay: where nothing was, what came since does. A file has no others.
+            let is_written = |path: &PathDeed| !path.directory || path.stream.entries > 1;
+            if written.any(is_written) { Ground::Written } else { Ground::Left }
         }
         "tmpfs" => Ground::Empty,
         _ => Ground::Left,

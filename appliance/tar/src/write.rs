@@ -74,7 +74,8 @@ impl<'a> Entry<'a> {
         self
     }
 
-    /// The header blocks. `Invalid` (`tar.name`) if a name is empty, holds a NUL or is beyond all measure.
+    /// The header blocks. `Invalid` (`tar.name`) if a name is empty, holds a NUL or is beyond all measure, or is a folder's and
+    /// content follows.
     pub fn header(&self) -> Result<Vec<u8>> {
         for name in [self.path, self.link] {
             if name.contains(&0) || name.len() as u64 > MAX_META / 4 {
@@ -87,6 +88,10 @@ impl<'a> Entry<'a> {
         }
         if self.path.is_empty() {
             return Err(Error::invalid("tar.name", "an archive member without a name cannot be written"));
+        }
+        // By its slash everybody reads a folder, which has no content.
+        if self.flag != b'5' && self.size > 0 && self.path.ends_with(b"/") {
+            return Err(Error::invalid("tar.name", "a file with the name of a folder cannot be written to an archive"));
         }
         let records = self.records(&path);
         let mut header = Vec::with_capacity(3 * BLOCK);
@@ -231,6 +236,7 @@ mod tests {
     fn names_that_cannot_be_are_refused() {
         assert!(Entry::file(b"", 0).header().is_err());
         assert!(Entry::file(b"a\0b", 0).header().is_err());
+        assert!(Entry::file(b"a/", 1).header().is_err() && Entry::file(b"a/", 0).header().is_ok());
         assert!(Entry::file(&vec![b'a'; MAX_META as usize], 0).header().is_err());
     }
 }

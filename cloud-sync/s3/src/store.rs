@@ -143,7 +143,9 @@ impl S3Store {
             if asks_first && self.is_there(key, upload).await? {
                 return Ok(());
             }
-            let Err(error) = self.send(key, upload, conditional).await else { return self.prove(key, upload).await };
+            let Err(error) = self.send(key, upload, conditional).await else {
+                return self.prove(key, upload, !asks_first).await;
+            };
             match fault::refusal(&error) {
                 Some(said) if conditional && said.lost_condition() => {
                     if !asks_first && self.is_there(key, upload).await? {
@@ -183,18 +185,21 @@ impl S3Store {
 
     /// An answer of success proves nothing: a proxy in between, or a store that dropped the object, may give it too. What the
     /// store shows afterwards has to be what was sent, in size and, where it tells one, in checksum.
-    async fn prove(&self, key: &str, upload: &Upload) -> Result<()> {
-        let is_kept = |shown: Option<(ObjectInfo, Option<String>)>| {
-            shown.is_some_and(|(there, checksum)| {
-                there.size == upload.bytes.len() as u64 && !is_other(checksum.as_deref(), upload)
-            })
+    ///
+    /// `ours`: nobody else can have written it meanwhile, so what differs may be written over.
+    async fn prove(&self, key: &str, upload: &Upload, ours: bool) -> Result<()> {
+        let is_kept = |(there, checksum): &(ObjectInfo, Option<String>)| {
+            there.size == upload.bytes.len() as u64 && !is_other(checksum.as_deref(), upload)
         };
-        if is_kept(self.look(key, true).await?) {
-            return Ok(());
+        match self.look(key, true).await? {
+            Some(shown) if is_kept(&shown) => return Ok(()),
+            // Of two who wrote at once, one store or the other kept the last; who came second leaves it.
+            Some((there, _)) if !ours => return Err(words::differs(key, there.size, upload.bytes.len() as u64)),
+            _ => {}
         }
-        // It is ours, and what lies there is not what was sent: written over, once.
+        // What lies there is not what was sent: sent once more.
         self.send(key, upload, false).await.map_err(|error| fault::explain(&self.place, &error))?;
-        if is_kept(self.look(key, true).await?) {
+        if self.look(key, true).await?.is_some_and(|shown| is_kept(&shown)) {
             return Ok(());
         }
         let text = format!("{} said that it took {key}, and does not show it as it was sent", self.place);
@@ -343,7 +348,7 @@ impl Store for S3Store {
             PutMode::Once => self.put_once(key, &upload).await,
             PutMode::Replace => {
                 self.send(key, &upload, false).await.map_err(|error| fault::explain(&self.place, &error))?;
-                self.prove(key, &upload).await
+                self.prove(key, &upload, true).await
             }
         }
     }

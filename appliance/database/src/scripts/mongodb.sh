@@ -32,6 +32,22 @@ ask() {
         *) echo "its shell does not get an answer from it on port $PORT" >&2; return 1 ;;
     esac
 }
+# Whether the server that answers is one that runs here: a loopback may be shared with another container, where a process of the same number has
+# lived for another time. Its beginning is the twentieth word after its name, in hundredths of a second since the machine's.
+own() {
+    told=$(ask "var n = function (x) { return x.toNumber ? x.toNumber() : x; }; var s = run({serverStatus: 1});
+        tell(n(s.pid) + ' ' + Math.floor(n(s.uptimeMillis) / 1000))") || return 1
+    pid=${told% *}
+    case $pid in ''|*[!0-9]*) return 1 ;; esac
+    stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
+    case $stat in *'(mongod)'*) ;; *) return 1 ;; esac
+    lived=${told#* }
+    # shellcheck disable=SC2086
+    set -- ${stat##*) }
+    shift 19
+    late=$(($(cut -d. -f1 /proc/uptime) - $1 / 100 - lived))
+    [ "$late" -ge -5 ] && [ "$late" -le 30 ]
+}
 is_set() { [ -n "$(ask "tell(run({isMaster: 1}).setName || '')")" ]; }
 # A tool with its password, if there is one.
 tool() {
@@ -68,6 +84,7 @@ case $1 in
     replay)
         restore=$(find mongorestore)
         if [ -z "$restore" ]; then echo 'its image has no mongorestore' >&2; exit 1; fi
+        if ! own; then echo 'the server that answers is not the one of this container' >&2; exit 1; fi
         tries=0
         set --
         if is_set; then

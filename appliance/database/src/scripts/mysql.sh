@@ -13,32 +13,38 @@ if [ -z "$CLIENT" ]; then echo 'its image has no client, mariadb or mysql' >&2; 
 # Runs one of its programs towards the server of this container, whatever option files say: by the socket that they or a variable name,
 # or by the loopback.
 WAY=socket
+OWN_SOCKET=
 here() {
     program=$1
     shift
     case $WAY in
-        socket) "$program" --protocol=socket --host=localhost -u root "$@" ;;
+        socket) "$program" --protocol=socket --host=localhost ${OWN_SOCKET:+"--socket=$OWN_SOCKET"} -u root "$@" ;;
         *) "$program" --protocol=tcp --host=127.0.0.1 ${PORT:+"--port=$PORT"} -u root "$@" ;;
     esac
 }
 ask() { here "$CLIENT" --batch --comments --skip-column-names --connect-timeout=10 -e "$1" </dev/null; }
 # Whether the server that answers is the one of this container: 0 if it is, 1 if it is not, 2 if none answers. A socket in this container's
-# file system proves it, unless somebody has mounted that of another container here, which has another name. Names may be given twice, and
-# a loopback may be shared: by that its files have to be here too. MySQL also has a mark in them, of which no other server has the same.
+# file system proves it, unless somebody has mounted that of another container here, which has another name. A loopback may be shared, with
+# the name, and a copy has the files and the mark of its original: who answers there only tells where its socket lies, and that is asked.
 own() {
     name=$(ask 'select @@hostname') && data=$(ask 'select @@datadir') && socket=$(ask 'select @@socket') || return 2
     [ "$name" = "$(cat /proc/sys/kernel/hostname)" ] || return 1
     data=${data%/}
+    case $socket in /*) ;; *) socket=$data/$socket ;; esac
+    if [ "$WAY" = loopback ]; then
+        [ -S "$socket" ] || return 1
+        WAY=socket OWN_SOCKET=$socket
+        own
+        return
+    fi
     mark=$(ask 'select @@server_uuid' 2>/dev/null)
     if [ -n "$mark" ] && [ -r "$data/auto.cnf" ]; then grep -qi "$mark" "$data/auto.cnf" || return 1; fi
-    case $socket in /*) ;; *) socket=$data/$socket ;; esac
-    if [ "$WAY" = socket ] && [ -S "$socket" ]; then return 0; fi
-    [ -e "$data/auto.cnf" ] || [ -e "$data/ibdata1" ] || [ -d "$data/mysql" ]
+    [ -S "$socket" ] || [ -e "$data/auto.cnf" ] || [ -e "$data/ibdata1" ] || [ -d "$data/mysql" ]
 }
 # The complaint about the socket says more to whom neither answers.
 if ! ask 'do 0' >/dev/null 2>&1; then
     WAY=loopback
-    own 2>/dev/null || WAY=socket
+    own 2>/dev/null || WAY=socket OWN_SOCKET=
 fi
 # Nothing is read out of another server, and nothing dropped in it.
 proven() {
@@ -58,7 +64,8 @@ alone() {
     if [ "$members" != 0 ]; then
         members=$(ask "select count(*) from performance_schema.replication_group_members where member_state = 'ONLINE'") || exit 1
     fi
-    if [ "${size:-0}" -gt 1 ] || [ "$members" != 0 ]; then
+    # One that is alone counts itself.
+    if [ "${size:-0}" -gt 1 ] || [ "${members:-0}" -gt 1 ]; then
         echo 'it is a member of a cluster, whose other members would drop and take the same: nothing was dropped and nothing replayed' >&2
         exit 1
     fi

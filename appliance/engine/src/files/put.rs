@@ -10,7 +10,7 @@ use crate::{
     house::House,
     jobs::{Claim, Desk, Order},
     listing::path,
-    restore,
+    safety,
     words::size,
 };
 use async_trait::async_trait;
@@ -24,7 +24,7 @@ use holdfast_model::{
     view::{PutRequest, SectionView},
 };
 use holdfast_repository::Meter;
-use holdfast_restore::{Files, Where, folder_of_volume, leads_elsewhere, put_files};
+use holdfast_restore::{Files, Replaced, Where, folder_of_volume, leads_elsewhere, put_files};
 use std::sync::Arc;
 
 /// What is mounted to write into it.
@@ -141,13 +141,14 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
     desk.snapshot(&snapshot_id(house, &case)?);
     if replace {
         desk.phase("safety", 1, 2);
-        let taken = restore::safety_of(house, desk, (&*case.engine, &case.host, &case.app)).await?;
+        let taken = safety::take(house, desk, (&*case.engine, &case.host, &case.app)).await?;
         let taken = taken.ok_or_else(|| nothing_to_save(&case))?;
-        // What replaces other files of the same place must not be the end of one that no snapshot has.
-        let place = case.asked.section.split_once(':').map_or("", |(_, place)| place);
-        let lost = |problem: &&Problem| problem.code == "file.too_large" && problem.message.contains(place);
-        if let Some(lost) = taken.problems.iter().find(lost) {
-            return Err(restore::incomplete(lost));
+        let replaced = match &case.into {
+            Into::Volume(name) => Replaced { volumes: vec![name.clone()], ..Replaced::default() },
+            Into::Folder(path) => Replaced { paths: vec![path.clone()], ..Replaced::default() },
+        };
+        if let Some(lost) = safety::left_out(Some(&taken), &replaced) {
+            return Err(safety::incomplete(&lost).advice("Move it elsewhere first, or give the files another path."));
         }
         desk.snapshot(&snapshot_id(house, &case)?);
     }
