@@ -80,15 +80,22 @@ pub(crate) async fn open(parts: Parts, unlock: Unlock) -> Result<Arc<Inner>> {
 /// `NotFound` (`repository.none`) only if there is nothing but what a creation that was cut off leaves.
 async fn remake_format(parts: &Parts, unlock: &Unlock) -> Result<Format> {
     let listed = parts.cache.list("").await?;
+    let none = || Error::not_found("repository.none", "there is no repository here yet");
     if listed.iter().all(|object| object.key == DEVICE_SLOT) {
-        return Err(Error::not_found("repository.none", "there is no repository here yet"));
+        return Err(none());
     }
+    let only_slots = listed.iter().all(|object| object.key.starts_with(layout::SLOTS));
+    match format_of_slot(parts, unlock).await {
+        // Ways into nothing.
+        Err(error) if only_slots && !error.kind().is_transient() => Err(none()),
+        Err(error) if error.kind() == Kind::NotFound => Err(format_lost()),
+        made => made,
+    }
+}
+
+async fn format_of_slot(parts: &Parts, unlock: &Unlock) -> Result<Format> {
     let Unlock::Device(device) = unlock else { return Err(format_lost()) };
-    let slot = parts.cache.get(DEVICE_SLOT).await.map_err(|error| match error.kind() {
-        Kind::NotFound => format_lost(),
-        _ => error,
-    })?;
-    let id = slot::read(&slot)?.repository;
+    let id = slot::read(&parts.cache.get(DEVICE_SLOT).await?)?.repository;
     let ring = unlock::unlock(&*parts.cache, id, Unlock::Device(*device)).await?;
     let format = Format::new(id, &Keys::of(&ring));
     parts.cache.put(FORMAT, format.encode()?.into(), PutMode::Replace).await?;

@@ -45,8 +45,14 @@ async fn without_the_devices_slot_nobody_guesses() {
 async fn a_creation_that_was_cut_off_begins_anew() {
     let (repository, cache) = fresh().await;
     drop(repository);
-    for key in ["format", "k/recovery-0"] {
-        cache.delete(key).await.unwrap();
+    let slots = [cache.get("k/device").await.unwrap(), cache.get("k/recovery-0").await.unwrap()];
+    for (key, slot) in [("k/device", &slots[0]), ("k/recovery-0", &slots[1])] {
+        for object in cache.list("").await.unwrap() {
+            cache.delete(&object.key).await.unwrap();
+        }
+        cache.put(key, slot.clone(), PutMode::Replace).await.unwrap();
+        let error = Repository::open(parts(Arc::clone(&cache)), Unlock::Device(DEVICE)).await.err().unwrap();
+        assert_eq!((error.kind(), error.code()), (Kind::NotFound, "repository.none"), "{key} alone");
     }
     let error = Repository::open(parts(Arc::clone(&cache)), Unlock::Device(DEVICE)).await.err().unwrap();
     assert_eq!((error.kind(), error.code()), (Kind::NotFound, "repository.none"));

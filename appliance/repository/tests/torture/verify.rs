@@ -69,6 +69,12 @@ impl Judge {
             Err(error) if error.code() == "repository.none" && !state.promises.exists => {
                 return self.begin_anew(&state, &disk, cache, bucket).await;
             }
+            // Half a recovery is none: it begins again.
+            Err(error)
+                if error.code() == "repository.format_lost" && !state.promises.exists && state.promises.in_bucket =>
+            {
+                return self.begin_anew(&state, &disk, cache, bucket).await;
+            }
             Err(error) => return Err(format!("open: {}", error.chain())),
         };
         self.go_on(&state, &disk, &repository, bucket).await
