@@ -169,7 +169,11 @@ async fn safety(house: &House, desk: &Arc<Desk>, request: &RestoreRequest, case:
     let taken = safety::take(house, desk, (&*case.engine, &case.host, &case.entry.snapshot.app)).await?;
     // The job tells the snapshot it restores, not the one it took on the way.
     desk.snapshot(&case.entry.snapshot.id);
-    if let Some(lost) = safety::left_out(taken.as_ref(), &case.plan.replaced())
+    let replaced = case.plan.replaced();
+    if taken.is_none() {
+        desk.problems(safety::unsaved(&replaced));
+    }
+    if let Some(lost) = taken.as_ref().and_then(|taken| safety::left_out(taken, &replaced))
         && !request.lose_uncaptured
     {
         return Err(

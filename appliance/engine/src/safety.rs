@@ -1,6 +1,7 @@
 //! Safety backups: an app as it is, before something of it is replaced; and what such a backup does not hold.
 //!
-//! Invariant (law L7): what is replaced lies in a snapshot first, or somebody agreed that it is lost.
+//! Invariant (law L7): what is replaced of an app that is there lies in a snapshot first, or somebody agreed that it is lost. Of an app
+//! that is not there, what is left of it is told.
 
 use crate::{
     apps::{Facts, app_id},
@@ -39,14 +40,20 @@ pub async fn take(
     Ok(Some(taken))
 }
 
-/// The first thing that would be replaced and is not in what was taken, in words. Of an app that is not on the host nothing was: its
-/// volumes may be there all the same.
-pub fn left_out(taken: Option<&Snapshot>, replaced: &Replaced) -> Option<String> {
-    let Some(taken) = taken else {
-        let there =
-            |volume: &String| format!("{} is there, and no container that it could be read with", volume_label(volume));
-        return replaced.volumes.first().map(there);
+/// Volumes that are there without an app that they could be saved with, and lose what they hold.
+pub fn unsaved(replaced: &Replaced) -> Vec<Problem> {
+    let told = |volume: &String| {
+        let words = format!(
+            "{} was still there when the app was not: what it held was replaced, and no safety backup could be taken of it",
+            volume_label(volume)
+        );
+        Problem::warning("restore.unsaved", volume, words)
     };
+    replaced.volumes.iter().map(told).collect()
+}
+
+/// The first thing that would be replaced and is not in what was taken, in words.
+pub fn left_out(taken: &Snapshot, replaced: &Replaced) -> Option<String> {
     let of_layers = |problem: &&Problem| {
         OF_LAYERS.contains(&problem.code.as_str()) && replaced.containers.contains(&problem.subject)
     };
@@ -129,22 +136,22 @@ mod tests {
         };
         let all = replaced(&["web"], &["data"], &["/srv"]);
         let note = || Problem::note("x", "x", "x");
-        assert_eq!(left_out(Some(&taken(true, true, note())), &all), None);
-        assert!(left_out(Some(&taken(false, true, note())), &all).is_some());
-        assert!(left_out(Some(&taken(true, false, note())), &all).is_some());
-        assert_eq!(left_out(Some(&taken(false, false, note())), &replaced(&["web"], &[], &["/other"])), None);
+        assert_eq!(left_out(&taken(true, true, note()), &all), None);
+        assert!(left_out(&taken(false, true, note()), &all).is_some());
+        assert!(left_out(&taken(true, false, note()), &all).is_some());
+        assert_eq!(left_out(&taken(false, false, note()), &replaced(&["web"], &[], &["/other"])), None);
         let missing = Problem::warning("bind.missing", "/srv", "it is not there");
-        assert_eq!(left_out(Some(&taken(true, false, missing)), &all), None, "a path that is not there loses nothing");
+        assert_eq!(left_out(&taken(true, false, missing), &all), None, "a path that is not there loses nothing");
 
         let large = |subject: &str| Problem::error("layer.too_large", subject, "/tmp/x is too large");
-        assert!(left_out(Some(&taken(true, true, large("web"))), &all).is_some());
-        assert_eq!(left_out(Some(&taken(true, true, large("db"))), &all), None, "that one stays");
+        assert!(left_out(&taken(true, true, large("web")), &all).is_some());
+        assert_eq!(left_out(&taken(true, true, large("db")), &all), None, "that one stays");
         let file = |label: &str| Problem::error("file.too_large", "huge", format!("{label}, huge: too large"));
-        assert!(left_out(Some(&taken(true, true, file("volume data"))), &all).is_some());
-        assert!(left_out(Some(&taken(true, true, file("host path /srv"))), &all).is_some());
-        assert_eq!(left_out(Some(&taken(true, true, file("volume data2"))), &all), None);
+        assert!(left_out(&taken(true, true, file("volume data")), &all).is_some());
+        assert!(left_out(&taken(true, true, file("host path /srv")), &all).is_some());
+        assert_eq!(left_out(&taken(true, true, file("volume data2")), &all), None);
 
-        assert!(left_out(None, &all).is_some(), "its containers are gone, its volume is not");
-        assert_eq!(left_out(None, &replaced(&[], &[], &["/srv"])), None);
+        let told = unsaved(&all);
+        assert!(told.len() == 1 && told[0].subject == "data", "its containers are gone, its volume is not: {told:?}");
     }
 }

@@ -147,7 +147,7 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
             Into::Volume(name) => Replaced { volumes: vec![name.clone()], ..Replaced::default() },
             Into::Folder(path) => Replaced { paths: vec![path.clone()], ..Replaced::default() },
         };
-        if let Some(lost) = safety::left_out(Some(&taken), &replaced) {
+        if let Some(lost) = safety::left_out(&taken, &replaced) {
             return Err(safety::incomplete(&lost).advice("Move it elsewhere first, or give the files another path."));
         }
         desk.snapshot(&snapshot_id(house, &case)?);
