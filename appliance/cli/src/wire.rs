@@ -92,7 +92,6 @@ impl Shipping for Ship {
             queued_bytes: status.queued_bytes,
             rate: status.rate,
             sent_bytes: status.sent_bytes,
-            allowed: status.allowed,
         }
     }
 

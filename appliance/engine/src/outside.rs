@@ -61,6 +61,4 @@ pub struct ShipStatus {
     pub rate: u64,
     /// Bytes sent since start.
     pub sent_bytes: u64,
-    /// Bytes per second that are allowed now; 0 for none, absent for as many as go.
-    pub allowed: Option<u64>,
 }
