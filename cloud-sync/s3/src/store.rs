@@ -174,13 +174,15 @@ impl S3Store {
         match self.look(key, true).await? {
             None => Ok(false),
             Some((there, _)) if there.size != size => Err(words::differs(key, there.size, size)),
-            Some((_, checksum)) if is_other(checksum.as_deref(), upload) => {
-                let text = format!("object {key} in {} has the right size and another checksum than ours", self.place);
-                Err(Error::new(Kind::Corrupt, "object.corrupt", text)
-                    .advice("Run a check that reads data: what the cache still holds is sent again."))
-            }
+            Some((_, checksum)) if is_other(checksum.as_deref(), upload) => Err(self.other_bytes(key)),
             Some(_) => Ok(true),
         }
+    }
+
+    fn other_bytes(&self, key: &str) -> Error {
+        let text = format!("object {key} in {} has the right size and another checksum than ours", self.place);
+        Error::new(Kind::Corrupt, "object.corrupt", text)
+            .advice("Run a check that reads data: what the cache still holds is sent again.")
     }
 
     /// An answer of success proves nothing: a proxy in between, or a store that dropped the object, may give it too. What the
@@ -194,6 +196,7 @@ impl S3Store {
         match self.look(key, true).await? {
             Some(shown) if is_kept(&shown) => return Ok(()),
             // Of two who wrote at once, one store or the other kept the last; who came second leaves it.
+            Some((there, _)) if !ours && there.size == upload.bytes.len() as u64 => return Err(self.other_bytes(key)),
             Some((there, _)) if !ours => return Err(words::differs(key, there.size, upload.bytes.len() as u64)),
             _ => {}
         }
