@@ -8,6 +8,7 @@
 
 pub mod bucket;
 pub mod bundle;
+pub mod cache;
 pub mod error;
 pub mod hooks;
 pub mod id;

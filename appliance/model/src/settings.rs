@@ -2,8 +2,8 @@
 //! repository (law L4), so that a new appliance gets it back.
 
 use crate::{
-    Error, Moment, Result, Secret, bucket::BucketUrl, bucket::Credentials, hooks::AppHooks, policy::Policy,
-    uploads::Uploads,
+    Error, Moment, Result, Secret, bucket::BucketUrl, bucket::Credentials, cache::CacheRule, hooks::AppHooks,
+    policy::Policy, uploads::Uploads,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -195,14 +195,17 @@ pub struct Settings {
     /// What uploads may take of the line.
     #[serde(skip_serializing_if = "is_default")]
     pub uploads: Uploads,
+    /// What the cache may take.
+    #[serde(skip_serializing_if = "is_default")]
+    pub cache: CacheRule,
     /// The provider.
     pub enrolment: Option<Enrolment>,
     /// When somebody confirmed to have stored the recovery kit.
     pub kit_confirmed: Option<Moment>,
 }
 
-fn is_default(uploads: &Uploads) -> bool {
-    *uploads == Uploads::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for Settings {
@@ -217,6 +220,7 @@ impl Default for Settings {
             users: Vec::new(),
             bucket: None,
             uploads: Uploads::default(),
+            cache: CacheRule::default(),
             enrolment: None,
             kit_confirmed: None,
         }
