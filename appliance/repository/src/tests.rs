@@ -13,6 +13,7 @@ mod index;
 mod keys;
 mod lives;
 mod losses;
+mod proofs;
 mod reading;
 mod repack;
 mod round;
