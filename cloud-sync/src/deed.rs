@@ -14,13 +14,15 @@ use holdfast_storage::{PutMode, Store};
 pub(crate) enum Failure {
     /// It is this object's own: others may do better.
     Own(Error),
+    /// The same, and found in the cache: the bucket was not asked.
+    Cache(Error),
     /// It is the bucket's: others would fare the same.
     Bucket(Error),
 }
 
 /// Brings one object to the bucket. Doing it twice is the same as doing it once.
 pub(crate) async fn ship(source: &dyn Source, bucket: &dyn Store, item: &ShipItem) -> Result<(), Failure> {
-    let bytes = source.ship_bytes(&item.key).await.map_err(of_repository)?;
+    let bytes = source.ship_bytes(&item.key).await.map_err(of_cache)?;
     let size = bytes.len() as u64;
     if size != item.size {
         let words = format!("object {} has {size} bytes in the cache, {} were expected", item.key, item.size);
@@ -43,6 +45,14 @@ fn of_repository(error: Error) -> Failure {
     match error.code() {
         "repository.fenced" | FENCE_UNSEEN => Failure::Bucket(error),
         _ => Failure::Own(error),
+    }
+}
+
+/// Damage in the cache is the object's alone.
+fn of_cache(error: Error) -> Failure {
+    match of_repository(error) {
+        Failure::Own(error) if error.kind() == Kind::Corrupt => Failure::Cache(error),
+        other => other,
     }
 }
 

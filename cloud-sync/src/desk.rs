@@ -1,25 +1,30 @@
 //! The desk: what is to be shipped, how each object stands, and what starts next. Pure.
 //!
 //! Invariants: an object flies at most once at a time; what flies stays within [`FLYING_BYTES`] (a larger
-//! object flies alone) and within the pace; order is the law's; the list is the beginning of all that waits.
+//! object flies alone) and within the pace; order is the law's; the list is the beginning of all that waits. What fails for reasons of
+//! its own is listed last from then on, and few of it are tried at a time: it holds up neither others nor its own kind.
 
 use crate::{
     law::{self, Standing},
     pace::Pace,
 };
 use holdfast_repository::{ShipItem, ShipList};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Most bytes in flight: four packs of the usual size, which are a little more than 32 MiB each.
 pub const FLYING_BYTES: u64 = 160 << 20;
 /// Objects of the list that are in memory at once.
 pub(crate) const LISTED: usize = 4096;
+/// Objects that failed for reasons of their own and are tried again in one turn.
+const AGAIN: usize = 4;
 
 /// What is to be shipped.
 #[derive(Debug)]
 pub(crate) struct Desk {
     list: Vec<(ShipItem, Standing)>,
     flying: HashMap<String, u64>,
+    /// What failed for reasons of its own and has not arrived since; what waits longest for another try comes first.
+    stuck: VecDeque<String>,
     /// Objects and bytes that wait behind the list.
     behind: (u64, u64),
     pace: Pace,
@@ -27,7 +32,7 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new() -> Desk {
-        Desk { list: Vec::new(), flying: HashMap::new(), behind: (0, 0), pace: Pace::new() }
+        Desk { list: Vec::new(), flying: HashMap::new(), stuck: VecDeque::new(), behind: (0, 0), pace: Pace::new() }
     }
 
     /// Takes over a new list; what flies and what failed is remembered.
@@ -37,6 +42,7 @@ impl Desk {
         self.behind = (objects.saturating_sub(list.len() as u64), bytes.saturating_sub(listed));
         let known: HashMap<String, Standing> =
             self.list.drain(..).map(|(item, standing)| (item.key, standing)).collect();
+        let stuck = self.stuck();
         self.list = list
             .into_iter()
             .map(|item| {
@@ -44,11 +50,23 @@ impl Desk {
                 let standing = match known.get(&item.key) {
                     _ if flies => Standing::Flying,
                     Some(Standing::Failed) => Standing::Failed,
+                    // There was no room for it meanwhile; its turn comes.
+                    None if stuck.contains(&item.key) => Standing::Failed,
                     _ => Standing::Waiting,
                 };
                 (item, standing)
             })
             .collect();
+        // What a whole list does not name is not to be shipped any more.
+        if self.behind.0 == 0 {
+            let listed: HashSet<&str> = self.list.iter().map(|(item, _)| item.key.as_str()).collect();
+            self.stuck.retain(|key| listed.contains(key.as_str()));
+        }
+    }
+
+    /// What failed for reasons of its own and has not arrived since.
+    pub(crate) fn stuck(&self) -> HashSet<String> {
+        self.stuck.iter().cloned().collect()
     }
 
     /// Gives the objects that start now and marks them as flying.
@@ -84,6 +102,7 @@ impl Desk {
             self.pace.arrived(bytes, now, full);
         }
         self.list.retain(|(item, _)| item.key != key);
+        self.stuck.retain(|stuck| stuck != key);
     }
 
     /// The bucket failed.
@@ -106,9 +125,13 @@ impl Desk {
         self.behind.0 > 0 && self.list.len() < LISTED / 4
     }
 
-    /// It did not arrive; it waits for [`Desk::try_again`].
-    pub(crate) fn failed(&mut self, key: &str) {
+    /// It did not arrive, for reasons of its `own` or the bucket's; it waits for [`Desk::try_again`].
+    pub(crate) fn failed(&mut self, key: &str, own: bool) {
         self.flying.remove(key);
+        if own {
+            self.stuck.retain(|stuck| stuck != key);
+            self.stuck.push_back(key.to_owned());
+        }
         for (item, standing) in &mut self.list {
             if item.key == key {
                 *standing = Standing::Failed;
@@ -116,18 +139,33 @@ impl Desk {
         }
     }
 
-    /// What failed may start again.
+    /// What failed may start again: all that the bucket was the reason of, and a few of what failed for reasons of its own, in turn.
     pub(crate) fn try_again(&mut self) {
-        for (_, standing) in &mut self.list {
-            if *standing == Standing::Failed {
+        let listed = self.listed();
+        let turn: HashSet<String> =
+            self.stuck.iter().filter(|key| listed.contains(key.as_str())).take(AGAIN).cloned().collect();
+        self.may_start(&turn);
+        let (now, later): (VecDeque<_>, VecDeque<_>) = self.stuck.drain(..).partition(|key| turn.contains(key));
+        self.stuck = later.into_iter().chain(now).collect();
+    }
+
+    /// Everything that failed may start again: somebody says that it is worth it.
+    pub(crate) fn try_all_again(&mut self) {
+        self.may_start(&self.stuck());
+    }
+
+    fn may_start(&mut self, turn: &HashSet<String>) {
+        let stuck = self.stuck();
+        for (item, standing) in &mut self.list {
+            if *standing == Standing::Failed && (turn.contains(&item.key) || !stuck.contains(&item.key)) {
                 *standing = Standing::Waiting;
             }
         }
     }
 
-    /// Whether an object is still to be shipped.
-    pub(crate) fn lists(&self, key: &str) -> bool {
-        self.list.iter().any(|(item, _)| item.key == key)
+    /// What is still to be shipped and listed.
+    pub(crate) fn listed(&self) -> HashSet<&str> {
+        self.list.iter().map(|(item, _)| item.key.as_str()).collect()
     }
 
     /// Objects and bytes that the bucket has not acknowledged.
@@ -165,7 +203,7 @@ mod tests {
         assert_eq!(started(&mut desk), ["a", "b"]);
         desk.renew(list(["a", "b", "c", "d", "e"].map(|key| pack(key, 1)).into()));
         assert_eq!(started(&mut desk), ["c", "d"], "four at most at first, none twice");
-        desk.failed("a");
+        desk.failed("a", true);
         assert_eq!(started(&mut desk), ["e"]);
         desk.arrived("b", 0);
         assert!(started(&mut desk).is_empty(), "what failed waits for the next turn");
@@ -218,5 +256,47 @@ mod tests {
         assert_eq!(started(&mut desk), ["a", "b"]);
         desk.grounded();
         assert_eq!(started(&mut desk), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_the_bucket_failed_at_is_tried_all_at_once() {
+        let mut desk = Desk::new();
+        let keys: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+        desk.renew(list(keys.iter().map(|key| pack(key, 1)).collect()));
+        keys.iter().for_each(|key| desk.failed(key, false));
+        assert!(desk.stuck().is_empty() && law::startable(&desk.list).is_empty());
+        desk.try_again();
+        assert_eq!(law::startable(&desk.list).len(), 10);
+    }
+
+    #[test]
+    fn what_fails_for_its_own_reasons_is_tried_in_turn() {
+        let mut desk = Desk::new();
+        let keys: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+        let all = || list(keys.iter().map(|key| pack(key, 1)).collect());
+        desk.renew(all());
+        for key in &keys {
+            desk.failed(key, true);
+        }
+        assert_eq!(desk.stuck().len(), 10);
+        let mut tried = Vec::new();
+        for _ in 0..5 {
+            desk.try_again();
+            let turn = started(&mut desk);
+            assert!(turn.len() <= AGAIN, "{turn:?}");
+            turn.iter().for_each(|key| desk.failed(key, true));
+            tried.extend(turn);
+            desk.renew(all());
+        }
+        assert!(keys.iter().all(|key| tried.contains(key)), "none waits for ever: {tried:?}");
+        desk.try_all_again();
+        assert_eq!(law::startable(&desk.list).len(), 10);
+        desk.arrived("3", 0);
+        desk.renew(list(vec![pack("5", 1)]));
+        assert_eq!(
+            desk.stuck(),
+            HashSet::from(["5".to_owned()]),
+            "what arrived, and what nobody wants any more, is not stuck"
+        );
     }
 }

@@ -6,7 +6,8 @@
 //! - Segments, reach lists and snapshots need every object of an earlier stage that is listed before them (an
 //!   older snapshot's packs may be shared) or belongs to the same snapshot.
 //!
-//! An object that failed counts as not acknowledged: what needs it waits, the others go on.
+//! An object that failed counts as not acknowledged: what needs it waits, the others go on. The repository lists it, and whatever needs it,
+//! after all others from then on, so that nothing is listed behind it that could go.
 
 use holdfast_model::SnapshotId;
 use holdfast_repository::{ShipItem, Stage};

@@ -270,15 +270,15 @@ impl Work {
     fn forgive(&mut self) {
         self.bucket_patience.until = None;
         self.own_patience.until = None;
-        self.desk.try_again();
+        self.desk.try_all_again();
     }
 
     /// Asks the repository what is to be shipped.
     fn look(&mut self) {
-        self.desk.renew(self.source.to_ship(LISTED));
-        let (desk, queued) = (&self.desk, self.desk.queued());
+        self.desk.renew(self.source.to_ship(LISTED, &self.desk.stuck()));
+        let (listed, queued) = (self.desk.listed(), self.desk.queued());
         self.shipper.post(|board| {
-            board.own.retain(|key, _| desk.lists(key));
+            board.own.retain(|key, _| listed.contains(key.as_str()));
             std::mem::replace(&mut board.queued, queued) != queued
         });
     }
@@ -335,20 +335,26 @@ impl Work {
     }
 
     fn failed(&mut self, item: &ShipItem, failure: Failure) {
-        self.desk.failed(&item.key);
-        let own = matches!(failure, Failure::Own(_));
-        let (Failure::Own(error) | Failure::Bucket(error)) = failure;
+        let own = !matches!(failure, Failure::Bucket(_));
+        let in_the_cache = matches!(failure, Failure::Cache(_));
+        self.desk.failed(&item.key, own);
+        let (Failure::Own(error) | Failure::Cache(error) | Failure::Bucket(error)) = failure;
         let trouble = Trouble {
             code: error.code().to_owned(),
             words: error.chain(),
             advice: error.advice_text().map(str::to_owned),
         };
-        self.own_in_a_row = if own { self.own_in_a_row + 1 } else { 0 };
+        self.own_in_a_row = match own {
+            // Damage is found by reading, once for each: it says nothing of the next one.
+            true if in_the_cache => self.own_in_a_row,
+            true => self.own_in_a_row + 1,
+            false => 0,
+        };
         if own {
             self.own_patience.failed();
         }
         // So many, one after the other, are no accident of single objects: nothing is begun for a while.
-        if !own || self.own_in_a_row >= TOO_MANY_OWN {
+        if !own || (!in_the_cache && self.own_in_a_row >= TOO_MANY_OWN) {
             self.desk.slow_down();
             self.bucket_patience.failed();
         }

@@ -161,6 +161,10 @@ impl Setup {
                 command
             }
         };
+        // The servers under test are on this machine.
+        for proxy in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
+            command.env_remove(proxy);
+        }
         command.arg("--data").arg(&self.data).envs(self.env.iter().cloned());
         command
     }

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod engine_api;
 pub mod folder_repository;
 pub mod folder_tree;
+pub mod forward;
 pub mod hostile;
 pub mod house;
 pub mod proxy;

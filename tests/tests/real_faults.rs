@@ -166,8 +166,13 @@ fn a_full_disk_hurts_nothing_that_is_stored() {
     let first = appliance.backup("hffull");
     let big = "head -c 400000000 /dev/urandom >/var/lib/postgresql/data/big";
     demo.exec("db", big);
-    let words = failed(&appliance, &["backup", "hffull", "--wait"], 1, "disk.full");
-    assert!(words.contains("stored") || words.contains("space"), "{words}");
+    let words = failed(&appliance, &["backup", "hffull", "--wait"], 1, "cache.full");
+    assert!(words.contains("its disk"), "{words}");
+    let cache = appliance.cli(&["cache"]).expect(0).json();
+    let free = house::sh(&format!("df --output=avail -B1 {} | tail -1", data.display()));
+    let free: u64 = free.trim().parse().expect("a number");
+    assert!(free > 12_000_000, "a twentieth of the disk stays free: {free}, {cache}");
+    assert_eq!(cache["waiting"], false, "{cache}");
     let frozen = house::sh("docker ps -q --filter status=paused --filter label=com.docker.compose.project=hffull");
     assert!(frozen.trim().is_empty(), "members were left paused");
     let said = appliance.cli(&["restore", &first, "--as", "hffull2", "--wait"]);

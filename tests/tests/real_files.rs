@@ -135,16 +135,24 @@ fn files_are_put_back(demo: &Demo, appliance: &Appliance, first: &str, data: &st
     let outside = put("noise", &["--to", "../../escape"]);
     assert_eq!(outside.code, 2, "{}{}", outside.out, outside.err);
 
-    // Nothing is replaced of an app that cannot be backed up before.
+    // Of an app that is not there the place is saved before something in it is replaced.
     let volume = sh("docker volume inspect -f '{{.Mountpoint}}' hffiles_data");
     let file = format!("{}/odd/plain.conf", volume.trim());
     sh(&format!(
         "printf three > {file} && docker rm -f $(docker ps -aq --filter label=com.docker.compose.project=hffiles)"
     ));
-    let unsaved = put("plain.conf", &["--replace"]);
-    assert!(unsaved.code != 0 && unsaved.code != 3, "{}{}", unsaved.out, unsaved.err);
-    assert!(format!("{}{}", unsaved.out, unsaved.err).contains("backed up first"), "{}{}", unsaved.out, unsaved.err);
-    assert_eq!(std::fs::read_to_string(&file).expect("the file is there"), "three");
+    let before = listed();
+    put("plain.conf", &["--replace"]).expect(0);
+    assert_eq!(std::fs::read_to_string(&file).expect("the file is there"), "one\n");
+    let all = appliance.cli(&["snapshots", "hffiles"]).expect(0).json();
+    let all = all.as_array().cloned().unwrap_or_default();
+    assert_eq!(all.len(), before + 1);
+    let says_so = |one: &&Value| {
+        one["problems"].as_array().into_iter().flatten().any(|problem| problem["code"] == "snapshot.places")
+    };
+    let places = all.iter().find(says_so).and_then(|one| one["id"].as_str()).expect("a snapshot of the place alone");
+    let place = format!("{places}:hffiles_data/odd/plain.conf");
+    assert_eq!(appliance.cli(&["files", "get", &place, "--output", "-"]).expect(0).out, "three");
     put("plain.conf", &["--to", "odd/beside.conf"]).expect(0);
 }
 

@@ -23,7 +23,8 @@ fn server(name: &str) -> Option<Reach> {
         return None;
     };
     let credentials = Credentials { access_key, secret_key: Secret::new(secret_key), session_token: None };
-    Some(Reach { endpoint: Some(endpoint), region: "us-east-1".into(), path_style: true, credentials, ca: None })
+    let region = "us-east-1".into();
+    Some(Reach { endpoint: Some(endpoint), region, path_style: true, credentials, ca: None, proxy: None })
 }
 
 fn settings(reach: &Reach, bucket: &str) -> BucketSettings {
@@ -34,8 +35,15 @@ fn settings(reach: &Reach, bucket: &str) -> BucketSettings {
         region: reach.region.clone(),
         path_style: true,
         ca: None,
+        proxy: None,
+        class: None,
     };
-    BucketSettings { url: BucketUrl::S3(place), credentials: Some(reach.credentials.clone()), ca: None }
+    BucketSettings {
+        url: BucketUrl::S3(place),
+        credentials: Some(reach.credentials.clone()),
+        ca: None,
+        proxy_password: None,
+    }
 }
 
 fn unique(what: &str) -> String {
@@ -142,7 +150,12 @@ async fn seaweedfs_walls_tenants_in() {
             eprintln!("{name}: {}: {}", line.test, line.detail);
         }
         let enrolment = bundle::open(&made.bundle, Clock::system().now(), Some(&provider.public_key())).unwrap();
-        let own = BucketSettings { url: enrolment.bucket, credentials: Some(enrolment.credentials), ca: enrolment.ca };
+        let own = BucketSettings {
+            url: enrolment.bucket,
+            credentials: Some(enrolment.credentials),
+            ca: enrolment.ca,
+            proxy_password: None,
+        };
         let caps = probe(&own).await.unwrap();
         eprintln!("{name}: {caps:?}");
         assert_eq!(caps.can_delete, !append_only);

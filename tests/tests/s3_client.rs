@@ -2,10 +2,17 @@
 //! answer, and the probe against the quirks of real engines.
 
 use bytes::Bytes;
-use holdfast_model::{Error, Kind, bucket::BucketUrl, settings::BucketSettings};
+use holdfast_model::{
+    Error, Kind, Secret,
+    bucket::{BucketUrl, Credentials},
+    settings::BucketSettings,
+};
 use holdfast_s3::{Patience, S3Store, probe};
 use holdfast_storage::{PutMode, Store, conformance};
-use holdfast_tests::s3mem::{Fault, Quirks, S3Mem};
+use holdfast_tests::{
+    forward::{Forward, Lets},
+    s3mem::{Fault, Quirks, S3Mem},
+};
 use std::{sync::Arc, time::Duration};
 
 fn hasty() -> Patience {
@@ -120,6 +127,49 @@ async fn each_wrong_setting_has_its_own_error() {
 }
 
 #[tokio::test]
+async fn an_expired_session_token_is_named_and_replaced_while_the_store_is_open() {
+    let (server, _) = server(Quirks { session_token: "fresh".into(), ..Quirks::default() }).await;
+    let mut settings = server.settings("bucket");
+    let keys = |token: &str| Credentials {
+        session_token: Some(Secret::new(token)),
+        ..server.settings("bucket").credentials.expect("keys")
+    };
+    settings.credentials = Some(keys("stale"));
+    let store = S3Store::open_with(&settings, hasty()).unwrap();
+    let results = [
+        store.get("a").await.unwrap_err(),
+        store.head("a").await.unwrap_err(),
+        store.list("").await.unwrap_err(),
+        store.put("a", BODY, PutMode::Once).await.unwrap_err(),
+    ];
+    results.iter().for_each(|error| is(error, "bucket.expired", Kind::Denied));
+    assert!(results.iter().all(|error| !error.chain().contains("stale")), "{results:?}");
+    store.sign_with(&keys("fresh"));
+    put(&store, "a").await;
+    assert_eq!(store.get("a").await.unwrap(), BODY);
+}
+
+#[tokio::test]
+async fn what_is_under_way_goes_on_when_other_keys_are_given() {
+    let server = S3Mem::start(Quirks::default()).await;
+    let (access, secret) = server.user("t", "bucket", &["s3:*"]);
+    // What the system takes at once moves nothing for a while.
+    let patient = Patience { silence: Duration::from_secs(3), ..hasty() };
+    let store = Arc::new(S3Store::open_with(&server.settings("bucket"), patient).unwrap());
+    server.trap("PUT", "/slow", 0, 1, Fault::Sip(8 << 20));
+    let flight = tokio::spawn({
+        let store = store.clone();
+        async move { store.put("slow", large(), PutMode::Once).await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    store.sign_with(&Credentials { access_key: access, secret_key: Secret::new(secret), session_token: None });
+    flight.await.unwrap().expect("it was signed already");
+    let uploads = server.requests().iter().filter(|request| request.starts_with("PUT")).count();
+    assert_eq!(uploads, 1, "{:?}", server.requests());
+    assert_eq!(server.object("bucket", "slow").unwrap(), large());
+}
+
+#[tokio::test]
 async fn over_tls_only_the_given_ca_counts() {
     let server = S3Mem::start_tls(Quirks::default()).await;
     let with_ca = |ca: Option<&str>| BucketSettings { ca: ca.map(str::to_owned), ..server.settings("bucket") };
@@ -134,6 +184,88 @@ async fn over_tls_only_the_given_ca_counts() {
     std::fs::write(&path, S3Mem::CA).unwrap();
     let named = with(&with_ca(None), |place| place.ca = Some(path.display().to_string()));
     S3Store::open(&named).unwrap().list("").await.unwrap();
+}
+
+/// The login of ada with the password `ge@im/1`.
+const LOGIN: Lets = Lets::With("Basic YWRhOmdlQGltLzE=");
+
+/// The settings of a server's bucket by a proxy.
+fn by(server: &S3Mem, proxy: &str, password: Option<&str>) -> BucketSettings {
+    let mut settings = with(&server.settings("bucket"), |place| place.proxy = Some(format!("http://{proxy}")));
+    settings.proxy_password = password.map(Secret::new);
+    settings.ca = Some(S3Mem::CA.to_owned());
+    settings
+}
+
+/// Time for a connection that takes several turns.
+fn patient() -> Patience {
+    Patience { connect: Duration::from_secs(10), answer: Duration::from_secs(10), ..hasty() }
+}
+
+#[tokio::test]
+async fn a_bucket_is_reached_through_a_proxy() {
+    let plain = S3Mem::start(Quirks::default()).await;
+    let proxy = Forward::start(Lets::All).await;
+    let settings = by(&plain, &proxy.host, None);
+    conformance::run(Arc::new(S3Store::open(&settings).unwrap())).await;
+    assert!(probe(&settings).await.unwrap().conditional_race);
+    let asked = proxy.requests();
+    assert!(asked.iter().all(|request| request.contains(&format!(" {}/", plain.url))), "whole URLs: {asked:?}");
+    assert_eq!(asked.len(), plain.requests().len(), "none went past it");
+}
+
+#[tokio::test]
+async fn a_bucket_with_tls_is_reached_through_a_tunnel() {
+    let secure = S3Mem::start_tls(Quirks::default()).await;
+    let proxy = Forward::start(LOGIN).await;
+    let settings = by(&secure, &format!("ada@{}", proxy.host), Some("ge@im/1"));
+    conformance::run(Arc::new(S3Store::open(&settings).unwrap())).await;
+    assert!(probe(&settings).await.unwrap().checksum);
+    let tunnel = format!("CONNECT {}", secure.url.trim_start_matches("https://"));
+    let asked = proxy.requests();
+    assert!(!asked.is_empty() && asked.iter().all(|request| *request == tunnel), "{asked:?}");
+    // The proxy sees nothing: who answers behind it is proved to us.
+    let stranger = BucketSettings { ca: Some(S3Mem::OTHER_CA.to_owned()), ..settings };
+    let store = S3Store::open_with(&stranger, patient()).unwrap();
+    is(&store.list("").await.unwrap_err(), "bucket.tls", Kind::Denied);
+}
+
+#[tokio::test]
+async fn what_a_proxy_refuses_is_named_without_its_login() {
+    for server in [S3Mem::start(Quirks::default()).await, S3Mem::start_tls(Quirks::default()).await] {
+        let proxy = Forward::start(LOGIN).await;
+        let cases = [
+            (proxy.host.clone(), None),
+            (format!("ada@{}", proxy.host), None),
+            (format!("ada@{}", proxy.host), Some("geheim")),
+        ];
+        for (host, password) in cases {
+            let settings = by(&server, &host, password);
+            let store = S3Store::open_with(&settings, patient()).unwrap();
+            let results = [
+                store.get("a").await.unwrap_err(),
+                store.head("a").await.unwrap_err(),
+                store.put("a", BODY, PutMode::Once).await.unwrap_err(),
+                probe(&settings).await.unwrap_err(),
+            ];
+            for error in &results {
+                is(error, "bucket.proxy", Kind::Denied);
+                assert!(error.to_string().contains(&format!("http://{}", proxy.host)), "{error}");
+                let all = format!("{} {error:?} {:?}", error.chain(), store);
+                assert!(!all.contains("ada") && !all.contains("geheim") && !all.contains("YWRh"), "{all}");
+            }
+        }
+        let right = by(&server, &format!("ada@{}", proxy.host), Some("ge@im/1"));
+        S3Store::open_with(&right, patient()).unwrap().list("").await.unwrap();
+        let absent = S3Store::open_with(&by(&server, "127.0.0.1:1", None), patient()).unwrap();
+        is(&absent.list("").await.unwrap_err(), "bucket.proxy", Kind::Unavailable);
+    }
+    let server = S3Mem::start_tls(Quirks::default()).await;
+    let closed = Forward::start(Lets::None).await;
+    let store = S3Store::open_with(&by(&server, &closed.host, None), patient()).unwrap();
+    let error = store.list("").await.unwrap_err();
+    is(&error, "bucket.proxy", Kind::Unavailable);
+    assert!(error.to_string().contains("refuses"), "{error}");
 }
 
 #[tokio::test]
@@ -248,6 +380,11 @@ async fn a_store_that_keeps_conditions_is_asked_once_before_and_after_together()
     let other = knowing.put("a", Bytes::from_static(b"other"), PutMode::Once).await.unwrap_err();
     is(&other, "object.differs", Kind::Conflict);
     assert_eq!(server.object("bucket", "a").unwrap(), BODY);
+    // A later probe does not see that any more: it counts for the store that is open.
+    knowing.learn(&holdfast_model::view::Capabilities { conditional_race: false, ..seen });
+    let before = server.requests().len();
+    put(&knowing, "b").await;
+    assert_eq!(server.requests().len() - before, 3, "looked for first: {:?}", server.requests());
 }
 
 #[tokio::test]
@@ -288,7 +425,8 @@ async fn cut_bodies_are_asked_for_again_and_never_passed_on() {
     put(&store, "a").await;
     server.trap("GET", "/a", 0, 2, Fault::Cut(5));
     assert_eq!(store.get("a").await.unwrap(), BODY);
-    server.trap("GET", "/a", 0, 3, Fault::Cut(5));
+    server.trap("GET", "/a", 0, 1, Fault::Cut(5));
+    server.trap("GET", "/a", 0, 2, Fault::Cut(0));
     is(&store.get("a").await.unwrap_err(), "object.short", Kind::Corrupt);
     for length in [3, 4, 5] {
         server.trap("GET", "/a", 0, 1, Fault::Cut(length));
@@ -296,6 +434,66 @@ async fn cut_bodies_are_asked_for_again_and_never_passed_on() {
     is(&store.get("a").await.unwrap_err(), "bucket.unreachable", Kind::Unavailable);
     server.trap("GET", "/a", 0, 1, Fault::Cut(1));
     assert_eq!(store.get_range("a", 2..9).await.unwrap(), BODY.slice(2..9));
+}
+
+#[tokio::test]
+async fn a_download_goes_on_where_it_broke() {
+    const PIECE: usize = 512 << 10;
+    for quirks in [Quirks::default(), Quirks { ignores_tags: true, ..Quirks::default() }] {
+        let (server, store) = server(quirks).await;
+        store.put("large", large(), PutMode::Once).await.unwrap();
+        server.trap("GET", "/large", 0, 1000, Fault::Cut(PIECE));
+        let before = server.sent();
+        assert!(store.get("large").await.unwrap() == large(), "however often it breaks");
+        assert!(server.sent() - before < 24 << 20, "16 MiB in pieces, none of them twice: {}", server.sent() - before);
+        let part = 3_000_000..9_000_000;
+        let before = server.sent();
+        let got = store.get_range("large", part.start as u64..part.end as u64).await.unwrap();
+        assert!(got == large().slice(part) && server.sent() - before < 9_000_000, "{}", server.sent() - before);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_knows_no_ranges_gives_it_whole_after_a_break() {
+    let (server, store) = server(Quirks { ignores_range: true, ..Quirks::default() }).await;
+    put(&store, "a").await;
+    server.trap("GET", "/a", 0, 1, Fault::Cut(5));
+    assert_eq!(store.get("a").await.unwrap(), BODY);
+    server.trap("GET", "/a", 0, 1, Fault::Cut(5));
+    assert_eq!(store.get_range("a", 2..9).await.unwrap(), BODY.slice(2..9));
+}
+
+#[tokio::test]
+async fn pieces_of_two_objects_are_never_joined() {
+    for ignores_tags in [false, true] {
+        let server = S3Mem::start(Quirks { ignores_tags, ..Quirks::default() }).await;
+        let slow = Patience { first_wait: Duration::from_secs(1), ..hasty() };
+        let store = Arc::new(S3Store::open_with(&server.settings("bucket"), slow).unwrap());
+        put(&store, "a").await;
+        server.trap("GET", "/a", 0, 1, Fault::Cut(5));
+        let reader = tokio::spawn({
+            let store = store.clone();
+            async move { store.get_range("a", 0..16).await }
+        });
+        while !server.requests().iter().any(|request| request.starts_with("GET")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let other = BODY.iter().rev().copied().collect::<Bytes>();
+        store.put("a", other.clone(), PutMode::Replace).await.unwrap();
+        assert_eq!(reader.await.unwrap().unwrap(), other, "read anew");
+    }
+}
+
+#[tokio::test]
+async fn a_bit_that_turned_after_a_break_is_seen_on_whole_reads() {
+    let (server, store) = server(Quirks::default()).await;
+    put(&store, "a").await;
+    server.trap("GET", "/a", 0, 1, Fault::Cut(5));
+    server.trap("GET", "/a", 0, 1, Fault::Flip(3));
+    assert_eq!(store.get("a").await.unwrap(), BODY, "asked for again");
+    server.damage("bucket", "a", Bytes::from_static(b"0123456x89abcdef"));
+    server.trap("GET", "/a", 0, 1, Fault::Cut(5));
+    is(&store.get("a").await.unwrap_err(), "object.corrupt", Kind::Corrupt);
 }
 
 #[tokio::test]
@@ -409,6 +607,43 @@ async fn a_lock_is_not_believed_because_deletion_is_refused_anyway() {
     }
 }
 
+fn classed(server: &S3Mem, class: &str) -> BucketSettings {
+    with(&server.settings("bucket"), |place| place.class = Some(class.to_owned()))
+}
+
+#[tokio::test]
+async fn packs_of_data_alone_lie_in_the_storage_class() {
+    let server = S3Mem::start(Quirks::default()).await;
+    let store = S3Store::open(&classed(&server, "STANDARD_IA")).unwrap().classed("p/");
+    for key in ["p/ab/pack", "m/ab/pack", "s/snapshot", "format"] {
+        store.put(key, BODY, PutMode::Once).await.unwrap();
+    }
+    store.put("p/ab/again", BODY, PutMode::Replace).await.unwrap();
+    let class = |key: &str| server.class_of("bucket", key);
+    assert_eq!(class("p/ab/pack").as_deref(), Some("STANDARD_IA"));
+    assert_eq!(class("p/ab/again").as_deref(), Some("STANDARD_IA"));
+    assert_eq!([class("m/ab/pack"), class("s/snapshot"), class("format")], [None, None, None]);
+    let plain = S3Store::open(&server.settings("bucket")).unwrap().classed("p/");
+    plain.put("p/cd/pack", BODY, PutMode::Once).await.unwrap();
+    assert_eq!(class("p/cd/pack"), None);
+}
+
+#[tokio::test]
+async fn the_probe_tries_the_storage_class() {
+    let server = S3Mem::start(Quirks { classes: vec!["STANDARD_IA"], ..Quirks::default() }).await;
+    probe(&classed(&server, "STANDARD_IA")).await.unwrap();
+    assert!(server.keys("bucket").is_empty(), "it leaves {:?}", server.keys("bucket"));
+    let error = probe(&classed(&server, "STANDARD_AI")).await.unwrap_err();
+    is(&error, "bucket.class", Kind::Invalid);
+    assert!(error.to_string().contains("STANDARD_AI"), "{error}");
+    let store = S3Store::open(&classed(&server, "STANDARD_AI")).unwrap().classed("p/");
+    is(&store.put("p/ab/pack", BODY, PutMode::Once).await.unwrap_err(), "bucket.class", Kind::Invalid);
+    let server = S3Mem::start(Quirks { sleeping: Some("FROZEN"), ..Quirks::default() }).await;
+    let error = probe(&classed(&server, "FROZEN")).await.unwrap_err();
+    is(&error, "bucket.class", Kind::Invalid);
+    assert!(error.to_string().contains("at once"), "{error}");
+}
+
 #[tokio::test]
 async fn the_probe_of_an_unreachable_bucket_is_an_error() {
     let (server, _) = server(Quirks::default()).await;
@@ -417,6 +652,7 @@ async fn the_probe_of_an_unreachable_bucket_is_an_error() {
         url: BucketUrl::Directory(tempfile::tempdir().unwrap().path().join("bucket").display().to_string()),
         credentials: None,
         ca: None,
+        proxy_password: None,
     };
     let caps = probe(&settings).await.unwrap();
     assert!(caps.list_after_put && caps.conditional_put && caps.can_delete);

@@ -40,5 +40,6 @@ fn links_name_the_way_in() {
     assert_eq!(settings("127.0.0.1:8440", true, &["b.example"]).reached_at(), "b.example");
 }
 
+mod bucket;
 mod doors;
 mod insides;

@@ -120,12 +120,32 @@ pub(crate) async fn plan(
     let mut paths = Vec::new();
     for source in unique(binds) {
         let users = users.remove(&source).unwrap_or_default().join(", ");
-        match forbidden(&source) {
-            Some(why) => problems.push(not_captured(&source, &users, why)),
-            None => paths.push(Bind { source, users }),
-        }
+        paths.extend(bind(source, users, problems));
     }
     Ok((read, paths))
+}
+
+/// Volumes and host paths by name, whoever mounts them; `users` is what people call whose they are. `NotFound` (`volume.gone`) for a
+/// volume that is not there: to mount its name would make it.
+pub(crate) async fn named(
+    engine: &dyn Engine,
+    (volumes, paths): (&[String], &[String]),
+    users: &str,
+    problems: &mut Vec<Problem>,
+) -> Result<(Vec<Volume>, Vec<Bind>)> {
+    let mut read = Vec::new();
+    for name in unique(volumes.iter().cloned()) {
+        read.push(inspect(engine, &name).await?);
+    }
+    let paths = unique(paths.iter().cloned());
+    Ok((read, paths.into_iter().filter_map(|source| bind(source, users.to_owned(), problems)).collect()))
+}
+
+/// A host path to read, unless it is no data of an app, which is told.
+fn bind(source: String, users: String, problems: &mut Vec<Problem>) -> Option<Bind> {
+    let Some(why) = forbidden(&source) else { return Some(Bind { source, users }) };
+    problems.push(not_captured(&source, &users, why));
+    None
 }
 
 async fn inspect(engine: &dyn Engine, name: &str) -> Result<Volume> {

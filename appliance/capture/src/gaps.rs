@@ -8,7 +8,7 @@ use crate::{
     member::inspect_all,
 };
 use holdfast_docker::Engine;
-use holdfast_model::{Error, Kind, Problem, Result};
+use holdfast_model::{Error, Few, Kind, Problem, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ pub async fn gaps(engine: &dyn Engine) -> Result<Gaps> {
     for app in group(&listing) {
         used.extend(app.volumes.iter().cloned());
         match of_app(engine, &app, &listing).await {
-            Ok(problems) => gaps.apps.push((app.name, problems)),
+            Ok(problems) => gaps.apps.push((app.name, problems.into_iter().collect::<Few>().all())),
             Err(error) if error.kind() == Kind::NotFound => {}
             Err(error) => gaps.apps.push((app.name.clone(), vec![unknown(&app, &error)])),
         }
@@ -41,7 +41,7 @@ pub async fn gaps(engine: &dyn Engine) -> Result<Gaps> {
     let volumes = engine.volume_list().await?;
     let names = volumes.iter().filter_map(|volume| volume["Name"].as_str()).filter(|name| !used.contains(*name));
     let (nameless, named): (Vec<&str>, Vec<&str>) = names.partition(|name| data::is_nameless(name));
-    gaps.host.extend(named.into_iter().map(unused));
+    gaps.host.extend(named.into_iter().map(unused).collect::<Few>().all());
     gaps.host.extend(nameless_unused(&nameless));
     Ok(gaps)
 }

@@ -102,11 +102,39 @@ fn body(owner: &str, mounted: Mounted<'_>) -> Value {
 /// An engine's refusal in words about what was to be mounted.
 pub(crate) fn explain(error: Error, mounted: Mounted<'_>) -> Error {
     match mounted {
-        Mounted::HostPath(path) if error.kind() == Kind::Invalid && error.chain().contains("does not exist") => {
+        Mounted::HostPath(path) if is_absent(&error, path) => {
             Error::not_found("bind.missing", format!("the host path {path} does not exist")).caused_by(error)
         }
         Mounted::HostPath(path) => error.while_doing(format!("mount host path {path} to read it")),
         Mounted::Volume(name) => error.while_doing(format!("mount volume {name} to read it")),
         Mounted::Memory => error,
+    }
+}
+
+/// Whether the engine says that a host path is not there: in Docker's words or in Podman's, which name the path they mean. Other things may
+/// be missing too.
+fn is_absent(error: &Error, path: &str) -> bool {
+    let said = error.chain();
+    (error.kind() == Kind::Invalid && said.contains("does not exist"))
+        || said.contains(&format!(" {path}: no such file or directory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_path_that_is_not_there_is_told_in_the_words_of_both_engines() {
+        let docker = "invalid mount config for type \"bind\": bind source path does not exist: /srv/a";
+        let podman = "host zoo refused container x: statfs /srv/a: no such file or directory (status 500)";
+        let missing = "exec: \"/mover\": stat /srv/a/b: no such file or directory (status 400)";
+        let code = |kind: Kind, said: &str| {
+            let error = Error::new(kind, "host.failed", said.to_owned());
+            explain(error, Mounted::HostPath("/srv/a")).code().to_owned()
+        };
+        assert_eq!(code(Kind::Invalid, docker), "bind.missing");
+        assert_eq!(code(Kind::Unavailable, podman), "bind.missing");
+        assert_eq!(code(Kind::Invalid, missing), "host.failed", "something else is missing");
+        assert_eq!(code(Kind::Unavailable, docker), "host.failed");
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     member::Member,
     peek::{Head, alone, peek},
 };
-use bound::{Beyond, Bounds, Budget};
+use bound::{Beyond, Bounds, Budget, NAMED};
 use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Kind, Problem, Result,
@@ -106,6 +106,17 @@ fn deletions(container: &str, mut deletions: Vec<LayerChange>) -> (Vec<LayerChan
     (deletions, problem)
 }
 
+/// Names what was removed while it was read.
+fn removed(container: &str, paths: &[String]) -> Vec<Problem> {
+    let told = |what: String, were: &str| {
+        let text = format!("{what} of {container} {were} removed while the app was being captured");
+        Problem::note("layer.path_gone", container, text)
+    };
+    let more = paths.len().saturating_sub(NAMED);
+    let counted = (more > 0).then(|| told(format!("{more} more paths"), "were"));
+    paths.iter().take(NAMED).map(|path| told(path.clone(), "was")).chain(counted).collect()
+}
+
 /// What became of a path.
 enum Outcome {
     Part(LayerPart),
@@ -155,10 +166,7 @@ impl Reading<'_> {
         let name = &self.member.name;
         let mut problems = choice.problems(name);
         problems.extend(bound::problems(name, &self.too_large, self.budget.bounds()));
-        problems.extend(self.gone.iter().map(|path| {
-            let text = format!("{path} of {name} was removed while the app was being captured");
-            Problem::note("layer.path_gone", name, text)
-        }));
+        problems.extend(removed(name, &self.gone));
         Ok((self.parts.into_values().collect(), problems))
     }
 
@@ -207,6 +215,16 @@ impl Reading<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_paths_that_went_away_the_first_are_named() {
+        let paths: Vec<String> = (0..NAMED + 7).map(|n| format!("/tmp/{n}")).collect();
+        let told = removed("shop", &paths);
+        assert_eq!(told.len(), NAMED + 1);
+        assert_eq!(told[0].message, "/tmp/0 of shop was removed while the app was being captured");
+        assert_eq!(told[NAMED].message, "7 more paths of shop were removed while the app was being captured");
+        assert_eq!(removed("shop", &paths[..NAMED]).len(), NAMED);
+    }
 
     #[test]
     fn deletions_are_kept_up_to_a_bound_and_the_rest_is_told() {

@@ -204,6 +204,10 @@ fn and_more(label: &str, code: &str, severity: Severity, files: u64) -> Problem 
 
 /// Of how many files a problem tells without their names. What is told of one file begins otherwise ([`problem_of`]).
 fn told_more(label: &str, problem: &Problem) -> Option<u64> {
+    // The repository counts without a label.
+    if let Some(count) = problem.count() {
+        return Some(count);
+    }
     problem.message.strip_prefix(label)?.strip_prefix(": ")?.strip_suffix(MORE)?.parse().ok()
 }
 
@@ -214,19 +218,26 @@ pub fn problem_of(label: &str, trouble: &Trouble) -> Problem {
         What::Vanished => "file.vanished",
         What::Mount => "file.mount",
         What::Attributes => "file.attributes",
-        What::TooLarge | What::MoreTooLarge => "file.too_large",
+        What::TooLarge => "file.too_large",
         _ => "file.unreadable",
     };
-    let text = format!("{label}, {trouble}");
-    match trouble.what {
-        What::MoreTooLarge => and_more(label, code, Severity::Error, trouble.files()),
+    let severity = match trouble.what {
         // Only what has no data is left out: windows into the kernel.
-        What::Mount => Problem::note(code, shown(&trouble.path), text),
+        What::Mount => Severity::Note,
         // Whoever can make such a file could hide a true one behind the claim: the snapshot is not good without it.
-        What::TooLarge => Problem::error(code, shown(&trouble.path), text).advice(
+        What::TooLarge => Severity::Error,
+        _ => Severity::Warning,
+    };
+    if trouble.more > 0 {
+        return and_more(label, code, severity, trouble.more);
+    }
+    let problem = Problem::warning(code, shown(&trouble.path), format!("{label}, {trouble}"));
+    let problem = Problem { severity, ..problem };
+    match trouble.what {
+        What::TooLarge => problem.advice(
             "Make files that claim far more bytes than they hold smaller, or remove them; then back the app up again.",
         ),
-        _ => Problem::warning(code, shown(&trouble.path), text),
+        _ => problem,
     }
 }
 
@@ -272,18 +283,19 @@ mod tests {
     #[test]
     fn what_was_counted_before_is_counted_on() {
         let huge = |n: u32| problem_of("volume data", &Trouble::new(n.to_string().as_bytes(), What::TooLarge));
-        let others = Trouble { detail: (*b"5000000").into(), ..Trouble::new(b"", What::MoreTooLarge) };
+        let others = Trouble { more: 5_000_000, ..Trouble::new(b"", What::TooLarge) };
         let walk: Vec<Problem> = (0..1000).map(huge).chain([problem_of("volume data", &others)]).collect();
         let mut first = Bounded::new("volume data");
         walk.into_iter().for_each(|problem| first.add(problem));
         assert_eq!(first.kept.len(), NAMED, "nothing else was ever in memory");
         // Those that grew while they were read come before those of the walk.
-        let all: Vec<Problem> = (2000..2010).map(huge).chain(first.all()).collect();
+        let of_repository = Problem::more("file.too_large", Severity::Error, 40);
+        let all: Vec<Problem> = (2000..2010).map(huge).chain([of_repository]).chain(first.all()).collect();
         let told = bounded("volume data", all);
         let (last, named) = told.split_last().unwrap();
         assert_eq!((named.len(), &*named[0].subject, &*named[49].subject), (NAMED, "2000", "39"));
         assert_eq!((&*last.code, last.severity), ("file.too_large", Severity::Error));
-        assert_eq!(last.message, "volume data: 5000960 more files with the same problem");
+        assert_eq!(last.message, "volume data: 5001000 more files with the same problem");
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ use holdfast_runtime::{Clock, Stop};
 use std::{sync::Arc, time::Duration};
 
 /// Reads at once: two keep the host's disk and the line busy, more only disturb the app.
-const READS_AT_ONCE: usize = 2;
+pub(crate) const READS_AT_ONCE: usize = 2;
 /// While the app is held there is nothing to disturb, and it waits.
 const HELD_AT_ONCE: usize = 4;
 const PHASES: u32 = 6;
@@ -116,7 +116,16 @@ pub async fn capture(
         // Known before anything is read: databases are dumped then, as those of every app that goes on writing.
         ask.consistency = Consistency::None;
     }
-    let reader = Reader {
+    let reader = reader((&engine, &sink), &mut ask, &info);
+    let work = Work { engine, ask, journal, sink, reader, now: clock.now() };
+    let mut ready = until_stopped(stop, work.prepare(info)).await?;
+    ready.captured.problems.extend(limits::not_paused(&work.ask, asked));
+    work.read(ready, stop).await
+}
+
+/// Where one capture reads. What the last snapshot knew of files is taken out of the ask.
+pub(crate) fn reader((engine, sink): (&Arc<dyn Engine>, &Arc<dyn Sink>), ask: &mut Ask, info: &EngineInfo) -> Reader {
+    Reader {
         engine: engine.clone(),
         sink: sink.clone(),
         owner: ask.owner.clone(),
@@ -126,14 +135,10 @@ pub async fn capture(
         needs_mover: info.product == "podman",
         reduced: Arc::default(),
         finds: Arc::new(Finds::known(std::mem::take(&mut ask.known_files))),
-    };
-    let work = Work { engine, ask, journal, sink, reader, now: clock.now() };
-    let mut ready = until_stopped(stop, work.prepare(info)).await?;
-    ready.captured.problems.extend(limits::not_paused(&work.ask, asked));
-    work.read(ready, stop).await
+    }
 }
 
-async fn until_stopped<T>(stop: &Stop, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn until_stopped<T>(stop: &Stop, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         biased;
         () = stop.cancelled() => Err(Error::new(Kind::Stopped, "capture.stopped", "the capture was stopped")),
@@ -159,7 +164,7 @@ struct Ready {
 }
 
 /// One piece of reading, done.
-enum Piece {
+pub(crate) enum Piece {
     Volume(VolumeSection, Vec<Problem>),
     Bind(BindSection, Vec<Problem>),
     Layer(usize, layer::Layer),
@@ -486,7 +491,8 @@ fn section(member: &Member) -> ContainerSection {
     }
 }
 
-fn place(captured: &mut Captured, piece: Piece) {
+/// Puts a piece where it belongs.
+pub(crate) fn place(captured: &mut Captured, piece: Piece) {
     match piece {
         Piece::Volume(section, problems) => {
             captured.volumes.push(section);
@@ -505,14 +511,16 @@ fn place(captured: &mut Captured, piece: Piece) {
     }
 }
 
-fn lowest(captured: &Captured) -> Fidelity {
+/// The lowest fidelity of volumes and folders.
+pub(crate) fn lowest(captured: &Captured) -> Fidelity {
     let volumes = captured.volumes.iter().map(|volume| volume.fidelity);
     let folders = captured.binds.iter().filter(|bind| bind.directory);
     let mut all = volumes.chain(folders.map(|bind| bind.fidelity));
     if all.any(|fidelity| fidelity == Fidelity::Api) { Fidelity::Api } else { Fidelity::Full }
 }
 
-fn logical(captured: &Captured) -> u64 {
+/// Bytes that all of it restores to.
+pub(crate) fn logical(captured: &Captured) -> u64 {
     let layers = captured.containers.iter().flat_map(|container| container.layer.iter().map(|part| part.stream.length));
     let volumes = captured.volumes.iter().filter_map(|volume| Some(volume.stream.as_ref()?.length));
     let binds = captured.binds.iter().filter_map(|bind| Some(bind.stream.as_ref()?.length));

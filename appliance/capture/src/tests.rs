@@ -8,6 +8,7 @@ mod hooks;
 mod images;
 mod labels;
 mod layers;
+mod places;
 mod real;
 mod sink;
 mod sqlite;

@@ -1,15 +1,21 @@
 //! The words of the command line. Nothing happens here.
 
 mod bucket;
+mod cache;
+mod check;
 mod files;
 mod hooks;
 mod policy;
+mod scrub;
 mod ways;
 
 pub use bucket::{BucketCommand, LimitArgs};
+pub use cache::{CacheCommand, CacheSetArgs, Full};
+pub use check::CheckArgs;
 pub use files::{ComposeArgs, FilesCommand, GetArgs, LsArgs, PutArgs};
 pub use hooks::{HooksArgs, HooksCommand};
 pub use policy::{PolicyArgs, PolicyCommand};
+pub use scrub::ScrubArgs;
 pub use ways::WaysArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -55,6 +61,9 @@ pub enum Command {
     Snapshots {
         /// Only of this app: HOST/NAME or a unique NAME.
         app: Option<String>,
+        /// Those that somebody forgot and that can be brought back.
+        #[arg(long)]
+        forgotten: bool,
     },
     /// Take a snapshot of apps now.
     Backup(BackupArgs),
@@ -92,24 +101,24 @@ pub enum Command {
     /// Manage commands that apps run around their backups.
     #[command(subcommand)]
     Hooks(HooksCommand),
-    /// Forget a snapshot; prune frees its space.
+    /// Forget a snapshot: it can be brought back for 7 days, then prune removes it and frees its space.
     Forget {
         /// Snapshot id or a unique beginning of it.
         snapshot: String,
+        /// Remove it at once and for ever, and free what nothing needs then.
+        #[arg(long)]
+        now: bool,
         /// Do it without asking.
         #[arg(long)]
         yes: bool,
     },
-    /// Verify that everything is there, in the cache and in the bucket, and heal what can be healed.
-    Check {
-        /// Read and verify every byte, not only names and sizes.
-        #[arg(long)]
-        read_data: bool,
-        /// Read and verify this share of all bytes, what was verified longest ago first: `--percent 4` every day has read
-        /// everything after 25 days.
-        #[arg(long, value_name = "1-100", conflicts_with = "read_data", value_parser = clap::value_parser!(u8).range(1..=100))]
-        percent: Option<u8>,
+    /// Bring a snapshot back that was forgotten.
+    Unforget {
+        /// Snapshot id or a unique beginning of it.
+        snapshot: String,
     },
+    /// Verify that everything is there, in the cache and in the bucket, and heal what can be healed.
+    Check(CheckArgs),
     /// Apply retention and free what no snapshot needs.
     Prune {
         /// Only show what would go.
@@ -119,6 +128,12 @@ pub enum Command {
     /// Handle the recovery kit and the other ways to open the backups.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Show the cache, decide what it may take, free space in it, bring snapshots back.
+    Cache {
+        /// What to do; show it unless given.
+        #[command(subcommand)]
+        command: Option<CacheCommand>,
+    },
     /// Attach, try or show the bucket.
     #[command(subcommand)]
     Bucket(BucketCommand),
@@ -131,6 +146,9 @@ pub enum Command {
     Enrol {
         /// The bundle file.
         bundle: PathBuf,
+        /// Let data stay behind that only the bucket of before holds.
+        #[arg(long)]
+        leave_behind: bool,
     },
     /// Everything on every host that is not protected, and why.
     Coverage,
@@ -156,7 +174,8 @@ pub struct ServeArgs {
     #[arg(long, env = "HOLDFAST_LISTEN", default_value = "127.0.0.1:8440", value_name = "ADDR")]
     pub listen: SocketAddr,
     /// The bucket: s3://NAME[/PREFIX][?endpoint=URL&region=R&ca=FILE] or file:///DIR. Keys come from
-    /// HOLDFAST_S3_ACCESS_KEY and HOLDFAST_S3_SECRET_KEY, or files named by these with _FILE appended.
+    /// HOLDFAST_S3_ACCESS_KEY and HOLDFAST_S3_SECRET_KEY (and HOLDFAST_S3_SESSION_TOKEN, if they are for a time only), or files
+    /// named by these with _FILE appended. Proxies come from proxy=… in the URL, HTTPS_PROXY and HTTP_PROXY.
     #[arg(long, env = "HOLDFAST_BUCKET", value_name = "URL")]
     pub bucket: Option<String>,
     /// A name under which browsers reach this appliance; may be given several times.
@@ -243,8 +262,8 @@ pub struct RestoreArgs {
     /// Agree to what the plan stops, replaces or deletes.
     #[arg(long)]
     pub yes: bool,
-    /// Agree that what the safety backup cannot keep is lost.
-    #[arg(long, requires = "in_place")]
+    /// In place, or on another host: agree that what the safety backup cannot keep is lost.
+    #[arg(long, conflicts_with = "name")]
     pub lose_uncaptured: bool,
     /// Only this volume.
     #[arg(long, value_name = "VOLUME")]
@@ -453,6 +472,8 @@ pub enum ProviderCommand {
     /// Manage tenants.
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Look at a tenant's bucket without any of the tenant's keys: what is there, damaged, missing or somebody else's.
+    Scrub(ScrubArgs),
 }
 
 /// Commands on tenants.
@@ -572,6 +593,9 @@ mod tests {
             "holdfast hooks set shop db --pre sync --post= --user root --timeout 5m",
             "holdfast hooks unset shop db",
             "holdfast check --read-data",
+            "holdfast check --percent 4",
+            "holdfast check --daily",
+            "holdfast check --daily 0",
             "holdfast prune --dry-run",
             "holdfast key kit --output -",
             "holdfast key confirm",
@@ -591,11 +615,23 @@ mod tests {
             "holdfast bucket pause",
             "holdfast bucket limit --upload 5MB --window 22:00-06:00=full",
             "holdfast bucket limit --no-windows --requests 0",
+            "holdfast cache",
+            "holdfast cache --json show",
+            "holdfast cache set --quota 500GB --reserve auto --keep-newest 2 --when-full refuse",
+            "holdfast cache set --quota none --reserve 10GiB",
+            "holdfast cache evict --to 200GB --dry-run",
+            "holdfast cache warm latest:shop --wait",
             "holdfast recover --bucket s3://b --kit kit.txt",
             "holdfast provider tenant create acme --quota 500GB --endpoint http://127.0.0.1:1 --output x",
             "holdfast provider tenant list --state /p",
+            "holdfast provider scrub --bucket file:///b --json",
+            "holdfast provider scrub --bucket s3://b --percent 4 --rate 20MB --access-key-file keys",
             "holdfast enrol acme.hfenrol",
+            "holdfast enrol acme.hfenrol --leave-behind",
             "holdfast forget 01ab --yes",
+            "holdfast forget 01ab --now",
+            "holdfast unforget 01ab",
+            "holdfast snapshots --forgotten",
             "holdfast completions bash",
             "holdfast openapi",
         ] {
@@ -615,6 +651,14 @@ mod tests {
             "holdfast key kit",
             "holdfast key rotate",
             "holdfast key add passphrase --name Ada --passphrase secret",
+            "holdfast check --daily 101",
+            "holdfast check --daily 4 --read-data",
+            "holdfast check --percent 0",
+            "holdfast cache set --when-full never",
+            "holdfast cache set --keep-newest many",
+            "holdfast cache warm",
+            "holdfast provider scrub",
+            "holdfast provider scrub --bucket s3://b --percent 0",
             "holdfast recover --bucket s3://b",
             "holdfast recover --bucket s3://b --kit k --escrow-key e",
         ] {

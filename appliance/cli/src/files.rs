@@ -75,15 +75,21 @@ pub fn secret(from: Lookup<'_>, name: &str) -> Result<Option<Secret>> {
     Ok(Some(Secret::new(read(Path::new(&file))?.trim())))
 }
 
-/// A key pair from `PREFIX_ACCESS_KEY` and `PREFIX_SECRET_KEY`; `None` if neither is set.
+/// A key pair from `PREFIX_ACCESS_KEY` and `PREFIX_SECRET_KEY`, with `PREFIX_SESSION_TOKEN` if the keys are for a time only; `None` if
+/// nothing is set.
 pub fn credentials(from: Lookup<'_>, prefix: &str) -> Result<Option<Credentials>> {
     let access = secret(from, &format!("{prefix}_ACCESS_KEY"))?;
     let secret_key = secret(from, &format!("{prefix}_SECRET_KEY"))?;
+    let session_token = secret(from, &format!("{prefix}_SESSION_TOKEN"))?;
     match (access, secret_key) {
-        (None, None) => Ok(None),
+        (None, None) if session_token.is_none() => Ok(None),
         (Some(access), Some(secret_key)) => {
-            Ok(Some(Credentials { access_key: access.reveal().to_owned(), secret_key, session_token: None }))
+            Ok(Some(Credentials { access_key: access.reveal().to_owned(), secret_key, session_token }))
         }
+        (None, None) => Err(Error::invalid(
+            "credentials.half",
+            format!("{prefix}_SESSION_TOKEN belongs to {prefix}_ACCESS_KEY and {prefix}_SECRET_KEY, which are not set"),
+        )),
         _ => Err(Error::invalid(
             "credentials.half",
             format!("{prefix}_ACCESS_KEY and {prefix}_SECRET_KEY belong together; only one is set"),
@@ -91,17 +97,18 @@ pub fn credentials(from: Lookup<'_>, prefix: &str) -> Result<Option<Credentials>
     }
 }
 
-/// A bucket with its keys and its CA.
+/// A bucket with its keys, its CA and the password of its proxy.
 pub fn bucket(from: Lookup<'_>, url: &str) -> Result<BucketSettings> {
     let url = BucketUrl::parse(url)?;
-    let (credentials, ca) = match &url {
-        BucketUrl::Directory(_) => (None, None),
+    let (credentials, ca, proxy_password) = match &url {
+        BucketUrl::Directory(_) => (None, None, None),
         BucketUrl::S3(place) => {
             let keys = credentials(from, "HOLDFAST_S3")?;
-            (keys, place.ca.as_ref().map(|path| read(Path::new(path))).transpose()?)
+            let ca = place.ca.as_ref().map(|path| read(Path::new(path))).transpose()?;
+            (keys, ca, secret(from, "HOLDFAST_S3_PROXY_PASSWORD")?)
         }
     };
-    Ok(BucketSettings { url, credentials, ca })
+    Ok(BucketSettings { url, credentials, ca, proxy_password })
 }
 
 /// The same as a request to the appliance.
@@ -111,11 +118,19 @@ pub fn bucket_request(from: Lookup<'_>, url: &str) -> Result<BucketRequest> {
         return Err(Error::invalid("credentials.missing", format!("there are no keys for {}", bucket.url))
             .advice("Set HOLDFAST_S3_ACCESS_KEY and HOLDFAST_S3_SECRET_KEY, or name files with them in …_FILE."));
     }
-    let (access_key, secret_key) = match bucket.credentials {
-        Some(keys) => (Some(keys.access_key), Some(keys.secret_key.reveal().to_owned())),
-        None => (None, None),
+    let revealed = |secret: Secret| secret.reveal().to_owned();
+    let mut request = BucketRequest {
+        url: bucket.url.to_string(),
+        ca: bucket.ca,
+        proxy_password: bucket.proxy_password.map(revealed),
+        ..BucketRequest::default()
     };
-    Ok(BucketRequest { url: bucket.url.to_string(), access_key, secret_key, ca: bucket.ca, leave_behind: false })
+    if let Some(keys) = bucket.credentials {
+        request.access_key = Some(keys.access_key);
+        request.secret_key = Some(revealed(keys.secret_key));
+        request.session_token = keys.session_token.map(revealed);
+    }
+    Ok(request)
 }
 
 #[cfg(test)]
@@ -164,6 +179,21 @@ mod tests {
         assert!(credentials(&from(&[]), "X").unwrap().is_none());
         let half = credentials(&from(&[("X_ACCESS_KEY", "id")]), "X").unwrap_err();
         assert_eq!(half.code(), "credentials.half");
+        let lost = credentials(&from(&[("X_SESSION_TOKEN", "t")]), "X").unwrap_err();
+        assert_eq!(lost.code(), "credentials.half");
+    }
+
+    #[test]
+    fn a_session_token_and_the_password_of_a_proxy_go_along() {
+        let all = from(&[
+            ("HOLDFAST_S3_ACCESS_KEY", "a"),
+            ("HOLDFAST_S3_SECRET_KEY", "s"),
+            ("HOLDFAST_S3_SESSION_TOKEN", "t"),
+            ("HOLDFAST_S3_PROXY_PASSWORD", "p"),
+        ]);
+        let request = bucket_request(&all, "s3://acme?proxy=http://ada@proxy:3128").unwrap();
+        assert_eq!((request.session_token.as_deref(), request.proxy_password.as_deref()), (Some("t"), Some("p")));
+        assert_eq!(request.url, "s3://acme?region=us-east-1&proxy=http://ada@proxy:3128");
     }
 
     #[test]

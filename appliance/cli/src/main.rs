@@ -11,6 +11,7 @@ mod logs;
 mod memory;
 mod outcome;
 mod output;
+mod proxies;
 mod serve;
 mod watch;
 mod wire;

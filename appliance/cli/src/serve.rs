@@ -9,6 +9,7 @@ use crate::{
     files::{self, environment},
     logs,
     outcome::{DONE, Outcome, STOPPED},
+    proxies::Proxies,
     wire::World,
 };
 use holdfast_engine::{Appliance, Start};
@@ -74,7 +75,7 @@ pub async fn start(data: &Path, docker: &str, bucket: Option<BucketSettings>, st
     let start = Start {
         data: data.to_owned(),
         clock: Clock::system(),
-        outside: Arc::new(World::of(data)),
+        outside: Arc::new(World::of(data, Proxies::of(&environment))),
         bucket,
         local_host,
         version: VERSION.into(),

@@ -1,5 +1,6 @@
 //! The wiring: gives the engine real hosts, real buckets, real bundles and a real shipper.
 
+use crate::proxies::Proxies;
 use async_trait::async_trait;
 use holdfast_cloud_sync::{Line, Shipper};
 use holdfast_docker::Engine;
@@ -12,13 +13,13 @@ use holdfast_model::{
     uploads::Uploads,
     view::Capabilities,
 };
-use holdfast_repository::Repository;
+use holdfast_repository::{DATA_PACKS, Repository};
 use holdfast_runtime::{Clock, Stop};
 use holdfast_s3::S3Store;
 use holdfast_storage::{DirStore, Paced, Store};
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 use tokio::sync::watch;
 
@@ -29,12 +30,31 @@ pub struct World {
     lanes: PathBuf,
     /// What uploads may take, whatever the bucket.
     line: Line,
+    /// Buckets that are open somewhere, with their URLs: what is learned of one later counts for them too.
+    open: Mutex<Vec<(String, Weak<S3Store>)>>,
+    /// Those of this process's environment.
+    proxies: Proxies,
 }
 
 impl World {
-    /// Of an appliance with this data folder.
-    pub fn of(data: &Path) -> World {
-        World { lanes: data.join(LANES), line: Line::default() }
+    /// Of an appliance with this data folder, on a machine with these proxies.
+    pub fn of(data: &Path, proxies: Proxies) -> World {
+        World { lanes: data.join(LANES), line: Line::default(), open: Mutex::default(), proxies }
+    }
+
+    /// Remembers a bucket for as long as somebody has it open.
+    fn opened(&self, url: String, store: S3Store) -> Arc<S3Store> {
+        let store = Arc::new(store);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|(_, store)| store.strong_count() > 0);
+        open.push((url, Arc::downgrade(&store)));
+        store
+    }
+
+    /// Those that are open at a URL.
+    fn open_at(&self, url: &str) -> Vec<Arc<S3Store>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.iter().filter(|(at, _)| at == url).filter_map(|(_, store)| store.upgrade()).collect()
     }
 }
 
@@ -49,17 +69,28 @@ impl Outside for World {
         Ok(match &bucket.url {
             BucketUrl::Directory(path) => Arc::new(Paced::new(Arc::new(DirStore::open(path)?), bytes)),
             BucketUrl::S3(_) => {
-                let store = S3Store::open(bucket)?.throttled(bytes, requests);
-                match seen {
-                    Some(seen) => Arc::new(store.knowing(seen)),
-                    None => Arc::new(store),
-                }
+                let store = S3Store::open(&self.proxies.lead(bucket)?)?.throttled(bytes, requests).classed(DATA_PACKS);
+                self.opened(bucket.url.to_string(), store.knowing(&seen.cloned().unwrap_or_default()))
             }
         })
     }
 
     async fn probe(&self, bucket: &BucketSettings) -> Result<Capabilities> {
-        holdfast_s3::probe(bucket).await
+        holdfast_s3::probe(&self.proxies.lead(bucket)?).await
+    }
+
+    fn learned(&self, url: &str, seen: &Capabilities) {
+        self.open_at(url).iter().for_each(|store| store.learn(seen));
+    }
+
+    fn proxy(&self, bucket: &BucketSettings) -> Option<String> {
+        self.proxies.shown(bucket)
+    }
+
+    fn rekey(&self, bucket: &BucketSettings) {
+        if let Some(credentials) = &bucket.credentials {
+            self.open_at(&bucket.url.to_string()).iter().for_each(|store| store.sign_with(credentials));
+        }
     }
 
     fn open_bundle(&self, bundle: &SignedBundle, clock: &Clock) -> Result<Enrolment> {

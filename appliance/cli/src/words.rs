@@ -1,8 +1,13 @@
 //! Views in words: what each command prints without `--json`.
 
+mod upkeep;
+
+pub use upkeep::{forgotten, scrub, verification};
+
 use crate::output::{bytes, duration, moment, moment_or_dash, name_of, table};
 use holdfast_model::{
     Problem,
+    cache::{CacheView, Evicted, WhenFull},
     hooks::ServiceHooks,
     job::JobView,
     uploads::{Days, Uploads},
@@ -287,6 +292,49 @@ pub fn hooks(view: &HooksView) -> String {
     lines.join("\n")
 }
 
+/// The cache in lines: what it takes, and what it may take.
+pub fn cache(view: &CacheView) -> String {
+    let rule = &view.rule;
+    let mut lines = vec![
+        format!(
+            "cache: {} of {} taken, {} not yet in the bucket, {} can leave",
+            bytes(view.used_bytes),
+            bytes(view.limit_bytes),
+            bytes(view.unshipped_bytes),
+            bytes(view.evictable_bytes)
+        ),
+        format!("  {} of snapshots are in the bucket alone", bytes(view.bucket_only_bytes)),
+    ];
+    let quota = rule.quota_bytes.map_or("what the disk gives".into(), |quota| format!("{} at most", bytes(quota)));
+    let reserve = rule.reserve_bytes.map_or("a twentieth (20 GiB at most)".into(), bytes);
+    lines.push(format!("  it may take {quota}; {reserve} of the disk stay free"));
+    lines.push(match rule.keep_newest {
+        0 => "  what is oldest leaves first".into(),
+        1 => format!("  the newest snapshot of each app leaves last ({})", bytes(view.newest_bytes)),
+        newest => format!("  the newest {newest} snapshots of each app leave last ({})", bytes(view.newest_bytes)),
+    });
+    lines.push(match rule.when_full {
+        WhenFull::Wait => "  a backup waits for the bucket when it is full".into(),
+        WhenFull::Refuse => "  a backup fails when it is full".into(),
+    });
+    if view.waiting {
+        lines.push("  a backup waits for room now".into());
+    }
+    lines.join("\n")
+}
+
+/// What left the cache, or would.
+pub fn evicted(gone: &Evicted, dry_run: bool) -> String {
+    let verb = if dry_run { "would leave" } else { "left" };
+    let done = format!("{} packs of {} {verb} the cache", gone.packs, bytes(gone.bytes));
+    match gone.short_bytes {
+        0 => done,
+        short => {
+            format!("{done}; {} more cannot: the bucket does not hold them yet, or they are needed here", bytes(short))
+        }
+    }
+}
+
 /// The bucket in lines.
 pub fn bucket(view: &BucketView) -> String {
     let Some(url) = &view.url else { return "no bucket is set: snapshots are on this appliance only".into() };
@@ -297,6 +345,7 @@ pub fn bucket(view: &BucketView) -> String {
         view.snapshots,
         bytes(view.queued_bytes)
     )];
+    lines.extend(view.proxy.iter().map(|proxy| format!("  through the proxy {proxy}")));
     if let (Some(code), Some(error)) = (&view.error_code, &view.error) {
         lines.push(format!("  {error} [{code}]"));
     }

@@ -21,9 +21,9 @@ const MARIADB: &str = r#"#!/bin/sh
 if [ "$1" = --help ]; then exit 0; fi
 for last; do :; done
 case "${MYSQL_HOST:-}${MYSQL_TCP_PORT:-} $*" in
-    " --protocol=socket --host=localhost --socket=$FILE "*) [ "$SOCKET" = elsewhere ] || exit 1 ;;
+    " --protocol=socket --host=localhost --socket=$FILE "*) case $SOCKET in elsewhere | told) ;; *) exit 1 ;; esac ;;
     ' --protocol=socket --host=localhost '*) [ "$SOCKET" = yes ] || exit 1 ;;
-    ' --protocol=tcp --host=127.0.0.1 '*) [ "$SOCKET" != yes ] || exit 1 ;;
+    ' --protocol=tcp --host=127.0.0.1 '*) case $SOCKET in yes | told) exit 1 ;; esac ;;
     *) echo elsewhere >>"$LOG"; exit 1 ;;
 esac
 case "$*" in
@@ -93,15 +93,18 @@ impl Bench {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{}", names[0], process::id()));
         fs::create_dir_all(folder.join("data")).unwrap();
-        for name in names {
-            let file = folder.join(name);
-            fs::write(&file, program).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-        }
         for (name, text) in [("ibdata1", ""), ("auto.cnf", "server-uuid=a-b\n"), ("postmaster.pid", PROCESS)] {
             fs::write(folder.join("data").join(name), text).unwrap();
         }
-        Bench { folder, _alone: alone }
+        let bench = Bench { folder, _alone: alone };
+        names.iter().for_each(|name| bench.put(name, program));
+        bench
+    }
+
+    fn put(&self, name: &str, program: &str) {
+        let file = self.folder.join(name);
+        fs::write(&file, program).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     fn mysql() -> Bench {
@@ -190,6 +193,46 @@ fn mysql_is_looked_for_in_its_own_container_whatever_that_says_of_another() {
             assert_eq!(told.heard.contains("drop 64"), wanted == "replay", "{wanted}, socket {socket}: {told:?}");
         }
     }
+}
+
+/// Nothing answers where the client looks, nor by the loopback: its command line, or its option files, tell the socket.
+#[test]
+fn mysql_is_found_by_the_socket_that_it_says_it_has_if_that_proves_to_be_its_own() {
+    let bench = Bench::mysql();
+    let file = bench.folder.join("socket");
+    let _listener = UnixListener::bind(&file).unwrap();
+    let file = file.display().to_string();
+    let variables = [("SOCKET", "told"), ("FILE", file.as_str())];
+    let found = |who: &str| {
+        for wanted in ["facts", "prepare", "dump", "replay"] {
+            let told = bench.run(DatabaseKind::Mysql, wanted, &variables);
+            assert!(told.went_well && !told.heard.contains("elsewhere"), "{who}, {wanted}: {told:?}");
+            assert_eq!(told.said == DUMP, wanted == "dump", "{who}, {wanted}: {told:?}");
+        }
+        let other = [&variables[..], &[("NAME", "elsewhere")]].concat();
+        let told = bench.run(DatabaseKind::Mysql, "replay", &other);
+        assert!(
+            !told.went_well && told.heard.is_empty(),
+            "{who}: one of another container has its socket here: {told:?}"
+        );
+    };
+    let nobody = bench.run(DatabaseKind::Mysql, "dump", &variables);
+    assert!(!nobody.went_well && nobody.said.is_empty(), "{nobody:?}");
+    // It runs as long as somebody may say something to it.
+    bench.put("mysqld", "#!/bin/sh\nread line\n");
+    for words in [vec![format!("--socket={file}")], vec!["--socket".to_owned(), file.clone()]] {
+        let mut server = Command::new(bench.folder.join("mysqld"))
+            .arg("--user=mysql")
+            .args(&words)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        found(&words.join(" "));
+        drop(server.stdin.take());
+        server.wait().unwrap();
+    }
+    bench.put("my_print_defaults", "#!/bin/sh\necho --user=mysql\necho --socket=$FILE\n");
+    found("its option files");
 }
 
 #[test]

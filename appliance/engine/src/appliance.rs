@@ -3,16 +3,18 @@
 //! Never here: any decision. Invariant: an act that a face began goes on when the face goes away.
 
 use crate::{
-    apps::Facts, backup, bucket, coverage, doctor, files, hooks, hostbook, house::House, keyring, kit, policies,
-    recover, restore, snapshots, start, start::Start, status, upkeep, users,
+    apps::Facts, backup, bucket, cache, coverage, doctor, files, forgotten, hooks, hostbook, house::House, keyring,
+    kit, policies, recover, restore, snapshots, start, start::Start, status, upkeep, users, verify,
 };
 use holdfast_model::{
     Error, JobId, Result, Secret,
     bundle::SignedBundle,
+    cache::{CacheRule, CacheView, EvictRequest, Evicted},
     hooks::ServiceHooks,
     job::JobView,
     policy::Policy,
-    uploads::Uploads,
+    uploads::UploadsRequest,
+    verification::{Verification, VerificationView},
     view::{
         AppView, BackupRequest, BucketRequest, BucketView, CheckView, CoverageView, DiffView, DoctorLine,
         EnrolmentView, EscrowRequest, Event, FindView, FolderView, HooksView, HostRequest, HostView, KeysChange,
@@ -66,9 +68,13 @@ impl Appliance {
         backup::request(&self.0, request).await
     }
 
-    /// Oldest first.
+    /// Oldest first, without those that somebody forgot.
     pub async fn snapshots(&self, app: Option<&str>) -> Result<Vec<SnapshotView>> {
-        snapshots::list(&self.0, app)
+        snapshots::list(&self.0, app, false)
+    }
+    /// Those that somebody forgot and that can be brought back, oldest first.
+    pub async fn snapshots_forgotten(&self, app: Option<&str>) -> Result<Vec<SnapshotView>> {
+        snapshots::list(&self.0, app, true)
     }
     /// By id, a unique beginning of one, or `latest:APP`.
     pub async fn snapshot(&self, id: &str) -> Result<SnapshotDetail> {
@@ -78,10 +84,15 @@ impl Appliance {
     pub async fn snapshot_compose(&self, id: &str) -> Result<(String, String)> {
         snapshots::compose(&self.0, id)
     }
-    /// Forgets a snapshot and frees what nothing needs then.
-    pub async fn snapshot_forget(&self, id: &str) -> Result<()> {
+    /// Forgets a snapshot: it is hidden, and removed after a while. With `now` it is removed at once, and what nothing needs then is freed.
+    pub async fn snapshot_forget(&self, id: &str, now: bool) -> Result<()> {
         let id = id.to_owned();
-        self.shielded(|house| async move { upkeep::forget(&house, &id).await }).await
+        self.shielded(move |house| async move { forgotten::forget(&house, &id, now).await }).await
+    }
+    /// Takes back that a snapshot was forgotten. `Conflict` (`snapshot.not_forgotten`).
+    pub async fn snapshot_unforget(&self, id: &str) -> Result<SnapshotView> {
+        let id = id.to_owned();
+        self.shielded(|house| async move { forgotten::unforget(&house, &id).await }).await
     }
     /// The parts of a snapshot that hold files.
     pub async fn files_sections(&self, snapshot: &str) -> Result<Vec<SectionView>> {
@@ -187,6 +198,14 @@ impl Appliance {
     pub async fn check_report(&self) -> Option<CheckView> {
         self.0.memory.check()
     }
+    /// How much is verified each day without anybody asking, when, and what that reads.
+    pub async fn verification(&self) -> VerificationView {
+        verify::view(&self.0)
+    }
+    /// Decides how much is verified each day. `Invalid` (`check.percent`).
+    pub async fn verification_set(&self, rule: Verification) -> Result<VerificationView> {
+        self.shielded(move |house| async move { verify::set(&house, rule).await }).await
+    }
     /// What prune would do now.
     pub async fn prune_plan(&self) -> Result<PruneView> {
         upkeep::plan(&self.0).await
@@ -238,17 +257,33 @@ impl Appliance {
     pub async fn bucket_set(&self, request: BucketRequest) -> Result<BucketView> {
         self.shielded(|house| async move { bucket::set(&house, request).await }).await
     }
-    /// Decides what uploads may take of the line. `Invalid` (`uploads.limit`, `uploads.window`).
-    pub async fn uploads_set(&self, uploads: Uploads) -> Result<BucketView> {
-        self.shielded(|house| async move { bucket::uploads(&house, uploads).await }).await
+    /// Decides what uploads may take of the line. `Invalid` (`uploads.limit`, `uploads.window`), `Conflict` (`uploads.changed`).
+    pub async fn uploads_set(&self, request: UploadsRequest) -> Result<BucketView> {
+        self.shielded(|house| async move { bucket::uploads(&house, request).await }).await
     }
     /// Finds out again what the bucket really does.
     pub async fn bucket_probe(&self) -> Result<BucketView> {
         bucket::probe(&self.0).await
     }
-    /// Binds the appliance to a tenant.
-    pub async fn enrol(&self, bundle: SignedBundle) -> Result<EnrolmentView> {
-        self.shielded(|house| async move { bucket::enrol(&house, bundle).await }).await
+    /// Binds the appliance to a tenant. `Refused` (`bucket.only_copy`) if data would stay behind and may not.
+    pub async fn enrol(&self, bundle: SignedBundle, leave_behind: bool) -> Result<EnrolmentView> {
+        self.shielded(move |house| async move { bucket::enrol(&house, bundle, leave_behind).await }).await
+    }
+    /// How the cache does, and what it may take.
+    pub async fn cache(&self) -> CacheView {
+        cache::show(&self.0)
+    }
+    /// Decides what the cache may take. `Invalid` (`cache.rule`).
+    pub async fn cache_set(&self, rule: CacheRule) -> Result<CacheView> {
+        self.shielded(|house| async move { cache::set(&house, rule).await }).await
+    }
+    /// Lets packs go that the bucket holds, or says which would.
+    pub async fn cache_evict(&self, request: EvictRequest) -> Result<Evicted> {
+        self.shielded(|house| async move { cache::evict(&house, request).await }).await
+    }
+    /// Brings a snapshot (by id, a unique beginning of one, or `latest:APP`) back into the cache. `Unavailable` (`bucket.none`).
+    pub async fn warm(&self, snapshot: &str) -> Result<JobView> {
+        cache::warm(&self.0, snapshot)
     }
     /// Only on an appliance without snapshots: replaces its repository by the one in the bucket.
     pub async fn recover(&self, request: RecoverRequest) -> Result<JobView> {

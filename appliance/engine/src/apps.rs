@@ -64,6 +64,10 @@ impl Facts {
         for entry in house.entries() {
             snapshots.entry(app_id(&entry.snapshot.host, &entry.snapshot.app)).or_default().push(entry);
         }
+        // An app of which everything was forgotten is shown as long as that can be brought back.
+        for (entry, _) in house.forgotten() {
+            snapshots.entry(app_id(&entry.snapshot.host, &entry.snapshot.app)).or_default();
+        }
         let mut facts = Facts {
             now: house.now(),
             settings: house.settings(),
@@ -145,7 +149,7 @@ impl Facts {
     pub fn view(&self, id: &str) -> AppView {
         let (host, name) = split(id);
         let entries = self.of(id);
-        let newest = entries.last();
+        let newest = newest(entries);
         let seen = self.seen(id).map(|(_, app)| app);
         let cover = self.cover(id);
         let policy = if let Cover::Policy(policy) = &cover { Some(policy) } else { None };
@@ -222,7 +226,7 @@ impl Facts {
 
     fn state_of_covered(&self, id: &str, policy: &Policy) -> (AppState, Option<String>) {
         let entries = self.of(id);
-        let Some(newest) = entries.last() else {
+        let Some(newest) = entries.iter().rev().find(|entry| !entry.snapshot.is_of_places()) else {
             return (AppState::Waiting, Some("the first backup has not been taken yet".into()));
         };
         let known = self.known(id, policy);
@@ -264,9 +268,15 @@ pub fn split(id: &str) -> (&str, &str) {
     id.split_once('/').unwrap_or(("", id))
 }
 
-/// Whether a snapshot holds everything that was asked for.
+/// Whether a snapshot holds everything that was asked for. Places that were saved without their app are not what was asked for.
 pub fn is_good(entry: &Entry) -> bool {
-    entry.snapshot.problems.iter().all(|problem| problem.severity < Severity::Error)
+    let is_whole = entry.snapshot.problems.iter().all(|problem| problem.severity < Severity::Error);
+    is_whole && !entry.snapshot.is_of_places()
+}
+
+/// The newest restore point of an app, of its snapshots in order; one of places alone only where there is nothing else.
+pub fn newest(entries: &[Entry]) -> Option<&Entry> {
+    entries.iter().rev().find(|entry| !entry.snapshot.is_of_places()).or(entries.last())
 }
 
 fn point(entry: &Entry) -> PointView {

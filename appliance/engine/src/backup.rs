@@ -4,7 +4,9 @@
 //! the snapshot is the only commit point (law L1); a failure is remembered with its reason.
 
 use crate::{
+    alarms,
     apps::{Cover, Facts, app_id, split},
+    cache,
     house::House,
     jobs::{Claim, Desk, Order},
     watch,
@@ -12,11 +14,12 @@ use crate::{
 };
 use async_trait::async_trait;
 use holdfast_capture::{
-    Ask, Captured, Later, Sink, StreamKind, bind_label, capture, dump_label, log_label, volume_label,
+    Ask, Captured, Later, Places, Sink, StreamKind, bind_label, capture, capture_places, dump_label, log_label,
+    volume_label,
 };
 use holdfast_docker::ByteStream;
 use holdfast_model::{
-    Error, Kind, Moment, Problem, Result, Severity, SnapshotId,
+    Error, Few, Kind, Moment, Problem, Result, Severity, SnapshotId,
     job::{JobKind, JobView},
     policy::{Consistency, Databases},
     snapshot::{FORMAT, ImageSection, Snapshot, Stats, StreamRef, Trigger},
@@ -122,12 +125,7 @@ pub fn enqueue(house: &Arc<House>, wish: Wish) -> Result<Arc<Desk>> {
 
 /// Takes a backup at this desk and remembers how it went.
 pub async fn take(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapshot> {
-    let mut taken = attempt(house, desk, wish).await;
-    if taken.as_ref().is_err_and(|error| error.code() == "snapshot.stale") {
-        // What it leaned on was pruned on the way. The second time nothing of that is known any more.
-        desk.log("begins again: data that it leaned on was pruned meanwhile");
-        taken = attempt(house, desk, wish).await;
-    }
+    let taken = somehow(house, desk, wish, None).await;
     match &taken {
         Ok(snapshot) => remember(house, desk, wish, snapshot),
         // A person's wish to stop is no failure of the app.
@@ -142,14 +140,42 @@ pub async fn take(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapsh
     taken
 }
 
-async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapshot> {
+/// Takes a snapshot of places alone, which are about to be replaced. It says nothing of how backups of the app go. One that holds no data
+/// is not committed: nothing of the places was there, or what was there could not be read, as its problems tell.
+pub async fn take_places(house: &House, desk: &Arc<Desk>, wish: &Wish, places: &Places) -> Result<Snapshot> {
+    let taken = somehow(house, desk, wish, Some(places)).await?;
+    if has_data(&taken) {
+        house.memory.add_activity(house.now(), taken.stats.bytes_new, 0);
+        house.tier.nudge();
+        house.events.snapshots();
+        house.events.status();
+    }
+    Ok(taken)
+}
+
+/// Whether a snapshot holds anything that can be had back.
+pub fn has_data(snapshot: &Snapshot) -> bool {
+    snapshot.streams().next().is_some()
+}
+
+async fn somehow(house: &House, desk: &Arc<Desk>, wish: &Wish, places: Option<&Places>) -> Result<Snapshot> {
+    let mut taken = attempt(house, desk, wish, places).await;
+    if taken.as_ref().is_err_and(|error| error.code() == "snapshot.stale") {
+        // What it leaned on was pruned on the way. The second time nothing of that is known any more.
+        desk.log("begins again: data that it leaned on was pruned meanwhile");
+        taken = attempt(house, desk, wish, places).await;
+    }
+    taken.map_err(cache::advised)
+}
+
+async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish, places: Option<&Places>) -> Result<Snapshot> {
     let begun = house.now();
     let (host, app) = split(&wish.app);
     desk.phase("connect", 1, 2);
     let engine = house.hosts.engine(host).await?;
     let repository = house.repository();
     let parent = newest_of(&repository, &wish.app);
-    if let Some(parent) = &parent {
+    if let Some(parent) = parent.as_ref().filter(|_| places.is_none()) {
         desk.total(data_bytes(parent));
     }
     let before = desk.moved_bytes();
@@ -171,15 +197,28 @@ async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish) -> Result<Snapsho
         known_files: parent.iter().flat_map(|parent| &parent.databases).filter_map(|one| one.file.clone()).collect(),
         key: repository_key,
     };
-    let captured = capture(engine, ask, house.journal.clone(), sink.clone(), &house.clock, desk.stop()).await?;
+    let (stop, clock) = (desk.stop(), &house.clock);
+    let captured = match places {
+        None => capture(engine, ask, house.journal.clone(), sink.clone(), clock, stop).await?,
+        Some(places) => capture_places(engine, ask, places, sink.clone(), clock, stop).await?,
+    };
     desk.check_stop()?;
-    desk.problems(captured.problems.iter().cloned());
-    let phases = desk.view().progress.phases.max(1);
-    desk.phase("commit", phases, phases);
-    let session = sink.take_session()?;
     let read = desk.moved_bytes() - before;
     let duration = u64::try_from(house.now().since(begun)).unwrap_or(0);
-    let manifest = manifest(captured, wish, parent.map(|parent| parent.id.clone()), (read, duration), house);
+    let mut manifest = manifest(captured, wish, parent.map(|parent| parent.id.clone()), (read, duration), house);
+    if places.is_some() && !has_data(&manifest) {
+        return Ok(manifest);
+    }
+    let session = sink.take_session()?;
+    if places.is_none() {
+        // Nearly all that it adds is stored by now; the repository counts again at the commit.
+        manifest.stats.bytes_new = session.bytes_new();
+        let alarms = alarms::of_snapshot(&house.repository(), &manifest);
+        manifest.problems.extend(alarms);
+    }
+    desk.problems(manifest.problems.iter().cloned());
+    let phases = desk.view().progress.phases.max(1);
+    desk.phase("commit", phases, phases);
     session.commit(manifest).await
 }
 
@@ -190,6 +229,7 @@ fn remember(house: &House, desk: &Desk, wish: &Wish, snapshot: &Snapshot) {
         None => house.memory.succeeded(&wish.app, house.now()),
     }
     house.memory.add_activity(house.now(), snapshot.stats.bytes_new, 0);
+    alarms::keep(house, snapshot);
     house.tier.nudge();
     house.events.snapshots();
     house.events.status();
@@ -226,7 +266,7 @@ fn manifest(
         binds: captured.binds,
         networks: captured.networks,
         databases: captured.databases,
-        problems: captured.problems,
+        problems: captured.problems.into_iter().collect::<Few>().all(),
         stats: Stats {
             bytes_logical: captured.bytes_logical,
             bytes_read,
@@ -238,8 +278,9 @@ fn manifest(
     }
 }
 
+/// The newest snapshot of the app itself: what was saved of places alone knows nothing of the rest.
 fn newest_of(repository: &Repository, app: &str) -> Option<Arc<Snapshot>> {
-    let of_app = |snapshot: &Snapshot| app_id(&snapshot.host, &snapshot.app) == app;
+    let of_app = |snapshot: &Snapshot| app_id(&snapshot.host, &snapshot.app) == app && !snapshot.is_of_places();
     repository.snapshots().into_iter().rev().map(|entry| entry.snapshot).find(|snapshot| of_app(snapshot))
 }
 

@@ -9,7 +9,7 @@ use holdfast_model::{
     bucket::{BucketUrl, Credentials},
     bundle::SignedBundle,
     settings::{BucketSettings, Enrolment, Settings},
-    uploads::Uploads,
+    uploads::UploadsRequest,
     view::{BucketHealth, BucketRequest, BucketView, EnrolmentView},
 };
 use std::sync::Arc;
@@ -35,6 +35,7 @@ pub fn view(house: &House) -> BucketView {
             (Some(_), Some(_)) => BucketHealth::Failing,
         },
         url,
+        proxy: settings.bucket.as_ref().and_then(|bucket| house.outside.proxy(bucket)),
         error_code: error.as_ref().map(|(code, _)| code.clone()),
         error: error.map(|(_, words)| words),
         stored_bytes: uses.bytes,
@@ -63,9 +64,17 @@ pub async fn set(house: &Arc<House>, request: BucketRequest) -> Result<BucketVie
     Ok(view(house))
 }
 
-/// Whether it is the present one, perhaps with other keys.
+/// Whether it is the present one, perhaps with other keys or by another way.
 fn is_ours(house: &House, bucket: &BucketSettings) -> bool {
-    house.settings().bucket.as_ref().is_some_and(|old| old.url == bucket.url)
+    house.settings().bucket.as_ref().is_some_and(|old| old.url.is_same_place(&bucket.url))
+}
+
+/// Whether nothing but the keys may be other than those of the present one, and that one is at work.
+fn takes_keys_alone(house: &House, bucket: &BucketSettings) -> bool {
+    let same = |old: &BucketSettings| {
+        (&old.url, &old.ca, &old.proxy_password) == (&bucket.url, &bucket.ca, &bucket.proxy_password)
+    };
+    house.settings().bucket.as_ref().is_some_and(same) && house.tier.health().attached
 }
 
 /// Data that only the bucket of before holds cannot be restored any more once that is let go.
@@ -83,11 +92,17 @@ fn nothing_left_behind(house: &House) -> Result<()> {
         .advice("Copy the objects into the new bucket, or do without them; then say that they may be left behind (--leave-behind)."))
 }
 
-/// Decides what uploads may take of the line.
-pub async fn uploads(house: &Arc<House>, uploads: Uploads) -> Result<BucketView> {
+/// Decides what uploads may take of the line. Of two who decide at once, who saw less is told.
+pub async fn uploads(house: &Arc<House>, request: UploadsRequest) -> Result<BucketView> {
+    let (uploads, expected) = request.parts();
     uploads.validate()?;
     house
         .change_settings(|settings| {
+            if expected.is_some_and(|expected| expected != settings.uploads) {
+                let words = "somebody else has decided meanwhile what uploads may take";
+                return Err(Error::new(Kind::Conflict, "uploads.changed", words)
+                    .advice("Look at the limits as they are now, and decide again."));
+            }
             settings.uploads = uploads;
             Ok(())
         })
@@ -104,7 +119,7 @@ pub async fn probe(house: &House) -> Result<BucketView> {
     let bucket = bucket.ok_or_else(|| Error::not_found("bucket.none", "no bucket is set").advice("Set one first."))?;
     let _probing = house.tier.probing().await;
     let seen = house.outside.probe(&bucket).await?;
-    if !is_ours(house, &bucket) {
+    if house.settings().bucket.as_ref().is_none_or(|now| now.url != bucket.url) {
         return Ok(view(house));
     }
     let url = bucket.url.to_string();
@@ -112,37 +127,41 @@ pub async fn probe(house: &House) -> Result<BucketView> {
     Ok(view(house))
 }
 
-/// Binds the appliance to a tenant.
-pub async fn enrol(house: &Arc<House>, bundle: SignedBundle) -> Result<EnrolmentView> {
+/// Binds the appliance to a tenant. With `leave_behind`, what the bucket of before alone holds may stay there.
+pub async fn enrol(house: &Arc<House>, bundle: SignedBundle, leave_behind: bool) -> Result<EnrolmentView> {
     let says = house.outside.open_bundle(&bundle, &house.clock)?;
-    let bucket = BucketSettings { url: says.bucket, credentials: Some(says.credentials), ca: says.ca };
+    let credentials = Some(says.credentials);
+    let bucket = BucketSettings { url: says.bucket, credentials, ca: says.ca, proxy_password: None };
     let enrolment = Enrolment {
         provider: says.provider.clone(),
         tenant: says.tenant.clone(),
         time: house.now(),
         quota_bytes: says.quota_bytes,
     };
-    change(house, bucket, false, move |settings| settings.enrolment = Some(enrolment)).await?;
+    change(house, bucket, leave_behind, move |settings| settings.enrolment = Some(enrolment)).await?;
     Ok(EnrolmentView { provider: says.provider, tenant: says.tenant })
 }
 
 /// A request as settings; keys that are not given again stay as they are for the same bucket.
 pub fn settings_of(request: &BucketRequest, old: Option<&BucketSettings>) -> Result<BucketSettings> {
     let url = BucketUrl::parse(&request.url)?;
-    let old = old.filter(|old| old.url == url);
-    let credentials = match (&request.access_key, &request.secret_key) {
-        (Some(access), Some(secret)) => Some(Credentials {
+    let old = old.filter(|old| old.url.is_same_place(&url));
+    let credentials = match (&request.access_key, &request.secret_key, &request.session_token) {
+        (Some(access), Some(secret), token) => Some(Credentials {
             access_key: access.clone(),
             secret_key: Secret::new(secret.clone()),
-            session_token: None,
+            session_token: token.clone().map(Secret::new),
         }),
-        (None, None) => old.and_then(|old| old.credentials.clone()),
+        (None, None, None) => old.and_then(|old| old.credentials.clone()),
         _ => {
-            return Err(Error::invalid("bucket.keys", "access key and secret key go together; one of them is missing"));
+            let words = "access key, secret key and the session token of both go together; one of them is missing";
+            return Err(Error::invalid("bucket.keys", words));
         }
     };
     let ca = request.ca.clone().or_else(|| old.and_then(|old| old.ca.clone()));
-    Ok(BucketSettings { url, credentials, ca })
+    let proxy_password = request.proxy_password.clone().map(Secret::new);
+    let proxy_password = proxy_password.or_else(|| old.and_then(|old| old.proxy_password.clone()));
+    Ok(BucketSettings { url, credentials, ca, proxy_password })
 }
 
 /// Probes and attaches the new bucket, then lets the old one go.
@@ -159,17 +178,23 @@ async fn change(
     let _probing = house.tier.probing().await;
     let seen = house.outside.probe(&bucket).await?;
     let store = house.outside.bucket(&bucket, Some(&seen)).await?;
-    // The same bucket with other keys: who reads from it goes on, first with the old ones.
+    // With other keys alone, what flies goes on. The same bucket by another way: who reads from it goes on, first by the old one.
+    let flies_on = takes_keys_alone(house, &bucket);
     match is_ours(house, &bucket) {
+        true if flies_on => {}
         true => ship::end(house).await,
         false => ship::halt(house).await,
     }
     if let Err(error) = house.repository().attach_bucket(store.clone()).await {
-        ship::start(house, None);
+        if !flies_on || !house.repository().has_bucket() {
+            ship::end(house).await;
+            ship::start(house, None);
+        }
         return Err(error);
     }
     let url = bucket.url.to_string();
     ship::learn(house, &url, house.memory.capabilities(&url).as_ref(), seen);
+    let given = bucket.clone();
     let saved = house
         .change_settings(|settings| {
             settings.bucket = Some(bucket);
@@ -178,11 +203,18 @@ async fn change(
         })
         .await;
     if let Err(error) = saved {
+        ship::end(house).await;
         house.repository().detach_bucket();
         ship::start(house, None);
         return Err(error);
     }
-    ship::start(house, Some(store));
+    match flies_on {
+        true => {
+            house.outside.rekey(&given);
+            house.tier.nudge();
+        }
+        false => ship::start(house, Some(store)),
+    }
     house.events.snapshots();
     house.events.status();
     Ok(())
@@ -197,8 +229,7 @@ mod tests {
             url: url.into(),
             access_key: keys.map(|(access, _)| access.into()),
             secret_key: keys.map(|(_, secret)| secret.into()),
-            ca: None,
-            leave_behind: false,
+            ..BucketRequest::default()
         }
     }
 
@@ -209,5 +240,14 @@ mod tests {
         assert_eq!(settings_of(&request("s3://other", None), Some(&first)).unwrap().credentials, None);
         let half = BucketRequest { secret_key: None, ..request("s3://acme", Some(("k", "s"))) };
         assert_eq!(settings_of(&half, None).unwrap_err().code(), "bucket.keys");
+        let token = BucketRequest { session_token: Some("t".into()), ..request("s3://acme", None) };
+        assert_eq!(settings_of(&token, Some(&first)).unwrap_err().code(), "bucket.keys", "of which keys?");
+        // By another way it is the same bucket.
+        let proxy_password = Some("p".to_owned());
+        let by_proxy = BucketRequest { proxy_password, ..request("s3://acme?proxy=http://ada@proxy:3128", None) };
+        let by_proxy = settings_of(&by_proxy, Some(&first)).unwrap();
+        assert_eq!(by_proxy.credentials, first.credentials);
+        let again = settings_of(&request("s3://acme?proxy=http://ada@proxy:3128", None), Some(&by_proxy)).unwrap();
+        assert_eq!(again, by_proxy);
     }
 }

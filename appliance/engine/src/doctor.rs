@@ -3,7 +3,7 @@
 //! Invariants: every try has a deadline; tries change nothing but a file and a container of our own
 //! that are removed again; no secret appears in a line.
 
-use crate::{folder::Folder, house::House, words::size};
+use crate::{folder::Folder, house::House, ship, words::size};
 use futures::future::join_all;
 use holdfast_docker::{
     Engine,
@@ -167,10 +167,16 @@ async fn look_at_bucket(house: &House) -> Vec<DoctorLine> {
         Ok(()) => good("bucket", format!("{} answers", bucket.url)),
         Err(error) => return vec![bad("bucket", &error)],
     };
-    match in_time(house.outside.probe(&bucket)).await {
+    let probe = async {
+        let _probing = house.tier.probing().await;
+        house.outside.probe(&bucket).await
+    };
+    match in_time(probe).await {
         Ok(seen) => {
-            house.memory.put_capabilities(&bucket.url.to_string(), &seen);
-            vec![reach, can(&seen), clock(&seen)]
+            let lines = vec![reach, can(&seen), clock(&seen)];
+            let url = bucket.url.to_string();
+            ship::learn(house, &url, house.memory.capabilities(&url).as_ref(), seen);
+            lines
         }
         Err(error) => vec![reach, bad("bucket rights", &error)],
     }

@@ -2,7 +2,8 @@
 //!
 //! Lives here: what is asked and answered. Never here: how files are stored (repository), how they are listed
 //! (`listing`). Invariants: nothing is unpacked and no name from outside is used as one here (law L8); work runs off
-//! the async threads, a few questions at a time, and what it reads stays readable until it is done.
+//! the async threads, a few questions at a time, as long as somebody waits for the answer, and what it reads stays readable until it is
+//! done.
 
 mod body;
 mod diff;
@@ -24,6 +25,7 @@ use holdfast_model::{
     snapshot::Snapshot,
     view::{DiffView, FileKind, FindView, FolderView, From, SectionView},
 };
+use holdfast_runtime::Stop;
 use section::Section;
 use std::{future::Future, sync::Arc};
 use tokio::runtime::Handle;
@@ -132,19 +134,48 @@ fn absent(section: &Section, path: &[u8]) -> Error {
     Error::not_found("files.absent", what)
 }
 
-/// Answers a question on a thread that may compute, when it is its turn.
+/// Answers a question on a thread that may compute, when it is its turn. Dropped, the question is not gone on with: it would keep others from
+/// their turns for minutes, for nobody.
 async fn apart<T: Send + 'static>(
     house: &Arc<House>,
     question: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     let closed = || Error::new(Kind::Stopped, "appliance.stopping", "the appliance is ending");
     let house = Arc::clone(house);
+    let gone = Stop::new();
+    let (asked, _asker) = (gone.clone(), gone.drop_guard());
     let task = tokio::spawn(async move {
-        let _turn = house.looks.looking.acquire().await.map_err(|_| closed())?;
+        let turn = async { house.looks.looking.acquire().await.map_err(|_| closed()) };
+        let _turn = while_asked(&asked, turn).await?;
         let _hold = house.repository().hold();
         let handle = Handle::current();
-        let answer = tokio::task::spawn_blocking(move || handle.block_on(question)).await;
+        let answer = tokio::task::spawn_blocking(move || handle.block_on(while_asked(&asked, question))).await;
         answer.unwrap_or_else(|_| Err(Error::bug("a mistake in the program ended this look into a snapshot")))
     });
     task.await.unwrap_or_else(|_| Err(Error::bug("a mistake in the program ended this look into a snapshot")))
+}
+
+/// What comes of it, unless nobody waits for it any more.
+async fn while_asked<T>(asked: &Stop, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = asked.cancelled() => Err(Error::new(Kind::Stopped, "files.unasked", "nobody waits for the answer any more")),
+        outcome = work => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_is_not_gone_on_with_when_nobody_waits_for_the_answer() {
+        let gone = Stop::new();
+        let (asked, asker) = (gone.clone(), gone.drop_guard());
+        let question = tokio::spawn(async move { while_asked(&asked, std::future::pending::<Result<()>>()).await });
+        drop(asker);
+        let error = question.await.unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.code()), (Kind::Stopped, "files.unasked"));
+        assert_eq!(while_asked(&Stop::new(), async { Ok(7) }).await.unwrap(), 7);
+    }
 }

@@ -11,6 +11,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 const CACHE: &str = "cache";
@@ -109,11 +110,12 @@ impl Folder {
 
     /// Space on the disk that holds the folder.
     pub fn space(&self) -> Result<Space> {
-        let stat = rustix::fs::statvfs(&self.root).map_err(|error| {
-            Error::io("the free space of the data folder could not be read", std::io::Error::from(error))
-        })?;
-        let unit = stat.f_frsize;
-        Ok(Space { free: stat.f_bavail.saturating_mul(unit), total: stat.f_blocks.saturating_mul(unit) })
+        space_at(&self.root)
+    }
+    /// Tells free and total bytes of that disk whenever it is asked. Whoever keeps it keeps neither the folder nor its lock.
+    pub fn space_teller(&self) -> Arc<dyn Fn() -> Option<(u64, u64)> + Send + Sync> {
+        let root = self.root.clone();
+        Arc::new(move || space_at(&root).ok().map(|space| (space.free, space.total)))
     }
 
     /// Whether only the owner may read the device key.
@@ -131,6 +133,14 @@ impl Folder {
         let removed = fs::remove_file(&path);
         written.and(removed).map_err(|error| Error::io("the data folder does not take data", error))
     }
+}
+
+fn space_at(root: &Path) -> Result<Space> {
+    let stat = rustix::fs::statvfs(root).map_err(|error| {
+        Error::io("the free space of the data folder could not be read", std::io::Error::from(error))
+    })?;
+    let unit = stat.f_frsize;
+    Ok(Space { free: stat.f_bavail.saturating_mul(unit), total: stat.f_blocks.saturating_mul(unit) })
 }
 
 /// A recovery that had already taken the old cache away is complete: put it into place. Any other is thrown away.
@@ -251,6 +261,19 @@ mod tests {
         let _first = Folder::open(place.path()).unwrap();
         let error = Folder::open(place.path()).unwrap_err();
         assert_eq!((error.kind(), error.code()), (Kind::Conflict, "appliance.running"));
+    }
+
+    #[test]
+    fn who_tells_the_space_does_not_keep_the_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let first = Folder::open(place.path()).unwrap();
+        let tell = first.space_teller();
+        drop(first);
+        assert!(Folder::open(place.path()).is_ok(), "the lock is free");
+        let (free, total) = tell().unwrap();
+        assert!(total > 0 && free <= total);
+        drop(place);
+        assert_eq!(tell(), None, "nothing is known of a folder that is gone");
     }
 
     #[test]

@@ -141,12 +141,23 @@ impl House {
     pub fn repository(&self) -> Repository {
         read(&self.held.repository).clone()
     }
-    /// All snapshots with their tiers, oldest first.
+    /// All snapshots with their tiers, oldest first, but for those that somebody forgot.
     pub fn entries(&self) -> Vec<Entry> {
-        let awaited = self.settings().bucket.is_some();
-        self.repository().snapshots().into_iter().map(|entry| promised(entry, awaited)).collect()
+        let settings = self.settings();
+        let entries = self.repository().snapshots().into_iter().map(|entry| promised(entry, settings.bucket.is_some()));
+        entries.filter(|entry| !settings.forgotten.contains_key(&entry.snapshot.id)).collect()
     }
-    /// One snapshot by a unique beginning of its id.
+    /// Snapshots that somebody forgot and that are still there, oldest first, with the moment from which they may be removed.
+    pub fn forgotten(&self) -> Vec<(Entry, Moment)> {
+        let settings = self.settings();
+        if settings.forgotten.is_empty() {
+            return Vec::new();
+        }
+        let entries = self.repository().snapshots().into_iter().map(|entry| promised(entry, settings.bucket.is_some()));
+        let until = |entry: Entry| Some((settings.forgotten_until(&entry.snapshot.id)?, entry));
+        entries.filter_map(until).map(|(until, entry)| (entry, until)).collect()
+    }
+    /// One snapshot by a unique beginning of its id, forgotten or not.
     pub fn entry(&self, id: &str) -> Result<Entry> {
         Ok(promised(self.repository().snapshot(id)?, self.settings().bucket.is_some()))
     }

@@ -20,7 +20,7 @@ use holdfast_model::{
 };
 use holdfast_runtime::{Clock, Stop, random};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -140,6 +140,23 @@ impl Jobs {
             }
         }
         cut.values().map(|desk| desk.view()).collect()
+    }
+    /// Apps whose newest backup failed for this reason, by their ids. A backup that was stopped says nothing.
+    pub fn failed_backups(&self, code: &str) -> Vec<String> {
+        let desks: Vec<_> = lock(&self.0.state).all.values().cloned().collect();
+        let mut failed = BTreeSet::new();
+        for desk in desks {
+            desk.peek(|view| match (view.kind, view.state) {
+                (JobKind::Backup, JobState::Failed) if view.problems.iter().any(|problem| problem.code == code) => {
+                    failed.insert(view.subject.clone());
+                }
+                (JobKind::Backup, JobState::Failed | JobState::Done | JobState::DoneWithProblems) => {
+                    failed.remove(&view.subject);
+                }
+                _ => {}
+            });
+        }
+        failed.into_iter().collect()
     }
     /// Those that wait or run, newest first.
     pub fn active(&self) -> Vec<JobView> {

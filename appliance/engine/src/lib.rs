@@ -7,20 +7,25 @@
 //! Read next: `appliance` (everything that can be asked), `house` (what all acts share), `jobs` (how work
 //! runs), `apps` (how states are decided), `retention` and `schedule` (pure rules).
 
+mod alarms;
 mod appliance;
 mod apps;
 mod backup;
 mod bucket;
+mod cache;
 mod coverage;
 mod doctor;
 mod events;
 mod files;
+mod findings;
 mod folder;
+mod forgotten;
 mod hooks;
 mod hostbook;
 mod hosts;
 mod house;
 mod jobs;
+mod judging;
 mod keyring;
 mod kit;
 mod listing;
@@ -40,6 +45,7 @@ mod status;
 mod tier;
 mod upkeep;
 mod users;
+mod verify;
 mod watch;
 mod words;
 

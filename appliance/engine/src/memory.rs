@@ -6,7 +6,7 @@
 use crate::words::lock;
 use holdfast_catalog::{Catalog, Table};
 use holdfast_model::{
-    Moment,
+    Moment, Problem,
     snapshot::EngineInfo,
     view::{ActivityPoint, Capabilities, CheckView},
 };
@@ -64,6 +64,38 @@ pub struct SeenHost {
     pub apps: Vec<SeenApp>,
 }
 
+/// How the daily verification went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Verified {
+    /// When it began last.
+    pub began: Option<Moment>,
+    /// When it last came to its end.
+    pub ended: Option<Moment>,
+    /// Why the newest one failed, in words; none if it did not.
+    pub error: Option<String>,
+}
+
+/// What a check found and nothing has refuted since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What is wrong.
+    pub problem: Problem,
+    /// When it was seen first.
+    pub found: Moment,
+}
+
+/// What looks like damage or malice, told for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// When it was raised.
+    pub at: Moment,
+    /// The app, `host/name`.
+    pub app: String,
+    /// What it is.
+    pub problem: Problem,
+}
+
 /// Bytes per second that restores were measured at.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
@@ -85,6 +117,7 @@ impl Default for Rates {
 pub struct Memory {
     catalog: Arc<Catalog>,
     activity: Arc<Mutex<BTreeMap<i64, Hour>>>,
+    held_back: Arc<Mutex<Option<Moment>>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -99,7 +132,7 @@ impl Memory {
         let rows = catalog.list::<Hour>(Table::Facts, &engine_key("activity/"));
         let hour = |key: &str| key.strip_prefix("engine/activity/").and_then(|hour| hour.parse().ok());
         let activity = rows.into_iter().filter_map(|(key, row)| Some((hour(&key)?, row))).collect();
-        Memory { catalog, activity: Arc::new(Mutex::new(activity)) }
+        Memory { catalog, activity: Arc::new(Mutex::new(activity)), held_back: Arc::default() }
     }
 
     /// The newest attempt of an app.
@@ -145,6 +178,49 @@ impl Memory {
     /// Keeps a check's report.
     pub fn put_check(&self, report: &CheckView) {
         self.put("check/report", report);
+    }
+
+    /// What checks found and nothing has refuted since.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.get("check/findings").unwrap_or_default()
+    }
+    /// Keeps them.
+    pub fn put_findings(&self, findings: &[Finding]) {
+        self.put("check/findings", &findings);
+    }
+
+    /// Alarms, oldest first.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.get("alarms").unwrap_or_default()
+    }
+    /// Keeps them.
+    pub fn put_alarms(&self, alarms: &[Alarm]) {
+        self.put("alarms", &alarms);
+    }
+    /// When snapshots of an app were forgotten by hand lately.
+    pub fn forgotten(&self, app: &str) -> Vec<Moment> {
+        self.get(&format!("forgotten/{app}")).unwrap_or_default()
+    }
+    /// Keeps that.
+    pub fn put_forgotten(&self, app: &str, times: &[Moment]) {
+        self.put(&format!("forgotten/{app}"), &times);
+    }
+
+    /// How the daily verification went.
+    pub fn verified(&self) -> Verified {
+        self.get("verification").unwrap_or_default()
+    }
+    /// Keeps that.
+    pub fn put_verified(&self, verified: &Verified) {
+        self.put("verification", verified);
+    }
+    /// Since when the daily verification waits for others to end: it waits at this moment, or with `None` it does not. Not kept over
+    /// a start.
+    pub fn held_back(&self, now: Option<Moment>) -> Option<Moment> {
+        let mut since = lock(&self.held_back);
+        // A clock that was set back begins the wait anew instead of stretching it.
+        *since = now.map(|now| since.map_or(now, |since| since.min(now)));
+        *since
     }
 
     /// What the bucket at `url` was seen to do.
@@ -254,6 +330,17 @@ mod tests {
         assert_eq!(memory.attempt("local/b"), Attempt::default());
         memory.succeeded("local/a", now);
         assert_eq!(memory.attempt("local/a").error, None);
+    }
+
+    #[test]
+    fn a_wait_begins_once_and_ends_when_nothing_is_waited_for() {
+        let memory = Memory::load(Arc::new(Catalog::in_memory()));
+        let now = Moment::from_millis(NOON);
+        assert_eq!(memory.held_back(Some(now)), Some(now));
+        assert_eq!(memory.held_back(Some(now.plus_seconds(60))), Some(now));
+        assert_eq!(memory.held_back(Some(now.plus_seconds(-60))), Some(now.plus_seconds(-60)), "a clock set back");
+        assert_eq!(memory.held_back(None), None);
+        assert_eq!(memory.held_back(Some(now.plus_seconds(90))), Some(now.plus_seconds(90)));
     }
 
     #[test]

@@ -27,6 +27,15 @@ pub trait Outside: Send + Sync {
     async fn bucket(&self, bucket: &BucketSettings, seen: Option<&Capabilities>) -> Result<Arc<dyn Store>>;
     /// Finds out what a bucket really does.
     async fn probe(&self, bucket: &BucketSettings) -> Result<Capabilities>;
+    /// What a probe saw of the bucket at `url` counts from now on, also for a store of it that is open already: one that keeps
+    /// conditions no more must not be trusted with them until the next start.
+    fn learned(&self, _url: &str, _seen: &Capabilities) {}
+    /// The proxy that leads to a bucket, for people.
+    fn proxy(&self, _bucket: &BucketSettings) -> Option<String> {
+        None
+    }
+    /// Other keys for a bucket count from the next request on, also for a store of it that is open already.
+    fn rekey(&self, _bucket: &BucketSettings) {}
     /// Checks a bundle's signature and dates; returns what it says.
     fn open_bundle(&self, bundle: &SignedBundle, clock: &Clock) -> Result<Enrolment>;
     /// Starts shipping from the repository to the bucket, until `stop`.

@@ -4,6 +4,7 @@
 //! not silently accepted.
 
 use crate::{
+    alarms,
     apps::{Cover, Facts},
     backup,
     house::House,
@@ -39,6 +40,7 @@ pub fn list(house: &House) -> Vec<PolicyView> {
 pub async fn put(house: &House, policy: Policy) -> Result<PolicyView> {
     policy.validate()?;
     let name = policy.name.clone();
+    let before = Facts::gather(house);
     house
         .change_settings(|settings| {
             if settings.policies.len() >= POLICIES_MAX && !settings.policies.contains_key(&policy.name) {
@@ -48,6 +50,7 @@ pub async fn put(house: &House, policy: Policy) -> Result<PolicyView> {
             Ok(())
         })
         .await?;
+    alarms::decided(house, &before);
     let made = list(house).into_iter().find(|view| view.policy.name == name);
     made.ok_or_else(|| unknown(&house.settings(), &name))
 }
@@ -97,6 +100,7 @@ pub async fn assign(house: &House, asked: &str, policy: Option<&str>) -> Result<
             Ok(())
         })
         .await?;
+    alarms::decided(house, &facts);
     Ok(Facts::gather(house).view(&app))
 }
 

@@ -4,7 +4,7 @@
 //! takes its place when it is complete; a recovery that fails leaves the appliance as it was.
 
 use crate::{
-    bucket,
+    bucket, cache,
     house::House,
     jobs::{Claim, Desk, Order},
     ship, watch,
@@ -117,6 +117,7 @@ async fn take_over(house: &Arc<House>, desk: &Desk, bucket: BucketSettings, foun
     desk.phase("restart", 4, 4);
     watch::start_all(house);
     swapped?;
+    cache::keep_to_settings(house);
     ship::start(house, None);
     house.events.resync();
     house.wake.notify_one();
@@ -196,7 +197,8 @@ mod tests {
     fn nobody_is_locked_out_and_the_given_keys_win() {
         let recovered = Settings { users: vec![user("ada", "old")], ..Settings::default() };
         let mine = Settings { users: vec![user("ada", "new"), user("bob", "b")], ..Settings::default() };
-        let bucket = BucketSettings { url: BucketUrl::Directory("/b".into()), credentials: None, ca: None };
+        let url = BucketUrl::Directory("/b".into());
+        let bucket = BucketSettings { url, credentials: None, ca: None, proxy_password: None };
         let merged = merge(recovered, &mine, bucket.clone());
         assert_eq!(merged.users, [user("ada", "old"), user("bob", "b")]);
         assert_eq!(merged.bucket, Some(bucket));

@@ -2,13 +2,14 @@
 //! backup before anything is replaced, carries out.
 //!
 //! Invariants (law L7): a plan with conflicts is never carried out; a destructive one only when it was
-//! confirmed; in place never without a safety snapshot of what is there.
+//! confirmed; what is there is never replaced, in place or on another host, without lying in a safety snapshot first.
 
 use crate::{
     apps::app_id,
     house::House,
     jobs::{Claim, Desk, Order},
-    safety, snapshots,
+    safety::{self, Of},
+    snapshots,
     words::size,
 };
 use async_trait::async_trait;
@@ -20,7 +21,7 @@ use holdfast_model::{
     view::{From, PlanView, RestoreRequest, Target, WayOut},
 };
 use holdfast_repository::{Entry, Meter, ReadCost, Repository};
-use holdfast_restore::{Ask, Plan, Source, Trace, carry_out, plan};
+use holdfast_restore::{Ask, Plan, Replaced, Source, Trace, carry_out, plan};
 use std::sync::Arc;
 
 /// Seconds that a restore takes even without data: containers are made and started.
@@ -161,26 +162,33 @@ fn refuse(case: &Case, request: &RestoreRequest) -> Result<()> {
     Ok(())
 }
 
-/// Backs up what an in-place restore will replace. `true` if something was there and is safe now.
+/// Saves what the restore will replace. `true` if something was there and is safe now.
 async fn safety(house: &House, desk: &Arc<Desk>, request: &RestoreRequest, case: &Case) -> Result<bool> {
-    if request.target != Target::InPlace {
+    let replaced = case.plan.replaced();
+    let is_needed = match request.target {
+        Target::Beside => false,
+        Target::InPlace => true,
+        // Containers and volumes of these names would be conflicts there; host paths are written over.
+        Target::Host { .. } => replaced != Replaced::default(),
+    };
+    if !is_needed {
         return Ok(false);
     }
-    let taken = safety::take(house, desk, (&*case.engine, &case.host, &case.entry.snapshot.app)).await?;
+    let snapshot = &case.entry.snapshot;
+    let of = Of { engine: &*case.engine, host: &case.host, app: &snapshot.app, project: snapshot.project };
+    let saved = safety::save(house, desk, of, &replaced).await?;
     // The job tells the snapshot it restores, not the one it took on the way.
-    desk.snapshot(&case.entry.snapshot.id);
-    let replaced = case.plan.replaced();
-    if taken.is_none() {
-        desk.problems(safety::unsaved(&replaced));
+    desk.snapshot(&snapshot.id);
+    match saved.lost {
+        Some(lost) if !request.lose_uncaptured => {
+            Err(safety::incomplete(&lost)
+                .advice("Move it elsewhere first, or agree that it is lost (--lose-uncaptured)."))
+        }
+        lost => {
+            desk.problems(lost.map(|lost| safety::unsaved(&case.plan.name, &lost)));
+            Ok(saved.is_any)
+        }
     }
-    if let Some(lost) = taken.as_ref().and_then(|taken| safety::left_out(taken, &replaced))
-        && !request.lose_uncaptured
-    {
-        return Err(
-            safety::incomplete(&lost).advice("Move it elsewhere first, or agree that it is lost (--lose-uncaptured).")
-        );
-    }
-    Ok(taken.is_some())
 }
 
 fn view(house: &House, request: &RestoreRequest, case: &Case) -> PlanView {
@@ -191,7 +199,7 @@ fn view(house: &House, request: &RestoreRequest, case: &Case) -> PlanView {
         + case.cost.requests as f64 * REQUEST_S
         + case.plan.bytes as f64 / rates.cache.max(1.0);
     PlanView {
-        snapshot: snapshots::view(&case.entry),
+        snapshot: snapshots::view(house, &case.entry),
         host: case.host.clone(),
         name: case.plan.name.clone(),
         steps: case.plan.steps.clone(),

@@ -12,6 +12,8 @@
 //! 6. If none of those that stay is good (nothing that was asked for is missing from it), the newest good one stays too.
 //! 7. A snapshot that was taken before a restore in place stays for 14 days: it is all that is left of what was replaced
 //!    then, and somebody may notice late.
+//! 8. One that holds places alone, for no container of the app mounted them, is no restore point of the app: rules 2, 3, 5 and 6 pass it
+//!    over, and it pushes out no other. Where there is nothing else of the app, it is judged like any other.
 //!
 //! What follows: the newest is never let go, nor the last good one; judging what stayed again lets nothing more go
 //! while no time passes; a larger number never lets more go, but for what rule 6 held.
@@ -32,10 +34,15 @@ pub struct Point {
     pub good: bool,
     /// Taken of what a restore in place was about to replace.
     pub safety: bool,
+    /// It holds places alone.
+    pub places: bool,
 }
 
 /// Days that such a snapshot stays whatever the numbers say.
 const SAFETY_DAYS: i64 = 14;
+/// Why a snapshot stays.
+const NO_RULE: &str = "no rule is set, everything is kept";
+const NOT_YET: &str = "its time has not come yet: a clock was wrong";
 
 /// What becomes of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,11 +57,33 @@ pub struct Verdict {
 
 /// Judges the snapshots of one app. The answer has one verdict per snapshot, in commit order, oldest first.
 pub fn judge(points: &[Point], rules: &Retention, now: Moment) -> Vec<Verdict> {
-    let mut newest_first = points.to_vec();
+    let is_all_there_is = points.iter().all(|point| point.places);
+    let (apart, counted): (Vec<Point>, Vec<Point>) =
+        points.iter().cloned().partition(|point| point.places && !is_all_there_is);
+    let mut verdicts = judge_counted(counted, rules, now);
+    verdicts.extend(apart.into_iter().map(|point| judge_apart(point, rules, now)));
+    verdicts.sort_by(|a, b| (a.point.sequence, &a.point.id).cmp(&(b.point.sequence, &b.point.id)));
+    verdicts
+}
+
+/// One that no number counts.
+fn judge_apart(point: Point, rules: &Retention, now: Moment) -> Verdict {
+    let reason = if rules.keeps_everything() {
+        Some(NO_RULE.to_owned())
+    } else if point.time > now {
+        Some(NOT_YET.to_owned())
+    } else {
+        is_safety(&point, now).then(before_a_restore)
+    };
+    let (keep, reason) = (reason.is_some(), reason.unwrap_or_else(|| "no rule keeps it".into()));
+    Verdict { point, keep, reason }
+}
+
+fn judge_counted(mut newest_first: Vec<Point>, rules: &Retention, now: Moment) -> Vec<Verdict> {
     newest_first.sort_by(|a, b| (b.sequence, &b.id).cmp(&(a.sequence, &a.id)));
     let mut reasons: Vec<Vec<String>> = vec![Vec::new(); newest_first.len()];
     if rules.keeps_everything() {
-        reasons.iter_mut().for_each(|why| why.push("no rule is set, everything is kept".into()));
+        reasons.iter_mut().for_each(|why| why.push(NO_RULE.into()));
     } else {
         keep_last(&mut reasons, rules.last);
         let by_time = latest_first(&newest_first, now);
@@ -63,7 +92,7 @@ pub fn judge(points: &[Point], rules: &Retention, now: Moment) -> Vec<Verdict> {
         keep_periods(&newest_first, &by_time, &mut reasons, rules.weekly, "weekly", week);
         keep_periods(&newest_first, &by_time, &mut reasons, rules.monthly, "monthly", month);
         for (_, why) in newest_first.iter().zip(&mut reasons).filter(|(point, _)| point.time > now) {
-            why.push("its time has not come yet: a clock was wrong".into());
+            why.push(NOT_YET.into());
         }
         if let Some(why) = reasons.first_mut().filter(|why| why.is_empty()) {
             why.push("the newest".into());
@@ -71,7 +100,7 @@ pub fn judge(points: &[Point], rules: &Retention, now: Moment) -> Vec<Verdict> {
         keep_only_good(&newest_first, &mut reasons);
         // Last: what was replaced is no substitute for the last good one.
         for (_, why) in newest_first.iter().zip(&mut reasons).filter(|(point, _)| is_safety(point, now)) {
-            why.push(format!("taken before a restore in place, kept for {SAFETY_DAYS} days"));
+            why.push(before_a_restore());
         }
     }
     let verdict = |(point, why): (Point, Vec<String>)| Verdict {
@@ -82,6 +111,10 @@ pub fn judge(points: &[Point], rules: &Retention, now: Moment) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = newest_first.into_iter().zip(reasons).map(verdict).collect();
     verdicts.reverse();
     verdicts
+}
+
+fn before_a_restore() -> String {
+    format!("taken before a restore in place, kept for {SAFETY_DAYS} days")
 }
 
 fn is_safety(point: &Point, now: Moment) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! A turn is idempotent and has no input but the facts: the same code serves the first start, a wake-up
 //! after a year and every day in between. Invariants: an app is never queued twice; a host that does
-//! not answer costs no failure; prune follows a scheduled backup once a day.
+//! not answer costs no failure; prune follows a scheduled backup once a day; what was stored is verified by shares (`verify`), when
+//! nothing else is to be done.
 
 use crate::{
     apps::{Cover, Facts},
@@ -10,9 +11,12 @@ use crate::{
     house::House,
     jobs::Claim,
     schedule::due,
-    upkeep,
+    upkeep, verify,
 };
-use holdfast_model::{job::JobKind, snapshot::Trigger};
+use holdfast_model::{
+    job::{JobKind, JobView},
+    snapshot::Trigger,
+};
 use std::{sync::Arc, time::Duration};
 
 /// Time between turns without a wake-up; policies count in minutes.
@@ -52,8 +56,8 @@ pub fn turn(house: &Arc<House>) {
             Err(error) => tracing::warn!(error = ?error, "a due backup could not be queued"),
         }
     }
-    if !queued {
-        prune_if_due(house, &facts);
+    if !queued && !prune_if_due(house, &facts) {
+        verify::look(house, &facts);
     }
 }
 
@@ -67,18 +71,23 @@ fn due_apps(facts: &Facts) -> Vec<String> {
     facts.ids().into_iter().filter(is_due).collect()
 }
 
-fn prune_if_due(house: &Arc<House>, facts: &Facts) {
-    let backing_up = facts.active.iter().any(|job| matches!(job.kind, JobKind::Backup | JobKind::Prune));
+/// Whether a prune was queued. Behind a check that reads for hours it would hold up every backup, so it waits for the end of it here.
+fn prune_if_due(house: &Arc<House>, facts: &Facts) -> bool {
+    let at_work = |job: &JobView| matches!(job.kind, JobKind::Backup | JobKind::Prune | JobKind::Check);
     let last = house.memory.last_prune();
     let is_due = last.is_none_or(|last| facts.now.since(last) >= PRUNE_EVERY_S * 1000);
     let newest_scheduled = facts.snapshots.values().flatten().map(|entry| &entry.snapshot);
     let scheduled = newest_scheduled.filter(|one| one.trigger == Trigger::Schedule).map(|one| one.time).max();
-    // Nothing was backed up since the last prune: there is nothing new to let go.
-    let worth_it = scheduled.is_some_and(|newest| last.is_none_or(|last| newest > last));
-    if is_due && worth_it && !backing_up {
-        match upkeep::prune(house) {
-            Ok(_) => tracing::info!("the daily prune is queued"),
-            Err(error) => tracing::warn!(error = ?error, "the daily prune could not be queued"),
-        }
+    let settings = &facts.settings;
+    let owed = settings.forgotten.keys().filter_map(|id| settings.forgotten_until(id)).any(|until| until <= facts.now);
+    // Nothing was backed up since the last prune, and nothing has to go now: there is nothing new to let go.
+    let worth_it = owed || scheduled.is_some_and(|newest| last.is_none_or(|last| newest > last));
+    if !is_due || !worth_it || facts.active.iter().any(at_work) {
+        return false;
     }
+    match upkeep::prune(house) {
+        Ok(_) => tracing::info!("the daily prune is queued"),
+        Err(error) => tracing::warn!(error = ?error, "the daily prune could not be queued"),
+    }
+    true
 }

@@ -123,6 +123,9 @@ async fn tend(house: &House, store: Arc<dyn Store>, stop: &Stop) {
 async fn get_to_know(house: &House, bucket: &BucketSettings, stop: &Stop) {
     let url = bucket.url.to_string();
     loop {
+        // Other keys may have been given since.
+        let settings = house.settings();
+        let bucket = settings.bucket.as_ref().filter(|now| now.url == bucket.url).unwrap_or(bucket);
         let before = house.memory.capabilities(&url);
         if before.as_ref().is_none_or(|seen| is_old(seen, house.now())) {
             let seen = tokio::select! {
@@ -157,7 +160,7 @@ fn is_old(seen: &Capabilities, now: Moment) -> bool {
     probed.is_none_or(|probed| !(0..PROBE_EVERY_S * 1000).contains(&now.since(probed)))
 }
 
-/// Writes down what a probe saw, and tells what is not as good as it was.
+/// Writes down what a probe saw, has uploads go by it at once, and tells what is not as good as it was.
 pub fn learn(house: &House, url: &str, before: Option<&Capabilities>, mut seen: Capabilities) {
     let lost = before.map(|before| seen.lost_since(before)).unwrap_or_default();
     if !lost.is_empty() {
@@ -165,6 +168,7 @@ pub fn learn(house: &House, url: &str, before: Option<&Capabilities>, mut seen: 
         seen.lost = lost;
     }
     house.memory.put_capabilities(url, &seen);
+    house.outside.learned(url, &seen);
     house.events.status();
 }
 

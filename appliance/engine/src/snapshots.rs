@@ -1,9 +1,9 @@
-//! Snapshots as people see them: lists, contents, finding one, forgetting one.
+//! Snapshots as people see them: lists, contents, finding one.
 //!
 //! Never here: how they are stored. Invariant: lists are oldest first; an ambiguous wish is refused.
 
 use crate::{
-    apps::{Facts, app_id},
+    apps::{Facts, app_id, newest},
     house::House,
     listing::path,
     words::{count, meant, size},
@@ -15,13 +15,16 @@ use holdfast_model::{
 };
 use holdfast_repository::Entry;
 
-/// All snapshots, or those of one app, oldest first.
-pub fn list(house: &House, app: Option<&str>) -> Result<Vec<SnapshotView>> {
+/// All snapshots, or those of one app, oldest first; with `forgotten` those alone that somebody forgot.
+pub fn list(house: &House, app: Option<&str>, forgotten: bool) -> Result<Vec<SnapshotView>> {
     let wanted = app.map(|app| Facts::gather(house).resolve(app)).transpose()?;
-    let entries = house.entries();
+    let entries: Vec<Entry> = match forgotten {
+        true => house.forgotten().into_iter().map(|(entry, _)| entry).collect(),
+        false => house.entries(),
+    };
     let is_wanted =
         |entry: &&Entry| wanted.as_ref().is_none_or(|id| *id == app_id(&entry.snapshot.host, &entry.snapshot.app));
-    Ok(entries.iter().filter(is_wanted).map(view).collect())
+    Ok(entries.iter().filter(is_wanted).map(|entry| view(house, entry)).collect())
 }
 
 /// A compose file made of what a snapshot says, and a name to save it under.
@@ -30,14 +33,14 @@ pub fn compose(house: &House, asked: &str) -> Result<(String, String)> {
     Ok((format!("{}.compose.yaml", path::save_as(snapshot.app.as_bytes())), holdfast_restore::compose(&snapshot)?))
 }
 
-/// One by id, by a unique beginning of it, or as `latest:APP`.
+/// One by id, by a unique beginning of it, or as `latest:APP`: the newest restore point of the app.
 pub fn find(house: &House, asked: &str) -> Result<Entry> {
     let Some(app) = asked.strip_prefix("latest:") else {
         return house.entry(asked);
     };
     let facts = Facts::gather(house);
     let app = facts.resolve(app)?;
-    let newest = facts.snapshots.get(&app).and_then(|entries| entries.last()).cloned();
+    let newest = facts.snapshots.get(&app).and_then(|entries| newest(entries)).cloned();
     newest.ok_or_else(|| {
         Error::not_found("snapshot.none", format!("{app} has no snapshot yet")).advice("Back it up first.")
     })
@@ -47,14 +50,14 @@ pub fn find(house: &House, asked: &str) -> Result<Entry> {
 pub fn detail(house: &House, asked: &str) -> Result<SnapshotDetail> {
     let entry = find(house, asked)?;
     Ok(SnapshotDetail {
-        snapshot: view(&entry),
+        snapshot: view(house, &entry),
         engine: entry.snapshot.engine.clone(),
         contents: contents(&entry.snapshot),
     })
 }
 
 /// A snapshot in lists.
-pub fn view(entry: &Entry) -> SnapshotView {
+pub fn view(house: &House, entry: &Entry) -> SnapshotView {
     let snapshot = &entry.snapshot;
     SnapshotView {
         id: snapshot.id.clone(),
@@ -71,6 +74,7 @@ pub fn view(entry: &Entry) -> SnapshotView {
         state: entry.state,
         problems: snapshot.problems.clone(),
         stats: snapshot.stats.clone(),
+        forgotten_until: house.settings().forgotten_until(&snapshot.id),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Opens or sets up a data folder and starts everything that runs in it.
 //!
-//! Order: lock, catalog, repository, settings, history; then, in the background: hosts (law L6), bucket,
-//! scheduler. Invariant: nothing here waits for a host or a bucket.
+//! Order: lock, catalog, repository, settings, history, the cache's rule; then, in the background: hosts (law L6),
+//! bucket, scheduler. Invariant: nothing here waits for a host or a bucket.
 
 use crate::{
+    cache,
     folder::Folder,
     house::{Bricks, Held, House},
     outside::Outside,
@@ -44,8 +45,8 @@ pub async fn start(start: Start, stop: Stop) -> Result<Arc<House>> {
     let data = start.data.clone();
     let (folder, catalog, journal) = blocking(move || open(&data)).await?;
     let catalog = Arc::new(catalog);
-    let cache = Arc::new(DirStore::open(folder.cache())?);
-    let parts = || Parts { cache: cache.clone(), catalog: catalog.clone(), clock: start.clock.clone() };
+    let tier = Arc::new(DirStore::open(folder.cache())?);
+    let parts = || Parts { cache: tier.clone(), catalog: catalog.clone(), clock: start.clock.clone() };
     let repository = match open_or_create(parts, folder.device_key()).await {
         Ok(repository) => repository,
         Err(error) => {
@@ -65,6 +66,8 @@ pub async fn start(start: Start, stop: Stop) -> Result<Arc<House>> {
         journal: Arc::new(journal),
         held: Held::new(repository, settings),
     }));
+    // Before anything is written that it bounds.
+    cache::start(&house);
     watch::start_all(&house);
     ship::start(&house, None);
     scheduler::start(&house);
@@ -153,9 +156,13 @@ async fn settings_from(start: &Start, repository: &Repository, error: Error) -> 
 fn bucket(stored: Option<BucketSettings>, given: Option<&BucketSettings>) -> Option<BucketSettings> {
     match (stored, given) {
         (None, given) => given.cloned(),
-        (Some(mut stored), Some(given)) if stored.url == given.url => {
+        (Some(mut stored), Some(given)) if stored.url.is_same_place(&given.url) => {
+            if stored.url != given.url {
+                tracing::warn!(attached = %stored.url, given = %given.url, "the way to the bucket is set otherwise; the given one is not used");
+            }
             stored.credentials = given.credentials.clone().or(stored.credentials);
             stored.ca = given.ca.clone().or(stored.ca);
+            stored.proxy_password = given.proxy_password.clone().or(stored.proxy_password);
             Some(stored)
         }
         (Some(stored), Some(given)) => {
@@ -179,7 +186,8 @@ mod tests {
     fn at(url: &str, key: Option<&str>) -> BucketSettings {
         let keys =
             |key: &str| Credentials { access_key: "k".into(), secret_key: Secret::new(key), session_token: None };
-        BucketSettings { url: BucketUrl::parse(url).unwrap(), credentials: key.map(keys), ca: None }
+        let url = BucketUrl::parse(url).unwrap();
+        BucketSettings { url, credentials: key.map(keys), ca: None, proxy_password: None }
     }
 
     #[test]
@@ -188,6 +196,8 @@ mod tests {
         assert_eq!(bucket(None, Some(&new)), Some(new.clone()));
         assert_eq!(bucket(Some(old.clone()), Some(&new)), Some(new));
         assert_eq!(bucket(Some(old.clone()), Some(&at("s3://a", None))), Some(old.clone()));
-        assert_eq!(bucket(Some(old.clone()), Some(&at("s3://b", Some("x")))), Some(old));
+        assert_eq!(bucket(Some(old.clone()), Some(&at("s3://b", Some("x")))), Some(old.clone()));
+        let other_way = bucket(Some(old.clone()), Some(&at("s3://a?class=STANDARD_IA", Some("new")))).unwrap();
+        assert_eq!((other_way.url, other_way.credentials), (old.url, at("s3://a", Some("new")).credentials));
     }
 }

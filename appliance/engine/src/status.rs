@@ -3,11 +3,13 @@
 //! Invariant: gathered from what is known; no host and no bucket is asked, so it answers at once.
 
 use crate::{
+    alarms,
     apps::Facts,
-    bucket,
+    bucket, cache, findings,
     folder::Space,
     hostbook::{self, twins},
     house::House,
+    verify,
     words::{ago, size},
 };
 use holdfast_model::{
@@ -39,7 +41,7 @@ pub fn view(house: &House) -> StatusView {
         attention: count(needs_attention),
         snapshots: u32::try_from(facts.snapshots.values().map(Vec::len).sum::<usize>()).unwrap_or(u32::MAX),
         hosts: facts.hosts.iter().cloned().map(hostbook::view).collect(),
-        cache: cache(house, &bucket, space),
+        cache: local_tier(house, &bucket, space),
         problems: problems(house, &facts, &bucket, space),
         bucket,
         jobs: facts.active.clone(),
@@ -75,7 +77,7 @@ fn needs_attention(state: AppState) -> bool {
     )
 }
 
-fn cache(house: &House, bucket: &BucketView, space: Space) -> CacheView {
+fn local_tier(house: &House, bucket: &BucketView, space: Space) -> CacheView {
     let uses = house.repository().cache_use();
     CacheView {
         used_bytes: uses.bytes,
@@ -94,6 +96,7 @@ fn problems(house: &House, facts: &Facts, bucket: &BucketView, space: Space) -> 
             format!("only {} are free on the disk of the cache; backups will fail when it is full", size(space.free));
         problems.push(Problem::error("disk.low", "cache", words).advice("Make room, or prune."));
     }
+    problems.extend(cache::problems(&cache::show(house), &house.jobs.failed_backups(cache::FULL)));
     if bucket.health == BucketHealth::Failing && bucket.error_code.as_deref() != Some("bucket.connecting") {
         let since = house.tier.health().failing_since.map(|since| ago(since, facts.now));
         let since = since.map(|since| format!(" for {since}")).unwrap_or_default();
@@ -117,6 +120,9 @@ fn problems(house: &House, facts: &Facts, bucket: &BucketView, space: Space) -> 
             Problem::error("bucket.worse", "bucket", words).advice("Ask the provider; then probe the bucket again."),
         );
     }
+    problems.extend(alarms::problems(house, facts.now));
+    problems.extend(findings::problems(house, facts.now));
+    problems.extend(verify::problem(house));
     for held in house.journal.left_over() {
         let names: Vec<&str> = held.containers.iter().map(|(_, name)| name.as_str()).collect();
         let how = if held.paused { "paused" } else { "stopped" };

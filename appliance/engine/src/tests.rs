@@ -1,8 +1,13 @@
 //! The whole room on a real repository: doubles stand in for hosts and buckets alone.
 
+mod alarms;
+mod cache;
 mod control;
+mod forgotten;
 mod hooks;
 pub(crate) mod looks;
+mod safety;
 mod trouble;
+mod verify;
 mod walk;
 mod world;

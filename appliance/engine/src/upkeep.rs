@@ -1,37 +1,39 @@
-//! Keeping the repository in order: check, prune by retention, forgetting one snapshot.
+//! Keeping the repository in order: check, prune by retention, removing one snapshot.
 //!
-//! Invariants: prune forgets only what the app's own policy lets go; an app whose policy is not known
-//! keeps everything; what was forgotten is named, with the rule that kept the others.
+//! Invariants: prune forgets only what the app's own policy lets go, and what somebody forgot long enough ago; an app whose
+//! policy is not known keeps everything; what was forgotten is named, with the rule that kept the others.
 
 use crate::{
-    apps::{Cover, Facts, app_id, is_good},
+    apps::{Facts, app_id},
+    findings,
     house::House,
     jobs::{Claim, Desk, Order, Work},
-    retention::{Point, judge},
-    snapshots,
+    judging::verdicts,
+    memory::Verified,
     words::{count, size},
 };
 use holdfast_model::{
     Error, Kind, Result, Severity, SnapshotId,
     job::{JobKind, JobState, JobView},
-    policy::Retention,
-    snapshot::Trigger,
+    settings::Settings,
     view::{CheckView, PruneLine, PruneView},
 };
 use holdfast_repository::{PruneOutcome, PrunePlan, Repack};
+use holdfast_runtime::Stop;
 use std::sync::Arc;
 
 /// Queues a check that reads `percent` of all bytes; with 0 it compares presence and sizes only.
 pub fn check(house: &Arc<House>, percent: u8) -> Result<JobView> {
     let inner = house.clone();
     let order = Order { kind: JobKind::Check, subject: String::new(), claim: Claim::Check };
-    let work: Work = Box::new(move |desk| Box::pin(async move { run_check(&inner, &desk, percent).await }));
+    let work: Work =
+        Box::new(move |desk| Box::pin(async move { run_check(&inner, &desk, percent, desk.stop()).await }));
     Ok(house.jobs.add(order, work)?.view())
 }
 
 /// What prune would do now.
 pub async fn plan(house: &House) -> Result<PruneView> {
-    let (mut view, ids) = judge_all(&Facts::gather(house));
+    let (mut view, ids) = judge_all(house);
     let plan = house.repository().prune_plan(ids).await?;
     fill(&mut view, &plan);
     Ok(view)
@@ -49,17 +51,8 @@ pub fn prune(house: &Arc<House>) -> Result<JobView> {
     Ok(house.jobs.add(order, work)?.view())
 }
 
-/// Forgets one snapshot and frees what nothing needs then; returns when it is done. One that nobody can read, as a check
-/// tells, goes by its whole id.
-pub async fn forget(house: &Arc<House>, asked: &str) -> Result<()> {
-    let (id, subject) = match snapshots::find(house, asked) {
-        Ok(entry) => (entry.snapshot.id.clone(), app_id(&entry.snapshot.host, &entry.snapshot.app)),
-        Err(error) => {
-            let unreadable = house.repository().unreadable();
-            let id = unreadable.into_iter().find(|id| id.as_str() == asked.trim().to_lowercase()).ok_or(error)?;
-            (id.clone(), id.to_string())
-        }
-    };
+/// Removes one snapshot for good and frees what nothing needs then; returns when it is done.
+pub async fn forget(house: &Arc<House>, id: SnapshotId, subject: String) -> Result<()> {
     let inner = house.clone();
     let order = Order { kind: JobKind::Prune, subject, claim: Claim::Prune };
     let work: Work = Box::new(move |desk| {
@@ -83,10 +76,17 @@ pub async fn forget(house: &Arc<House>, asked: &str) -> Result<()> {
     }
 }
 
-async fn run_check(house: &House, desk: &Arc<Desk>, percent: u8) -> Result<String> {
+/// Checks at this desk until `stop`, and takes in what was found.
+pub async fn run_check(house: &House, desk: &Arc<Desk>, percent: u8, stop: &Stop) -> Result<String> {
     desk.phase(if percent > 0 { "read" } else { "compare" }, 1, 1);
-    let report = house.repository().check_share(percent, Some(desk.clone()), desk.stop()).await?;
+    let report = house.repository().check_share(percent, Some(desk.clone()), stop).await?;
     house.memory.put_check(&report);
+    findings::learn(house, &report, percent);
+    let verified = house.memory.verified();
+    if verified.error.is_some() {
+        // What kept the daily one from its end did not keep this one.
+        house.memory.put_verified(&Verified { error: None, ..verified });
+    }
     desk.problems(report.problems.iter().cloned());
     house.events.snapshots();
     house.events.status();
@@ -112,14 +112,33 @@ async fn run_prune(house: &House, desk: &Arc<Desk>) -> Result<String> {
     desk.phase("decide", 1, 2);
     // Noted at the beginning: a prune that fails is told and tried again tomorrow, not every few seconds.
     house.memory.pruned(house.now());
-    let (view, ids) = judge_all(&Facts::gather(house));
+    let (view, ids) = judge_all(house);
     for line in &view.forget {
         desk.log(&format!("forgets {} of {}, {}: {}", line.id, line.app, line.time, line.reason));
     }
     let plan = house.repository().prune_plan(ids).await?;
     desk.phase("free", 2, 2);
     let outcome = house.repository().prune(plan, desk.stop()).await?;
+    if let Err(error) = drop_marks(house).await {
+        tracing::warn!(error = ?error, "marks of snapshots that are gone stay until the next prune");
+    }
     Ok(finish(house, desk, outcome))
+}
+
+/// A mark of being forgotten goes with its snapshot.
+async fn drop_marks(house: &House) -> Result<()> {
+    let (settings, now) = (house.settings(), house.now());
+    let there: Vec<SnapshotId> = house.forgotten().into_iter().map(|(entry, _)| entry.snapshot.id.clone()).collect();
+    let is_over = |id: &SnapshotId| settings.forgotten_until(id).is_some_and(|until| until <= now);
+    let is_gone = |id: &SnapshotId| is_over(id) && !there.contains(id);
+    if !settings.forgotten.keys().any(is_gone) {
+        return Ok(());
+    }
+    let act = |settings: &mut Settings| {
+        settings.forgotten.retain(|id, _| !is_gone(id));
+        Ok(())
+    };
+    house.change_settings(act).await
 }
 
 fn finish(house: &House, desk: &Desk, outcome: PruneOutcome) -> String {
@@ -144,37 +163,28 @@ fn finish(house: &House, desk: &Desk, outcome: PruneOutcome) -> String {
     }
 }
 
-/// Judges the snapshots of every app by its own policy.
-fn judge_all(facts: &Facts) -> (PruneView, Vec<SnapshotId>) {
-    let mut view = PruneView::default();
-    for (app, entries) in &facts.snapshots {
-        let points: Vec<Point> = entries
-            .iter()
-            .map(|entry| Point {
-                id: entry.snapshot.id.clone(),
-                time: entry.snapshot.time,
-                sequence: entry.snapshot.sequence,
-                good: is_good(entry),
-                safety: entry.snapshot.trigger == Trigger::Safety,
-            })
-            .collect();
-        for verdict in judge(&points, &rules(facts, app), facts.now) {
+/// Judges the snapshots of every app by its own policy, and those that somebody forgot by their time.
+fn judge_all(house: &House) -> (PruneView, Vec<SnapshotId>) {
+    let (mut view, facts) = (PruneView::default(), Facts::gather(house));
+    for app in facts.snapshots.keys() {
+        for verdict in verdicts(&facts, app) {
             let line =
                 PruneLine { id: verdict.point.id, app: app.clone(), time: verdict.point.time, reason: verdict.reason };
             if verdict.keep { view.keep.push(line) } else { view.forget.push(line) }
         }
     }
+    for (entry, until) in house.forgotten() {
+        let (snapshot, is_over) = (&entry.snapshot, until <= facts.now);
+        let reason = match is_over {
+            true => "somebody forgot it, and its time to be brought back is over".to_owned(),
+            false => format!("somebody forgot it; it can be brought back until {until}"),
+        };
+        let app = app_id(&snapshot.host, &snapshot.app);
+        let line = PruneLine { id: snapshot.id.clone(), app, time: snapshot.time, reason };
+        if is_over { view.forget.push(line) } else { view.keep.push(line) }
+    }
     let ids = view.forget.iter().map(|line| line.id.clone()).collect();
     (view, ids)
-}
-
-/// Retention of an app; without a known policy everything is kept.
-fn rules(facts: &Facts, app: &str) -> Retention {
-    match facts.cover(app) {
-        Cover::Policy(policy) => policy.keep,
-        // Excluded from backups does not mean that what there is may go.
-        Cover::Nobody | Cover::Excluded | Cover::Unknown(_) => Retention::default(),
-    }
 }
 
 fn fill(view: &mut PruneView, plan: &PrunePlan) {

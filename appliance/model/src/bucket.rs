@@ -1,6 +1,6 @@
-//! Where the bucket is: `s3://NAME[/PREFIX][?endpoint=…&region=…&path_style=…&ca=…]` or `file:///DIR`.
+//! Where the bucket is: `s3://NAME[/PREFIX][?endpoint=…&region=…&path_style=…&ca=…&proxy=…&class=…]` or `file:///DIR`.
 //!
-//! The URL never carries credentials; they come from files, the environment or an enrolment bundle.
+//! The URL never carries secrets; they come from files, the environment or an enrolment bundle.
 
 use crate::{Error, Result, Secret};
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,18 @@ pub struct S3Place {
     pub path_style: bool,
     /// Path of a PEM file with the endpoint's own CA.
     pub ca: Option<String>,
+    /// The proxy on the way, as `http://[USER@]HOST[:PORT]`; [`NO_PROXY`] for none, whatever the environment says.
+    pub proxy: Option<String>,
+    /// Storage class of packs of data; `None` is what the bucket makes of them.
+    pub class: Option<String>,
 }
+
+/// In the place of a proxy: none.
+pub const NO_PROXY: &str = "none";
+/// Storage classes whose objects have to be brought back by the provider before anybody can read them.
+const SLEEPING: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
+/// Longest name of a storage class.
+const CLASS_MAX: usize = 32;
 
 impl BucketUrl {
     /// Parses a bucket URL.
@@ -79,6 +90,8 @@ impl BucketUrl {
             region: "us-east-1".to_owned(),
             path_style: false,
             ca: None,
+            proxy: None,
+            class: None,
         };
         let mut path_style = None;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -90,10 +103,12 @@ impl BucketUrl {
                 "region" => s3.region = value,
                 "path_style" => path_style = Some(value == "true" || value == "1"),
                 "ca" => s3.ca = Some(value),
+                "proxy" => s3.proxy = Some(proxy_url(&value).map_err(|why| malformed(text, why))?),
+                "class" => s3.class = Some(class(value)?),
                 other => {
                     return Err(malformed(
                         text,
-                        &format!("“{other}” is not known; it takes endpoint, region, path_style, ca"),
+                        &format!("“{other}” is not known; it takes endpoint, region, path_style, ca, proxy, class"),
                     ));
                 }
             }
@@ -101,6 +116,57 @@ impl BucketUrl {
         s3.path_style = path_style.unwrap_or(s3.endpoint.is_some());
         Ok(BucketUrl::S3(s3))
     }
+
+    /// Whether both name the same objects, whatever way leads there and however they are stored.
+    pub fn is_same_place(&self, other: &BucketUrl) -> bool {
+        match (self, other) {
+            (BucketUrl::S3(one), BucketUrl::S3(two)) => {
+                (&one.endpoint, &one.bucket, &one.prefix) == (&two.endpoint, &two.bucket, &two.prefix)
+            }
+            _ => self == other,
+        }
+    }
+}
+
+/// A proxy as it stands in the URL. The error says what is wrong with it, and repeats nothing of it.
+pub fn proxy_url(value: &str) -> std::result::Result<String, &'static str> {
+    if value == NO_PROXY {
+        return Ok(value.to_owned());
+    }
+    let value = value.trim_end_matches('/');
+    let rest = value.strip_prefix("http://").ok_or("a proxy is written like http://proxy:3128, or none")?;
+    let (user, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+    if user.contains(':') {
+        return Err("the password of the proxy does not belong there; it is given apart (HOLDFAST_S3_PROXY_PASSWORD)");
+    }
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%[]:".contains(&byte));
+    let port = place.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or("80", |(_, port)| port);
+    if place.is_empty()
+        || place.starts_with(':')
+        || !is_plain(place)
+        || !is_plain(user)
+        || !port.parse::<u16>().is_ok_and(|port| port != 0)
+    {
+        return Err("a proxy is written like http://proxy:3128 or http://user@proxy:3128");
+    }
+    Ok(value.to_owned())
+}
+
+/// A storage class by its form: which ones there are differs from store to store.
+fn class(value: String) -> Result<String> {
+    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    if value.is_empty() || value.len() > CLASS_MAX || !is_name(&value) {
+        let words = "a storage class is a name of capital letters, like STANDARD_IA".to_owned();
+        return Err(Error::invalid("bucket.class", words));
+    }
+    if SLEEPING.contains(&value.as_str()) {
+        let words = format!(
+            "what lies in the storage class {value} has to be brought back by the provider before it can be read"
+        );
+        return Err(Error::invalid("bucket.class", words)
+            .advice("Take a class that is read at once, such as STANDARD_IA or GLACIER_IR."));
+    }
+    Ok(value)
 }
 
 impl fmt::Display for BucketUrl {
@@ -125,8 +191,10 @@ impl fmt::Display for BucketUrl {
                 if s3.path_style != s3.endpoint.is_some() {
                     pair(f, "path_style", if s3.path_style { "true" } else { "false" })?;
                 }
-                if let Some(ca) = &s3.ca {
-                    pair(f, "ca", ca)?;
+                for (name, value) in [("ca", &s3.ca), ("proxy", &s3.proxy), ("class", &s3.class)] {
+                    if let Some(value) = value {
+                        pair(f, name, value)?;
+                    }
                 }
                 Ok(())
             }
@@ -147,11 +215,17 @@ impl TryFrom<String> for BucketUrl {
     }
 }
 
+/// One that may hold a secret by mistake is not quoted.
 fn malformed(text: &str, why: &str) -> Error {
-    Error::invalid("bucket.url", format!("the bucket URL “{text}” is not usable: {why}"))
+    let shown = match text.contains('@') || text.contains("%40") {
+        true => String::new(),
+        false => format!("“{text}” "),
+    };
+    Error::invalid("bucket.url", format!("the bucket URL {shown}is not usable: {why}"))
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+/// A text in which signs may stand as `%` and two hex digits. `None` if those are missing.
+pub fn percent_decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut place = 0;
@@ -171,7 +245,7 @@ fn percent_decode(text: &str) -> Option<String> {
 fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:/".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-._~:/@".contains(&byte) {
             out.push(byte as char);
         } else {
             out.push_str(&format!("%{byte:02X}"));
@@ -191,6 +265,8 @@ mod tests {
             "s3://acme?region=us-east-1",
             "s3://acme/holdfast?endpoint=http://127.0.0.1:8333&region=eu-central-1",
             "s3://acme?endpoint=https://s3.example&region=auto&path_style=false&ca=/etc/ca%20x.pem",
+            "s3://acme?region=us-east-1&proxy=http://ada@proxy.example:3128&class=STANDARD_IA",
+            "s3://acme?region=us-east-1&ca=/x&proxy=none",
         ] {
             assert_eq!(BucketUrl::parse(text).unwrap().to_string(), text);
         }
@@ -212,5 +288,63 @@ mod tests {
         {
             assert_eq!(BucketUrl::parse(text).unwrap_err().code(), "bucket.url");
         }
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_refused_and_not_repeated() {
+        for text in [
+            "s3://key:geheim@acme",
+            "s3://acme?proxy=http://ada:geheim@proxy:3128",
+            "s3://acme?proxy=http://ada:geheim%40proxy:3128",
+            "s3://acme?colour=red&proxy=http://ada:geheim@proxy:3128",
+            "http://ada:geheim@proxy",
+        ] {
+            let error = BucketUrl::parse(text).unwrap_err();
+            assert_eq!(error.code(), "bucket.url");
+            assert!(!error.chain().contains("geheim"), "{error}");
+        }
+    }
+
+    #[test]
+    fn proxies_and_classes_that_cannot_work_are_refused() {
+        for proxy in [
+            "",
+            "proxy:3128",
+            "https://proxy:3128",
+            "socks5://proxy",
+            "http://",
+            "http://:1",
+            "http://p:0",
+            "http://p:x",
+            "http://p/x",
+        ] {
+            let error = BucketUrl::parse(&format!("s3://acme?proxy={proxy}")).unwrap_err();
+            assert_eq!(error.code(), "bucket.url", "{proxy}");
+        }
+        for proxy in ["http://p", "http://[::1]:3128", "http://[::1]", "http://dom%255Cada@p:3128/"] {
+            BucketUrl::parse(&format!("s3://acme?proxy={proxy}")).unwrap_or_else(|error| panic!("{proxy}: {error}"));
+        }
+        for class in ["", "standard", "STANDARD IA", "GLACIER", "DEEP_ARCHIVE", &"A".repeat(33)] {
+            let error = BucketUrl::parse(&format!("s3://acme?class={class}")).unwrap_err();
+            assert_eq!(error.code(), "bucket.class", "{class}");
+        }
+        for class in ["STANDARD_IA", "GLACIER_IR", "INTELLIGENT_TIERING"] {
+            assert!(BucketUrl::parse(&format!("s3://acme?class={class}")).is_ok(), "{class}");
+        }
+    }
+
+    #[test]
+    fn the_way_there_makes_no_other_place() {
+        let at = |text: &str| BucketUrl::parse(text).unwrap();
+        let here = at("s3://acme/site?endpoint=https://s3.example");
+        assert!(
+            here.is_same_place(&at("s3://acme/site?endpoint=https://s3.example&proxy=http://p:1&class=X&region=y"))
+        );
+        for other in
+            ["s3://acme?endpoint=https://s3.example", "s3://acme/site", "s3://other/site?endpoint=https://s3.example"]
+        {
+            assert!(!here.is_same_place(&at(other)), "{other}");
+        }
+        assert!(at("file:///b").is_same_place(&at("file:///b/")) && !at("file:///b").is_same_place(&at("file:///c")));
     }
 }

@@ -56,8 +56,9 @@ impl CacheRule {
     }
 }
 
-/// How the cache does.
+/// How the cache does. In the API's document it has a name of its own, beside the figures of the first page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CacheState)]
 pub struct CacheView {
     /// What was decided.
     pub rule: CacheRule,
@@ -77,6 +78,16 @@ pub struct CacheView {
     pub bucket_only_bytes: u64,
     /// A backup waits for room.
     pub waiting: bool,
+}
+
+/// Asks for space in the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvictRequest {
+    /// Bytes that the cache takes afterwards, at most; absent for what the rule wants.
+    pub aim_bytes: Option<u64>,
+    /// Only say what would leave.
+    pub dry_run: bool,
 }
 
 /// What left the cache, or would.

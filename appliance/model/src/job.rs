@@ -18,6 +18,8 @@ pub enum JobKind {
     Prune,
     /// Rebuilds an appliance from its bucket.
     Recover,
+    /// Brings a snapshot back into the cache.
+    Warm,
 }
 
 /// Where a job stands.
@@ -98,7 +100,7 @@ pub struct JobView {
     pub ended: Option<Moment>,
     /// How far it is.
     pub progress: Progress,
-    /// The snapshot made or restored.
+    /// The snapshot made, restored or brought back.
     #[schema(value_type = Option<String>)]
     pub snapshot: Option<crate::SnapshotId>,
     /// One line on how it ended.

@@ -20,10 +20,11 @@ pub mod secret;
 pub mod settings;
 pub mod snapshot;
 pub mod uploads;
+pub mod verification;
 pub mod view;
 
 pub use error::{Error, Kind, Result};
 pub use id::{ChunkId, FileKey, JobId, PackId, RepositoryId, SegmentId, SegmentSum, SnapshotId, Witness};
 pub use moment::Moment;
-pub use problem::{Problem, Severity};
+pub use problem::{Few, Problem, Severity};
 pub use secret::Secret;

@@ -2,8 +2,8 @@
 //! repository (law L4), so that a new appliance gets it back.
 
 use crate::{
-    Error, Moment, Result, Secret, bucket::BucketUrl, bucket::Credentials, cache::CacheRule, hooks::AppHooks,
-    policy::Policy, uploads::Uploads,
+    Error, Moment, Result, Secret, SnapshotId, bucket::BucketUrl, bucket::Credentials, cache::CacheRule,
+    hooks::AppHooks, policy::Policy, uploads::Uploads, verification::Verification,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -155,6 +155,9 @@ pub struct BucketSettings {
     /// PEM of the endpoint's own CA, taken in so that a new appliance has it too.
     #[serde(default)]
     pub ca: Option<String>,
+    /// What the proxy on the way asks its user for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_password: Option<Secret>,
 }
 
 /// The service provider this appliance is enrolled with.
@@ -170,6 +173,9 @@ pub struct Enrolment {
     #[serde(default)]
     pub quota_bytes: Option<u64>,
 }
+
+/// Days that a snapshot stays restorable after somebody forgot it.
+pub const FORGOTTEN_DAYS: i64 = 7;
 
 /// The whole document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,10 +204,23 @@ pub struct Settings {
     /// What the cache may take.
     #[serde(skip_serializing_if = "is_default")]
     pub cache: CacheRule,
+    /// What is read and verified each day.
+    #[serde(skip_serializing_if = "is_default")]
+    pub verification: Verification,
+    /// Snapshots that somebody forgot, and when: they stay restorable for [`FORGOTTEN_DAYS`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub forgotten: BTreeMap<SnapshotId, Moment>,
     /// The provider.
     pub enrolment: Option<Enrolment>,
     /// When somebody confirmed to have stored the recovery kit.
     pub kit_confirmed: Option<Moment>,
+}
+
+impl Settings {
+    /// When a snapshot that somebody forgot is removed for good; `None` if nobody did.
+    pub fn forgotten_until(&self, id: &SnapshotId) -> Option<Moment> {
+        self.forgotten.get(id).map(|at| at.plus_seconds(FORGOTTEN_DAYS * 86_400))
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -221,6 +240,8 @@ impl Default for Settings {
             bucket: None,
             uploads: Uploads::default(),
             cache: CacheRule::default(),
+            verification: Verification::default(),
+            forgotten: BTreeMap::new(),
             enrolment: None,
             kit_confirmed: None,
         }
@@ -233,6 +254,18 @@ mod tests {
 
     fn host(url: &str) -> Host {
         Host { name: "lab".into(), url: url.into(), tls: None, ssh: None }
+    }
+
+    #[test]
+    fn what_was_forgotten_is_kept_by_its_id_and_old_documents_know_nothing_of_it() {
+        let at = Moment::from_millis(1_795_410_000_000);
+        let id = SnapshotId::new(at, [7; 10]);
+        let settings = Settings { forgotten: BTreeMap::from([(id.clone(), at)]), ..Settings::default() };
+        let text = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
+        assert_eq!(settings.forgotten_until(&id), Some(at.plus_seconds(7 * 86_400)));
+        assert!(!serde_json::to_string(&Settings::default()).unwrap().contains("forgotten"));
+        assert!(serde_json::from_str::<Settings>("{}").unwrap().forgotten.is_empty());
     }
 
     #[test]

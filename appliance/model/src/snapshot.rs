@@ -500,6 +500,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether it holds places alone: volumes and host paths that were about to be replaced and that no container of the app mounted. It is
+    /// no restore point of the app, so nothing stands for the app because of it, and no other snapshot may go because of it.
+    pub fn is_of_places(&self) -> bool {
+        self.trigger == Trigger::Safety && self.containers.is_empty()
+    }
+
     /// Refuses what no release has written, however it came under a right seal: `Corrupt` (`snapshot.malformed`). Asked before a
     /// commit and after reading alike, so that nothing is committed that is not read again.
     pub fn validate(&self) -> crate::Result<()> {
@@ -631,6 +637,15 @@ mod tests {
         for (logical, images) in beyond {
             assert!(is_malformed(&told(logical, images)), "{logical} {images:?}");
         }
+    }
+
+    #[test]
+    fn what_was_saved_without_an_app_is_told_from_a_restore_point() {
+        let places = Snapshot { trigger: Trigger::Safety, ..snapshot(&[7]) };
+        assert!(places.is_of_places() && !snapshot(&[7]).is_of_places());
+        let container = serde_json::json!({"name": "db", "inspect": "{}", "image": "i", "state": "running"});
+        let containers = vec![serde_json::from_value(container).unwrap()];
+        assert!(!Snapshot { containers, ..places }.is_of_places());
     }
 
     #[test]

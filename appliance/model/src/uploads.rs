@@ -25,6 +25,37 @@ pub struct Uploads {
     pub windows: Vec<UploadWindow>,
 }
 
+/// What uploads may take of the line from now on, all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UploadsRequest {
+    /// Whether they are stopped.
+    pub paused: bool,
+    /// Bytes per second, at most; absent for as many as go.
+    pub bytes_per_second: Option<u64>,
+    /// Requests per second, at most.
+    pub requests_per_second: Option<u32>,
+    /// Other limits at some hours. The first that fits counts.
+    pub windows: Vec<UploadWindow>,
+    /// What they may take now, as whoever asks saw it: refused (`uploads.changed`) if somebody has decided otherwise since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Uploads>,
+}
+
+impl UploadsRequest {
+    /// A decision that counts only if nobody has decided otherwise than was `seen`.
+    pub fn after(seen: Uploads, decided: Uploads) -> UploadsRequest {
+        let Uploads { paused, bytes_per_second, requests_per_second, windows } = decided;
+        UploadsRequest { paused, bytes_per_second, requests_per_second, windows, expected: Some(seen) }
+    }
+
+    /// What is decided, and what was seen.
+    pub fn parts(self) -> (Uploads, Option<Uploads>) {
+        let UploadsRequest { paused, bytes_per_second, requests_per_second, windows, expected } = self;
+        (Uploads { paused, bytes_per_second, requests_per_second, windows }, expected)
+    }
+}
+
 /// Hours with a limit of their own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +66,7 @@ pub struct UploadWindow {
     /// Its first minute (UTC).
     #[schema(value_type = String, example = "08:00")]
     pub from: DayTime,
-    /// The minute that it ends before (UTC); on the next day if that is earlier.
+    /// The minute that it ends before (UTC); on the next day if that is earlier. The end of the day is 24:00.
     #[schema(value_type = String, example = "18:00")]
     pub until: DayTime,
     /// Bytes per second; 0 for none, absent for as many as go.
@@ -56,7 +87,7 @@ pub enum Days {
     Weekends,
 }
 
-/// A minute of the day, `HH:MM`.
+/// A minute of the day, `HH:MM`; 24:00 is its end, and the beginning of nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DayTime(u16);
 
@@ -105,6 +136,9 @@ impl Allowed {
 
 impl UploadWindow {
     fn validate(&self) -> Result<()> {
+        if self.from == DayTime(DAY_MINUTES) {
+            return Err(Error::invalid("uploads.window", "a window cannot begin at 24:00, only end there"));
+        }
         if self.from == self.until {
             return Err(Error::invalid("uploads.window", "a window has to end at another minute than it begins"));
         }
@@ -129,7 +163,7 @@ impl UploadWindow {
     pub fn parse(text: &str) -> Result<UploadWindow> {
         let wrong = || {
             Error::invalid("uploads.window", format!("“{text}” is not a window of uploads"))
-                .advice("write it like “08:00-18:00=1MB”, “workdays 08:00-18:00=none” or “weekends 00:00-23:59=full”")
+                .advice("write it like “08:00-18:00=1MB”, “workdays 08:00-18:00=none” or “weekends 00:00-24:00=full”")
         };
         let (days, hours) = match text.trim().split_once(' ') {
             Some(("workdays", hours)) => (Days::Workdays, hours),
@@ -175,7 +209,7 @@ impl FromStr for DayTime {
             _ => Err(wrong()),
         };
         let minute = number(hours)? * 60 + number(minutes)?;
-        if minute < DAY_MINUTES && number(minutes)? < 60 { Ok(DayTime(minute)) } else { Err(wrong()) }
+        if minute <= DAY_MINUTES && number(minutes)? < 60 { Ok(DayTime(minute)) } else { Err(wrong()) }
     }
 }
 
@@ -243,13 +277,29 @@ mod tests {
     }
 
     #[test]
+    fn a_day_ends_at_midnight_and_says_so() {
+        let window = UploadWindow::parse("weekends 00:00-24:00=none").unwrap();
+        assert!(window.holds(at(0, 0)) && window.holds(at(23, 59)) && window.holds(at(47, 59)));
+        assert!(!window.holds(at(48, 0)), "Monday");
+        assert_eq!(window.until.to_string(), "24:00");
+        let text = serde_json::to_string(&window).unwrap();
+        assert_eq!(serde_json::from_str::<UploadWindow>(&text).unwrap(), window);
+        let evening = UploadWindow::parse("22:00-24:00=none").unwrap();
+        assert!(evening.holds(at(23, 59)) && !evening.holds(at(24, 0)));
+        let backwards: UploadWindow = serde_json::from_str(r#"{"from":"24:00","until":"06:00"}"#).unwrap();
+        assert!(Uploads { windows: vec![backwards], ..Uploads::default() }.validate().is_err());
+    }
+
+    #[test]
     fn what_cannot_be_kept_is_refused() {
         for text in [
             "",
             "08:00-18:00",
             "08:00=1MB",
             "8:00-18:00=1MB",
-            "08:00-24:00=1MB",
+            "24:00-08:00=1MB",
+            "08:00-24:01=1MB",
+            "08:00-25:00=1MB",
             "08:60-18:00=1MB",
             "08:00-08:00=1MB",
             "monday 08:00-18:00=1MB",

@@ -196,6 +196,9 @@ pub struct SnapshotView {
     pub problems: Vec<Problem>,
     /// Cost in full.
     pub stats: Stats,
+    /// When it is removed for good, if somebody forgot it; until then it can be restored and brought back.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub forgotten_until: Option<Moment>,
 }
 
 /// One snapshot with its contents.

@@ -9,7 +9,7 @@ use crate::{
     pax::TRAILER,
     read::{Outcome, Piece, Reader},
     root::{Root, entry_of, stat_of},
-    trouble::Trouble,
+    trouble::{Trouble, Troubles},
     walk::{Options, Walk},
     xattr,
 };
@@ -39,16 +39,8 @@ pub struct Report {
     pub entries: u64,
     /// Bytes of their contents.
     pub bytes: u64,
-    /// What is missing or flawed.
+    /// What is missing or flawed: of each kind the first, and how many more.
     pub troubles: Vec<Trouble>,
-}
-
-impl Report {
-    fn add(&mut self, other: Report) {
-        self.entries += other.entries;
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.troubles.extend(other.troubles);
-    }
 }
 
 enum Part {
@@ -63,7 +55,7 @@ pub fn write_archive(root: &Arc<Root>, options: Options, prefix: &[u8], out: &mu
     let walk = Walk::new(Arc::clone(root), options);
     root.room().lift();
     let mut groups = Groups::new(walk, [0; 32]);
-    let mut report = Report::default();
+    let (mut report, mut troubles) = (Report::default(), Troubles::default());
     thread::scope(|scope| {
         let mut reading = VecDeque::new();
         loop {
@@ -74,12 +66,17 @@ pub fn write_archive(root: &Arc<Root>, options: Options, prefix: &[u8], out: &mu
                 reading.push_back(begin(scope, reader, group.entries));
             }
             let Some(parts) = reading.pop_front() else { break };
-            report.add(give_out(&parts, out)?);
+            let group = give_out(&parts, out)?;
+            report.entries += group.entries;
+            report.bytes = report.bytes.saturating_add(group.bytes);
+            group.troubles.into_iter().for_each(|trouble| troubles.add(trouble));
         }
-        report.troubles.extend(groups.take_troubles());
+        groups.take_troubles().into_iter().for_each(|trouble| troubles.add(trouble));
         out.write_all(&TRAILER)?;
         out.flush()
     })?;
+    troubles.end();
+    report.troubles = troubles.take();
     Ok(report)
 }
 

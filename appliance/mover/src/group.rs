@@ -113,7 +113,7 @@ impl Groups {
         Groups { walk, key, grouper: Grouper::default(), next: None }
     }
 
-    /// What could not be read since the last call.
+    /// What could not be read since the last call; behind the last group, also of how many more that is true.
     pub fn take_troubles(&mut self) -> Vec<Trouble> {
         self.walk.take_troubles()
     }

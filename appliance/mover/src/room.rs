@@ -6,7 +6,6 @@
 //! # Invariants
 //! - What a walk tells and what is read after it never promise more than [`TREE_MAX`] bytes of content together, and no file more than
 //!   [`FILE_MAX`]; files that grow meanwhile count. Only where a whole tree is read to see what was written ([`Room::lift`]) there is no bound.
-//! - Names are free too: of files that are left out the first [`NAMED_MAX`] are named, and the rest is a number.
 
 use crate::trouble::{Trouble, What};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,9 +15,6 @@ pub const FILE_MAX: u64 = 64 << 40;
 
 /// Bytes of content of one tree at most, 256 TiB: a quarter of what the appliance takes as one snapshot.
 pub const TREE_MAX: u64 = 256 << 40;
-
-/// Files of a walk that are named because there is no room for them.
-pub(crate) const NAMED_MAX: usize = 1000;
 
 /// What is left for the content of a tree; `None` if there is no bound.
 #[derive(Debug)]
@@ -65,31 +61,6 @@ impl Room {
     }
 }
 
-/// Files of a walk that there was no room for.
-#[derive(Debug, Default)]
-pub(crate) struct Refused {
-    named: usize,
-    more: u64,
-}
-
-impl Refused {
-    /// What is to be told of one more of them at once.
-    pub(crate) fn named(&mut self, trouble: Trouble) -> Option<Trouble> {
-        if self.named == NAMED_MAX {
-            self.more += 1;
-            return None;
-        }
-        self.named += 1;
-        Some(trouble)
-    }
-
-    /// What is to be told at the end of those that were not named; once.
-    pub(crate) fn rest(&mut self) -> Option<Trouble> {
-        let more = std::mem::take(&mut self.more);
-        (more > 0).then(|| Trouble::more_too_large(more))
-    }
-}
-
 fn too_large(path: &[u8], why: &str) -> Trouble {
     Trouble { detail: why.as_bytes().into(), ..Trouble::new(path, What::TooLarge) }
 }
@@ -129,18 +100,5 @@ mod tests {
         }
         room.clear();
         assert!(room.fits(b"f", u64::MAX).is_err() && room.take(b"f", FILE_MAX + 1, 0).is_err());
-    }
-
-    #[test]
-    fn what_is_not_named_is_counted_and_told_once() {
-        let mut refused = Refused::default();
-        let trouble = || too_large(b"f", "why");
-        assert!((0..NAMED_MAX).all(|_| refused.named(trouble()) == Some(trouble())));
-        assert_eq!(refused.rest(), None);
-        assert!((0..7).all(|_| refused.named(trouble()).is_none()));
-        let rest = refused.rest().unwrap();
-        assert_eq!((rest.files(), trouble().files()), (7, 1));
-        assert_eq!(rest.to_string(), "and 7 more are too large to be carried and are missing");
-        assert_eq!(refused.rest(), None);
     }
 }

@@ -4,7 +4,8 @@
 //! - Entries of the whole walk are kept packed; contents of a few groups are read ahead, each into a bounded queue, and
 //!   are given out in order.
 //! - What was sent once is remembered block by block ([`Memory`]); asked for again, only what differs need be sent.
-//! - A hard link whose first name could not be given is left out by name.
+//! - A hard link whose first name could not be given is left out by name. Only paths of files that have other names are remembered for
+//!   that: of the others there may be any number.
 //! - What a program writes through memory it has mapped changes a file's times only when the page was clean before. So dirty
 //!   pages are written back before the first walk, and what has changed since then is trusted by no later conversation.
 //! - An error of the input or the output ends everything: without the appliance there is nothing to do here.
@@ -142,7 +143,7 @@ struct Served {
     groups: Vec<Box<[u8]>>,
     /// What the walk could not look at.
     troubles: Vec<Trouble>,
-    /// Paths of entries that could not be given.
+    /// Paths of entries that have other names and could not be given.
     left: HashSet<Box<[u8]>>,
 }
 
@@ -152,8 +153,8 @@ enum Part {
     Frames(Vec<u8>, u64),
     /// Another name of an entry.
     Link(Entry),
-    /// Nothing of an entry, or not all of it.
-    Left(Trouble),
+    /// Nothing of an entry, or not all of it, and whether it has other names.
+    Left(Trouble, bool),
 }
 
 impl Served {
@@ -265,10 +266,11 @@ impl Served {
                 out.put(&Answer::Begin(crate::pax::header(&self.prefix, &entry)))?;
                 out.put(&Answer::End)
             }
-            Part::Left(trouble) => {
-                out.put(&Answer::Left(trouble.clone()))?;
-                left.insert(trouble.path);
-                Ok(())
+            Part::Left(trouble, has_others) => {
+                if has_others {
+                    left.insert(trouble.path.clone());
+                }
+                out.put(&Answer::Left(trouble))
             }
         }
     }
@@ -324,7 +326,7 @@ impl Batch {
                 let name = self.end(differ, &entry, None)?;
                 self.put(&Answer::Flawed { name, trouble })
             }
-            Outcome::Flawed(trouble) | Outcome::Missing(trouble) => self.apart(Part::Left(trouble)),
+            Outcome::Flawed(trouble) | Outcome::Missing(trouble) => self.apart(Part::Left(trouble, entry.links > 1)),
         }
     }
 

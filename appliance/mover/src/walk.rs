@@ -6,15 +6,15 @@
 //! - Memory is bounded: helpers stop [`AHEAD_MAX`] bytes or [`OPEN_MAX`] folders ahead. Beyond that it is the names
 //!   of the folders on the way down, and one record for each inode whose other names are still to come.
 //! - What cannot be read is a [`Trouble`], never a silent gap. So is a file that claims more bytes than there is room for: who comes
-//!   first in path order has it. Of those the first [`NAMED_MAX`](crate::room::NAMED_MAX) are named, and of the rest their number is told at the end.
+//!   first in path order has it. Of each kind the first [`NAMED_MAX`](crate::trouble::NAMED_MAX) are named, and of the rest their number
+//!   is told at the end.
 
 use crate::{
     entry::{Entry, Kind, Time},
-    room::Refused,
     root::Root,
     scan::{self, Found, Names, Rules},
     task::{By, Task},
-    trouble::{Trouble, What},
+    trouble::{Trouble, Troubles, What},
     xattr,
 };
 use rustix::{fd::OwnedFd, io::Errno};
@@ -130,8 +130,7 @@ pub struct Walk {
     is_begun: bool,
     /// By file system and inode: the first name, and how many are still to come.
     first_names: HashMap<Inode, (Box<[u8]>, u32)>,
-    troubles: Vec<Trouble>,
-    refused: Refused,
+    troubles: Troubles,
     xattrs: xattr::Reader,
 }
 
@@ -164,15 +163,14 @@ impl Walk {
             below: None,
             is_begun: false,
             first_names: HashMap::new(),
-            troubles: Vec::new(),
-            refused: Refused::default(),
+            troubles: Troubles::default(),
             xattrs: xattr::Reader::new(),
         }
     }
 
-    /// What could not be read since the last call.
+    /// What could not be read since the last call; when the walk is over, also of how many more that is true.
     pub fn take_troubles(&mut self) -> Vec<Trouble> {
-        std::mem::take(&mut self.troubles)
+        self.troubles.take()
     }
 
     fn begin(&mut self) -> Option<Entry> {
@@ -184,7 +182,9 @@ impl Walk {
 
     /// Notes what is to be noted of a name; its entry, if it has one.
     fn arrive(&mut self, step: Step) -> Option<Entry> {
-        self.troubles.extend(step.found.trouble);
+        if let Some(trouble) = step.found.trouble {
+            self.troubles.add(trouble);
+        }
         let entry = step.found.entry?;
         self.below = step.below.map(|folder| (folder, entry.path.clone()));
         let entry = self.know_by_first_name(entry, step.found.device);
@@ -197,7 +197,7 @@ impl Walk {
             Ok(()) => Some(entry),
             Err(trouble) => {
                 self.first_names.remove(&(major, minor, entry.inode));
-                self.troubles.extend(self.refused.named(trouble));
+                self.troubles.add(trouble);
                 None
             }
         }
@@ -213,8 +213,8 @@ impl Walk {
                     steps: Vec::new().into_iter(),
                 });
             }
-            Some(Err(error)) => self.troubles.push(Trouble::of(path, What::Unreadable, error)),
-            None => self.troubles.push(Trouble::new(path, What::Unreadable)),
+            Some(Err(error)) => self.troubles.add(Trouble::of(path, What::Unreadable, error)),
+            None => self.troubles.add(Trouble::new(path, What::Unreadable)),
         }
     }
 
@@ -249,7 +249,7 @@ impl Iterator for Walk {
                 self.descend(&folder, &path);
             }
             let Some(frame) = self.frames.last_mut() else {
-                self.troubles.extend(self.refused.rest());
+                self.troubles.end();
                 return None;
             };
             if let Some(step) = frame.steps.next() {
@@ -260,7 +260,7 @@ impl Iterator for Walk {
             } else if let Some(block) = frame.blocks.next() {
                 match self.scanner.steps(&block, &mut self.xattrs) {
                     Some(steps) => frame.steps = steps.into_iter(),
-                    None => self.troubles.push(Trouble::new(&frame.path, What::Unreadable)),
+                    None => self.troubles.add(Trouble::new(&frame.path, What::Unreadable)),
                 }
             } else {
                 self.frames.pop();

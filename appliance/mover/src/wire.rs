@@ -11,7 +11,7 @@ use crate::trouble::{Trouble, What};
 use rustix::io::Errno;
 
 /// Both sides must speak the same.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// Bytes that one frame carries at most: a piece of content, or all headers of an entry.
 pub const FRAME_MAX: usize = 4 << 20;
 /// Bytes before what a frame carries.
@@ -116,7 +116,7 @@ impl From<Malformed> for std::io::Error {
 }
 
 /// What is wrong, as a number on the wire. Only added to, never renumbered within a version.
-const WHATS: [What; 19] = [
+const WHATS: [What; 18] = [
     What::Unreadable,
     What::Vanished,
     What::Changed,
@@ -135,8 +135,10 @@ const WHATS: [What; 19] = [
     What::Device,
     What::Name,
     What::TooLarge,
-    What::MoreTooLarge,
 ];
+
+/// Set beside that number: no path, but how many more there are of it.
+const MORE: u8 = 0x80;
 
 /// Writes a frame behind what is there.
 pub fn put_frame(out: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
@@ -293,6 +295,9 @@ fn mark_of(bytes: &[u8; 20]) -> Result<(u64, u32, u64), Malformed> {
 
 fn trouble_bytes(trouble: &Trouble) -> Vec<u8> {
     let what = WHATS.iter().position(|what| *what == trouble.what).unwrap_or(0) as u8;
+    if trouble.more > 0 {
+        return [&[what | MORE][..], &trouble.more.to_le_bytes()].concat();
+    }
     let mut out = vec![what];
     out.extend_from_slice(&trouble.cause.map_or(0, Errno::raw_os_error).to_le_bytes());
     out.extend_from_slice(&u32::try_from(trouble.path.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -302,7 +307,13 @@ fn trouble_bytes(trouble: &Trouble) -> Vec<u8> {
 }
 
 fn trouble_of(body: &mut &[u8]) -> Result<Trouble, Malformed> {
-    let what = *WHATS.get(usize::from(number::<1>(body)?[0])).ok_or(Malformed)?;
+    let [what] = number::<1>(body)?;
+    let (is_number, what) = (what & MORE != 0, *WHATS.get(usize::from(what & !MORE)).ok_or(Malformed)?);
+    if is_number {
+        let more = u64::from_le_bytes(number(body)?);
+        // None more is nothing to tell.
+        return if more > 0 { Ok(Trouble { more, ..Trouble::new(b"", what) }) } else { Err(Malformed) };
+    }
     let cause = i32::from_le_bytes(number(body)?);
     if !(0..4096).contains(&cause) {
         return Err(Malformed);
@@ -311,7 +322,7 @@ fn trouble_of(body: &mut &[u8]) -> Result<Trouble, Malformed> {
     let path = take(body, length)?.into();
     let detail = std::mem::take(body).into();
     let cause = (cause != 0).then(|| Errno::from_raw_os_error(cause));
-    Ok(Trouble { path, what, cause, detail })
+    Ok(Trouble { path, what, cause, detail, more: 0 })
 }
 
 fn number<const N: usize>(body: &mut &[u8]) -> Result<[u8; N], Malformed> {
@@ -356,7 +367,8 @@ mod tests {
             Answer::Flawed { name: 9, trouble: full.clone() },
             Answer::Left(plain.clone()),
             Answer::Trouble(full),
-            Answer::Trouble(Trouble::more_too_large(1 << 40)),
+            Answer::Trouble(Trouble { more: 1 << 40, ..Trouble::new(b"", What::TooLarge) }),
+            Answer::Trouble(Trouble { more: 1, ..Trouble::new(b"", What::Unreadable) }),
             Answer::Done(77),
             Answer::Failed("no such folder".to_owned()),
         ]
@@ -382,6 +394,9 @@ mod tests {
                 assert_eq!(Answer::read(kind, &[&out[HEAD..], b"x"].concat()), Err(Malformed), "{answer:?}");
             }
         }
+        let none_more = [&[MORE][..], &[0; 8]].concat();
+        assert_eq!(Answer::read(b't', &none_more), Err(Malformed));
+        assert_eq!(Answer::read(b't', &[MORE | 18, 1, 0, 0, 0, 0, 0, 0, 0]), Err(Malformed));
         assert_eq!(head(&[b'c', 255, 255, 255, 255]), Err(Malformed));
         assert_eq!(head(b"c"), Ok(None));
     }

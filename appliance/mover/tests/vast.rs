@@ -171,7 +171,7 @@ fn of_many_files_without_room_a_thousand_are_named_and_the_others_counted() {
         assert_eq!(names(&entries), [".", "a0", "a1", "a2", "a3", "z"], "what has no content needs no room");
         let (last, named) = troubles.split_last().unwrap();
         assert_eq!(too_large(named), (0..1000).map(|number| format!("f{number:04}")).collect::<Vec<_>>());
-        assert_eq!((last.what, last.files()), (What::MoreTooLarge, 3));
+        assert_eq!((last.what, last.more), (What::TooLarge, 3));
     }
 }
 

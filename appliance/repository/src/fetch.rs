@@ -232,8 +232,11 @@ impl Inner {
         let bytes = place
             .get_or_try_init(|| async {
                 let bytes = self.pack_from_bucket(pack).await?;
-                if from == From::Auto && !info.cached {
-                    self.keep(pack, &info.key(), bytes.clone()).await;
+                if from == From::Auto && !info.cached && self.finder.has_room(info.name.size) {
+                    let kept = self.keep(pack, &info.key(), bytes.clone()).await;
+                    if let Err(error) = kept {
+                        tracing::warn!(error = %error.chain(), "a pack from the bucket was not kept in the cache");
+                    }
                 }
                 Ok::<_, Error>(bytes)
             })
@@ -241,13 +244,11 @@ impl Inner {
         Ok(bytes.clone())
     }
 
-    async fn keep(&self, pack: PackNo, key: &str, bytes: Bytes) {
-        match self.cache.put(key, bytes, PutMode::Replace).await {
-            Ok(()) => self.write().index.pack_mut(pack).cached = true,
-            Err(error) => {
-                tracing::warn!(key, error = %error.chain(), "a pack from the bucket was not kept in the cache")
-            }
-        }
+    /// Puts a pack that was verified back into the cache.
+    pub(crate) async fn keep(&self, pack: PackNo, key: &str, bytes: Bytes) -> Result<()> {
+        self.cache.put(key, bytes, PutMode::Replace).await?;
+        self.write().index.pack_mut(pack).cached = true;
+        Ok(())
     }
 
     /// A pack from the bucket, verified by its name.
@@ -320,7 +321,10 @@ impl Inner {
         self.shelf.drop_pack(pack);
         let mut state = self.write();
         let info = state.index.pack_mut(pack);
-        info.cached = false;
+        if !std::mem::take(&mut info.cached) {
+            // It has left the cache while it was being read.
+            return;
+        }
         let id = info.name.id;
         state.note(Problem::note(
             "pack.healed",

@@ -26,6 +26,9 @@ pub(crate) const CONDEMNED: &str = "g/";
 /// Own verdicts as the cache remembers them; they never leave it.
 pub(crate) const VERDICTS: &str = "v/";
 
+/// Packs of data: most of all bytes, and read by restores alone. Those of metadata lie elsewhere.
+pub const DATA_PACKS: &str = "p/";
+
 /// Data and metadata lie in packs apart: metadata is read often, data rarely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -55,7 +58,7 @@ pub(crate) fn pack_key(kind: PackKind, id: &PackId) -> String {
 
 pub(crate) fn parse_pack(key: &str) -> Option<(PackKind, PackId)> {
     let kind = match key.get(..2)? {
-        "p/" => PackKind::Data,
+        DATA_PACKS => PackKind::Data,
         "m/" => PackKind::Meta,
         _ => return None,
     };
@@ -110,6 +113,6 @@ pub(crate) fn snapshot_of(key: &str) -> Option<SnapshotId> {
 /// Whether an object is one of ours that travels to the bucket. What else lies there, a probe's canaries or somebody's
 /// notes, is not ours to count, to miss or to fetch.
 pub(crate) fn travels(key: &str) -> bool {
-    const CLASSES: [&str; 9] = ["p/", "m/", SLOTS, SEGMENTS, SNAPSHOTS, REACHES, SETTINGS, TOMBSTONES, FENCES];
+    const CLASSES: [&str; 9] = [DATA_PACKS, "m/", SLOTS, SEGMENTS, SNAPSHOTS, REACHES, SETTINGS, TOMBSTONES, FENCES];
     key != DEVICE_SLOT && (key == FORMAT || CLASSES.iter().any(|class| key.starts_with(class)))
 }

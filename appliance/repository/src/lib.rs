@@ -14,6 +14,7 @@ mod bucket;
 mod check;
 mod codec;
 mod condemn;
+mod evict;
 mod excerpt;
 mod fetch;
 mod find;
@@ -23,6 +24,7 @@ pub mod fuzzing;
 mod haul;
 mod ingest;
 mod inner;
+mod late;
 mod layout;
 mod likely;
 mod listing;
@@ -39,6 +41,7 @@ mod reach;
 mod reader;
 mod recipe;
 mod repack;
+mod room;
 mod rotate;
 mod rows;
 mod segment;
@@ -59,8 +62,10 @@ mod verdicts;
 mod walk;
 mod weave;
 
+pub use layout::DATA_PACKS;
 pub use parts::Part;
 pub use pins::Hold;
+pub use room::Space;
 
 pub use session::Session;
 pub use ship::FENCE_UNSEEN;
@@ -75,6 +80,7 @@ use holdfast_catalog::Catalog;
 use holdfast_chunk::escrow::{PrivateKey, PublicKey};
 use holdfast_model::{
     Moment, PackId, RepositoryId, Result, Secret, SnapshotId,
+    cache::{CacheRule, CacheView, Evicted, Warmed},
     settings::Settings,
     snapshot::{ImageSection, Snapshot, StreamRef},
     view::{CheckView, From, KeysView, TierState},
@@ -82,7 +88,7 @@ use holdfast_model::{
 use holdfast_runtime::{Clock, Stop};
 use holdfast_storage::Store;
 use inner::Inner;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// Bytes of a stream as they come; an error ends it.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
@@ -463,7 +469,7 @@ impl Repository {
 
     /// What is to be shipped, in lawful order, oldest snapshot first.
     pub fn to_ship(&self) -> Vec<ShipItem> {
-        self.inner.to_ship(usize::MAX).items
+        self.inner.to_ship(usize::MAX, &HashSet::new()).items
     }
 
     /// What snapshots need and the bucket alone holds.
@@ -471,9 +477,10 @@ impl Repository {
         self.inner.only_in_bucket()
     }
 
-    /// The same, the first `most` of it, with what all of it is.
-    pub fn ship_list(&self, most: usize) -> ShipList {
-        self.inner.to_ship(most)
+    /// The same, the first `most` of it, with what all of it is. Snapshots that need an object of `stuck` come after all others, with a
+    /// part of what they lack, so that they hold up nobody and are seen all the same.
+    pub fn ship_list(&self, most: usize, stuck: &HashSet<String>) -> ShipList {
+        self.inner.to_ship(most, stuck)
     }
     /// Bytes of an object for shipping.
     pub async fn ship_bytes(&self, key: &str) -> Result<Bytes> {
@@ -522,6 +529,32 @@ impl Repository {
     /// longest ago first, so that a run a day has read everything after `100 / percent` days.
     pub async fn check_share(&self, percent: u8, meter: Option<Arc<dyn Meter>>, stop: &Stop) -> Result<CheckView> {
         self.inner.check(percent, meter, stop).await
+    }
+    /// What the cache may take from now on. `space` tells what its disk has.
+    pub fn set_cache_rule(&self, rule: CacheRule, space: Option<Space>) {
+        self.inner.room().decide(rule, space);
+    }
+    /// How the cache does.
+    pub fn cache_view(&self) -> CacheView {
+        self.inner.cache_view()
+    }
+    /// Lets packs leave the cache that the bucket shows: down to `aim` bytes, or without one, if it is above its high-water
+    /// mark, to the low one. `Stopped` (`evict.stopped`), those of the bucket.
+    pub async fn evict(&self, aim: Option<u64>, stop: &Stop) -> Result<Evicted> {
+        self.inner.evict(aim, stop).await
+    }
+    /// What [`Repository::evict`] would do.
+    pub fn evict_plan(&self, aim: Option<u64>) -> Evicted {
+        self.inner.evict_plan(aim)
+    }
+    /// Brings what these streams need back into the cache, as far as it has room. `meter.moved` is told sealed bytes. `Stopped`
+    /// (`warm.stopped`), those of the bucket.
+    pub async fn warm(&self, streams: &[StreamRef], meter: Option<Arc<dyn Meter>>, stop: &Stop) -> Result<Warmed> {
+        self.inner.warm(streams, meter, stop).await
+    }
+    /// Notified when something may leave the cache, or somebody waits for that.
+    pub fn room_changed(&self) -> Arc<tokio::sync::Notify> {
+        self.inner.room().changed()
     }
     /// What the cache holds.
     pub fn cache_use(&self) -> TierUse {

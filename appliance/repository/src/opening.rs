@@ -13,6 +13,7 @@ use crate::{
     looks::Copy,
     press::Press,
     recipe::Recipe,
+    room::Room,
     segment::decode_reach,
     shelf::Shelf,
     slots::{self, FIRST},
@@ -122,6 +123,8 @@ pub(crate) async fn load(parts: Parts, ring: Ring, id: RepositoryId) -> Result<A
         runtime: tokio::runtime::Handle::current(),
         kept: Mutex::default(),
         pins: Arc::default(),
+        catalog: Arc::clone(&parts.catalog),
+        room: Room::default(),
     });
     let press = Press::start(Arc::clone(&finder))?;
     let inner = Arc::new(Inner {

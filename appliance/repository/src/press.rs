@@ -342,6 +342,7 @@ impl Bench {
         let pack = builder.finish(Envelope::new(&self.finder.keys, self.finder.repository))?;
         let name = PackName { kind: pack.kind, id: pack.id, size: pack.bytes.len() as u64 };
         let key = crate::layout::pack_key(pack.kind, &pack.id);
+        let _room = self.finder.make_room(name.kind, name.size)?;
         self.finder
             .runtime
             .block_on(self.finder.cache.put(&key, pack.bytes, PutMode::Once))

@@ -6,6 +6,7 @@
 use crate::{
     Entry, ShipItem, ShipList, Stage, TierUse, fetch,
     inner::{Inner, is_damage, stale},
+    late::Stuck,
     layout::{self, FORMAT},
     slots::in_order,
     state::{Held, PackNo, State},
@@ -25,13 +26,15 @@ use std::{
 const PREFIX_MIN: usize = 4;
 /// Objects that change what the bucket means; packs, segments and reach lists alone change nothing.
 const DECIDING: [&str; 3] = [layout::SNAPSHOTS, layout::TOMBSTONES, layout::SETTINGS];
+/// Of a list of bounded length, room for so much of one in this many is kept for snapshots that are held up.
+const LATE_PART: usize = 8;
 /// Code of the error that says that the bucket did not tell whether somebody has taken over.
 pub const FENCE_UNSEEN: &str = "bucket.fence_unseen";
 /// How old the last look at the fence may be for all else, in milliseconds.
 const FENCE_AGE: i64 = 60_000;
 
 impl Inner {
-    pub(crate) fn to_ship(&self, most: usize) -> ShipList {
+    pub(crate) fn to_ship(&self, most: usize, stuck: &HashSet<String>) -> ShipList {
         if self.bucket().is_none() {
             return ShipList::default();
         }
@@ -50,9 +53,14 @@ impl Inner {
         for key in state.small.keys().filter(|key| key.starts_with(layout::TOMBSTONES)) {
             list.small(key, Stage::Settings, None);
         }
-        for (id, held) in &state.snapshots {
-            list.snapshot(id, held);
-        }
+        let stuck = Stuck::of(&state, stuck);
+        let (late, first): (Vec<_>, Vec<_>) =
+            state.snapshots.iter().partition(|(id, held)| stuck.hold_up(&state, id, held));
+        first.into_iter().for_each(|(id, held)| list.snapshot(id, held));
+        list.most = most.max(list.found.items.len() + most / LATE_PART);
+        late.into_iter().for_each(|(id, held)| list.snapshot(id, held));
+        let ahead = self.young(&state, |pack| list.packs.contains(&pack));
+        ahead.into_iter().for_each(|pack| list.ahead(pack));
         list.found
     }
 
@@ -107,6 +115,7 @@ impl Inner {
                     self.not_fenced(&*bucket).await.map_err(unseen)?;
                 }
                 self.remember_ack(key, size);
+                self.room().took();
                 self.write().last_acknowledged = Some(self.clock.now());
                 Ok(())
             }
@@ -227,6 +236,11 @@ impl List<'_> {
         if let Some(small) = small.filter(|_| self.seen.insert(key.to_owned())) {
             self.push(|| key.to_owned(), small.size, stage, snapshot);
         }
+    }
+    /// A pack that no snapshot needs yet.
+    fn ahead(&mut self, pack: PackNo) {
+        let info = self.state.index.pack(pack);
+        self.push(|| info.key(), info.name.size, Stage::Pack, None);
     }
     fn snapshot(&mut self, id: &SnapshotId, held: &Held) {
         // One that cannot be restored here does not become restorable there.

@@ -5,6 +5,7 @@ mod crash;
 mod crowd;
 mod damage;
 mod delta;
+mod evict;
 mod fence;
 mod format;
 mod golden;

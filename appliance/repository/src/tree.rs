@@ -29,7 +29,7 @@ use foreman::Foreman;
 use futures::{StreamExt, stream};
 use holdfast_chunk::Summer;
 use holdfast_model::{
-    Error, Kind, Problem, Result,
+    Error, Few, Kind, Problem, Result,
     snapshot::{LENGTH_MAX, SegmentRef, StreamRef},
 };
 use holdfast_tree::{Group, Request, Tree};
@@ -113,7 +113,7 @@ struct Growth {
     stored: Vec<Option<Vec<SegmentRef>>>,
     /// Groups that have to be fed again, from the source alone.
     lost: Vec<Plan>,
-    problems: Vec<Problem>,
+    problems: Few,
 }
 
 impl Growth {
@@ -140,7 +140,7 @@ impl Growth {
             foreman,
             stored: Vec::new(),
             lost: Vec::new(),
-            problems: Vec::new(),
+            problems: Few::default(),
         }
     }
 
@@ -300,7 +300,7 @@ impl Growth {
             unsplit: false,
             tree: true,
         };
-        Ok((stream, self.problems))
+        Ok((stream, self.problems.all()))
     }
 }
 

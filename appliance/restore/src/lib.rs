@@ -126,20 +126,21 @@ pub struct Replaced {
     pub containers: Vec<String>,
     /// Volumes that are there and lose their content.
     pub volumes: Vec<String>,
-    /// Host paths that are written over.
+    /// Host paths that are written over or emptied. Some of them may not be there.
     pub paths: Vec<String>,
 }
 
 impl Plan {
-    /// What it takes away. A volume that stands for a folder of the host and is not there itself is not among it: nobody knows what
-    /// the folder holds.
+    /// What it takes away. Of a volume that stands for a folder of the host and is not there itself it is the folder.
     pub fn replaced(&self) -> Replaced {
-        let refilled =
-            |volume: &&deed::VolumeDeed| volume.action == deed::VolumeAction::Refill && volume.stream.is_some();
+        let volumes = || self.deed.volumes.iter().filter(|volume| volume.stream.is_some());
+        let refilled = |volume: &&deed::VolumeDeed| volume.action == deed::VolumeAction::Refill;
+        let adopted = |volume: &&deed::VolumeDeed| volume.action == deed::VolumeAction::Adopt;
+        let folders = volumes().filter(adopted).filter_map(|volume| volume.folder.clone());
         Replaced {
             containers: self.deed.old.iter().map(|old| old.name.clone()).collect(),
-            volumes: self.deed.volumes.iter().filter(refilled).map(|volume| volume.name.clone()).collect(),
-            paths: self.deed.paths.iter().map(|path| path.source.clone()).collect(),
+            volumes: volumes().filter(refilled).map(|volume| volume.name.clone()).collect(),
+            paths: self.deed.paths.iter().map(|path| path.source.clone()).chain(folders).collect(),
         }
     }
 }

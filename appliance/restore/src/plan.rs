@@ -10,7 +10,7 @@ use crate::{
     narrow, networks, ports,
     probe::Probe,
     redirect::{self, Written},
-    survey::Survey,
+    survey::{Present, Survey},
     volumes,
 };
 use holdfast_docker::Engine;
@@ -143,8 +143,8 @@ async fn app(engine: &Arc<dyn Engine>, whole: &Snapshot, ask: &Ask, way: Way, su
     let mut draft = Draft::new(snapshot, ask, way, names);
     let is_there = |name: &str| way != Way::Beside && survey.container_named(name).is_some();
     narrow::tell(&mut draft, whole, snapshot, is_there)?;
-    if way == Way::InPlace {
-        draft.steps.push(format!("Take a safety snapshot of {} as it is now, if it is there", snapshot.app));
+    if way != Way::Beside {
+        draft.steps.push(format!("Take a safety snapshot of {} as it is now, as far as it is there", snapshot.app));
     }
     // A service may join the rest of its app on another host.
     if way == Way::Beside || (way == Way::Host && ask.services.is_empty()) {
@@ -152,15 +152,21 @@ async fn app(engine: &Arc<dyn Engine>, whole: &Snapshot, ask: &Ask, way: Way, su
     }
     check_platform(&mut draft, snapshot, survey);
     images::plan(&mut draft, engine.as_ref(), snapshot).await?;
-    containers::plan_old(&mut draft, snapshot, survey);
+    if way == Way::InPlace && whole.is_of_places() {
+        // There is nothing to put in the place of the app, which stays.
+        hold_users_of_places(&mut draft, snapshot, survey);
+    } else {
+        containers::plan_old(&mut draft, snapshot, survey);
+    }
     let fates = networks::plan(&mut draft, engine.as_ref(), snapshot, survey).await?;
     let mapping = volumes::plan(&mut draft, snapshot, survey)?;
     find_links(&mut draft, engine, ask, (whole, survey)).await?;
     let probe = Probe::new(engine, &ask.owner);
     containers::plan(&mut draft, snapshot, survey, probe, (&fates, &mapping)).await?;
-    if draft.deed.old.is_empty() && !draft.destructive && way == Way::InPlace {
+    if draft.deed.old.is_empty() && !draft.destructive && way != Way::Beside {
         draft.steps.remove(0);
     }
+    start_again(&mut draft);
     let untrusted = read_live(snapshot).filter(|(database, _)| !database.replays());
     draft.notes.extend(untrusted.map(|(_, note)| note));
     if !draft.deed.old.is_empty() {
@@ -277,15 +283,18 @@ async fn one_volume(
     // The project label would make compose take a copy for the original.
     let names = if way == Way::Beside { Names::changed(&snapshot.app, &name, false) } else { Names::same() };
     let mut draft = Draft::new(snapshot, ask, way, names);
-    if way == Way::InPlace && survey.volume(&name).is_some() {
-        draft.steps.push(format!("Take a safety snapshot of {} as it is now", snapshot.app));
-        hold_users(&mut draft, &name, survey);
+    let is_there = way == Way::InPlace && survey.volume(&name).is_some();
+    if is_there {
+        hold_users(&mut draft, survey.users_of_volume(&name));
     }
     volumes::plan_one(&mut draft, (snapshot, section), &name, survey)?;
-    find_links(&mut draft, engine, ask, (snapshot, survey)).await?;
-    for held in draft.deed.hold.iter().filter(|held| held.running) {
-        draft.steps.push(format!("Start {} again", held.name));
+    if is_there || draft.destructive {
+        draft
+            .steps
+            .insert(0, format!("Take a safety snapshot of {} as it is now, as far as it is there", snapshot.app));
     }
+    find_links(&mut draft, engine, ask, (snapshot, survey)).await?;
+    start_again(&mut draft);
     let logs = draft.deed.volumes.iter().flat_map(|volume| &volume.logs).map(|log| log.stream.length);
     debug_assert!(draft.bytes == stream.length + logs.sum::<u64>());
     let here = read_live(snapshot).filter(|(database, _)| database.is_in(&section.name));
@@ -311,11 +320,29 @@ fn read_live(snapshot: &Snapshot) -> impl Iterator<Item = (&DatabaseSection, Pro
     })
 }
 
-/// Containers that use the volume and run are stopped for the time of writing.
-fn hold_users(draft: &mut Draft, volume: &str, survey: &Survey) {
-    for user in survey.users_of_volume(volume).into_iter().filter(|user| user.running) {
-        draft.steps.push(format!("Stop {}, which uses the volume", user.name));
+/// Containers that use what is written to and run are stopped for the time of writing.
+fn hold_users(draft: &mut Draft, users: Vec<Present>) {
+    for user in users.into_iter().filter(|user| user.running) {
+        if draft.deed.hold.iter().any(|held| held.id == user.id) {
+            continue;
+        }
+        draft.steps.push(format!("Stop {}, which uses it", user.name));
         let aside = user.name.clone();
         draft.deed.hold.push(OldDeed { id: user.id, name: user.name, aside, running: true });
     }
+}
+
+/// The same for all places of a snapshot.
+fn hold_users_of_places(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey) {
+    for volume in snapshot.volumes.iter().filter(|volume| volume.stream.is_some()) {
+        hold_users(draft, survey.users_of_volume(&volume.name));
+    }
+    for bind in snapshot.binds.iter().filter(|bind| bind.stream.is_some()) {
+        hold_users(draft, survey.users_of_path(&bind.source));
+    }
+}
+
+fn start_again(draft: &mut Draft) {
+    let held = draft.deed.hold.iter().filter(|held| held.running);
+    draft.steps.extend(held.map(|held| format!("Start {} again", held.name)));
 }

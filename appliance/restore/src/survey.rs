@@ -4,6 +4,7 @@ use crate::json::{is_long_id, label, list, text};
 use holdfast_docker::{Engine, is_helper};
 use holdfast_model::{Result, snapshot::EngineInfo};
 use serde_json::Value;
+use std::path::Path;
 
 /// Label that names a container's compose project.
 pub(crate) const PROJECT: &str = "com.docker.compose.project";
@@ -82,6 +83,13 @@ impl Survey {
     /// Containers that mount a volume.
     pub(crate) fn users_of_volume(&self, volume: &str) -> Vec<Present> {
         let mounts = |item: &&Value| list(item, "/Mounts").iter().any(|m| text(m, "/Name") == volume);
+        self.containers().filter(mounts).map(present).collect()
+    }
+
+    /// Containers that mount a path of the host, or something below it.
+    pub(crate) fn users_of_path(&self, path: &str) -> Vec<Present> {
+        let is_in = |m: &Value| text(m, "/Type") == "bind" && Path::new(text(m, "/Source")).starts_with(path);
+        let mounts = |item: &&Value| list(item, "/Mounts").iter().any(is_in);
         self.containers().filter(mounts).map(present).collect()
     }
 

@@ -3,8 +3,16 @@
 
 mod support;
 
-use holdfast_docker::{Engine, fake::FakeDocker};
-use holdfast_model::{Kind, snapshot::Snapshot, view::Target};
+use holdfast_docker::{
+    Engine,
+    archive::{Entry, What},
+    fake::FakeDocker,
+};
+use holdfast_model::{
+    Kind,
+    snapshot::{Snapshot, Trigger},
+    view::Target,
+};
 use holdfast_restore::{Ask, Trace, carry_out, differences, normalise, plan, put_back, unfinished};
 use holdfast_runtime::Stop;
 use std::{collections::BTreeMap, sync::Arc};
@@ -236,7 +244,9 @@ async fn an_engine_that_wants_every_layer_gets_every_layer() {
     support::imagined_image(world.engine().as_ref(), "cousin:1", "y").await;
     let ask = Ask { target: Target::Host { host: "other".into() }, ..Ask::default() };
     let plan = plan(&world.engine(), &world.snapshot, &ask).await.unwrap();
-    assert!(plan.steps[0].contains("1 of 2 layers are there already"), "{:?}", plan.steps);
+    let said = |words: &str| plan.steps.iter().any(|step| step.contains(words));
+    assert!(said("1 of 2 layers are there already"), "{:?}", plan.steps);
+    assert!(said("Take a safety snapshot"), "host paths are written over there too: {:?}", plan.steps);
     // The first load is the mover's.
     let done = world.run(ask.target, Some(("image_load", 2))).await.unwrap();
     assert_eq!(done.problems, []);
@@ -333,4 +343,61 @@ async fn a_restore_that_may_fill_the_hosts_disk_is_told_in_its_plan() {
     let note = told(Target::Beside).await.1.unwrap();
     assert!(note.severity == holdfast_model::Severity::Warning && note.advice.is_some(), "{note:?}");
     assert_eq!(told(Target::InPlace).await.1, None, "what is replaced makes room first");
+}
+
+/// Saved when the app was not there, put back when it is: what is in the places is replaced, the app itself is not.
+#[tokio::test(start_paused = true)]
+async fn places_go_back_in_place_and_the_app_stays() {
+    let mut world = World::new().await;
+    world.snapshot.trigger = Trigger::Safety;
+    world.snapshot.containers.clear();
+    world.snapshot.images.clear();
+    world.snapshot.networks.clear();
+    assert!(world.snapshot.is_of_places());
+    for name in ["shop-db-1", "shop-web-1"] {
+        world.engine().container_start(name).await.unwrap();
+    }
+    let before = world.everything().await;
+    world.fake.volume_put("shop_data", Entry::file("dir/two", "later"));
+    world.fake.host_put("/srv/www", Entry::file("sub/deep", "later"));
+    let ask = Ask { target: Target::InPlace, owner: "test".into(), ..Ask::default() };
+    let planned = plan(&world.engine(), &world.snapshot, &ask).await.unwrap();
+    let said = |words: &str| planned.steps.iter().filter(|step| step.contains(words)).count();
+    assert_eq!((said("Stop shop-db-1, which uses it"), said("Stop shop-web-1, which uses it")), (1, 1), "once each");
+    assert_eq!((said("Start shop-db-1 again"), said("put aside"), said("Take a safety snapshot")), (1, 0, 1));
+    assert!(planned.destructive && planned.replaced().containers.is_empty());
+    let done = world.run(Target::InPlace, None).await.unwrap();
+    assert_eq!(done.containers, 0);
+    assert_eq!(world.everything().await, before, "they run again");
+    assert_eq!(world.fake.volume_entry("shop_data", "dir/two").unwrap().what, What::File(b"two".to_vec()));
+    assert_eq!(world.fake.host_content("/srv/www", "sub/deep").unwrap(), b"deep");
+}
+
+/// A volume that stands for a folder of the host is gone, the folder is not: it is emptied, so it is among what is to be saved first.
+#[tokio::test(start_paused = true)]
+async fn the_folder_of_a_volume_that_is_gone_is_among_what_is_replaced() {
+    let mut world = World::new().await;
+    let volume = world.snapshot.volumes.iter_mut().find(|volume| volume.name == "shop_data").unwrap();
+    let mut described: serde_json::Value = serde_json::from_str(&volume.inspect.0).unwrap();
+    described["Options"] = serde_json::json!({"type": "none", "o": "bind", "device": "/srv/ledger"});
+    volume.inspect.0 = described.to_string();
+    world.fake.host_directory("/srv/ledger", &[("old", b"old")]);
+    for name in ["shop-db-1", "shop-web-1"] {
+        world.fake.container_vanish(name);
+    }
+    world.engine().volume_remove("shop_data").await.unwrap();
+    let planned = async |target: Target, volume: Option<&str>| {
+        let ask = Ask { target, volume: volume.map(str::to_owned), owner: "test".into(), ..Ask::default() };
+        plan(&world.engine(), &world.snapshot, &ask).await.unwrap()
+    };
+    for target in [Target::InPlace, Target::Host { host: "other".into() }] {
+        let whole = planned(target.clone(), None).await;
+        assert!(whole.replaced().paths.contains(&"/srv/ledger".to_owned()), "{target:?}");
+        assert!(!whole.replaced().volumes.contains(&"shop_data".to_owned()), "{target:?}: it is not there");
+        let one = planned(target.clone(), Some("shop_data")).await;
+        assert_eq!(one.replaced().paths, ["/srv/ledger"], "{target:?}");
+        assert!(one.destructive && one.steps[0].starts_with("Take a safety snapshot"), "{:?}", one.steps);
+    }
+    let beside = planned(Target::Beside, None).await;
+    assert_eq!(beside.replaced(), holdfast_restore::Replaced::default(), "a copy replaces nothing");
 }

@@ -58,6 +58,7 @@ impl IamDriver {
                 session_token: None,
             },
             ca: self.ca.clone(),
+            proxy: None,
         }
     }
 
@@ -75,6 +76,8 @@ impl IamDriver {
             region: self.region.clone(),
             path_style: self.endpoint.is_some(),
             ca: None,
+            proxy: None,
+            class: None,
         })
     }
 

@@ -2,7 +2,8 @@
 //! else, and hands them over as signed enrolment bundles.
 //!
 //! Lives here: the provider's folder ([`Provider`]), the ways to make buckets and keys ([`Driver`]), the proof
-//! that a key is walled in, and [`bundle`]. Never here: data keys, tenants' data, anything that runs at a tenant's.
+//! that a key is walled in, [`bundle`], and the look at a bucket that needs no key of the tenant's ([`scrub()`]). Never here: data keys,
+//! tenants' data, anything that runs at a tenant's.
 //!
 //! Invariants: a tenant is handed out only after its key was tried at everything it must not reach and was
 //! refused; what a failed act has made is removed again; the folder keeps no tenant's secret.
@@ -12,11 +13,14 @@ mod driver;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ledger;
+mod names;
 mod provider;
 mod rights;
+mod scrub;
 mod tenant;
 mod wall;
 
 pub use driver::{Driver, IamDriver};
 pub use provider::Provider;
+pub use scrub::{ScrubClass, ScrubRequest, ScrubView, scrub};
 pub use tenant::{Created, TenantRequest, TenantView};

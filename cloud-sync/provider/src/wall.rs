@@ -92,7 +92,12 @@ pub(crate) struct Suspect<'a> {
 
 impl Suspect<'_> {
     fn settings(&self, bucket: BucketUrl) -> BucketSettings {
-        BucketSettings { url: bucket, credentials: Some(self.credentials.clone()), ca: self.ca.map(str::to_owned) }
+        BucketSettings {
+            url: bucket,
+            credentials: Some(self.credentials.clone()),
+            ca: self.ca.map(str::to_owned),
+            proxy_password: None,
+        }
     }
 
     fn own_store(&self) -> Result<S3Store> {
@@ -137,6 +142,7 @@ pub(crate) async fn prove(
         url: canary_url.clone(),
         credentials: Some(driver.reach().credentials),
         ca: driver.ca.clone(),
+        proxy_password: None,
     })?;
     ours.create_bucket(canary, false).await.map_err(|error| unproven("make a canary bucket", error))?;
     keeper.put(CANARY_KEY, CANARY, PutMode::Replace).await.map_err(|error| unproven("put the canary", error))?;

@@ -8,6 +8,8 @@ use holdfast_model::{Error, Kind};
 use holdfast_runtime::Clock;
 use std::error::Error as StdError;
 
+/// What stands between the name of a place and its proxy. The proxy is part of the name, so that every error tells it.
+const THROUGH: &str = ", through the proxy ";
 /// Longest piece of a server's own words that goes into an error.
 const LONGEST_QUOTE: usize = 240;
 
@@ -95,6 +97,11 @@ where
     }
 }
 
+/// The name of a place that a proxy leads to.
+pub(crate) fn through(place: &str, proxy: &str) -> String {
+    format!("{place}{THROUGH}{proxy}")
+}
+
 /// An answer that is no S3 answer.
 fn odd_answer(place: &str) -> Error {
     Error::new(Kind::Unavailable, "bucket.odd_answer", format!("what answers for {place} does not speak S3"))
@@ -122,7 +129,17 @@ pub(crate) fn of_transport(place: &str, error: &(dyn StdError + 'static)) -> Err
         words.push_str(&cause.to_string().to_lowercase());
         words.push('\n');
     }
-    let why = if words.contains("dns error") || words.contains("lookup address") || words.contains("name or service") {
+    // Whoever cannot be connected to is the proxy, if there is one: what it says of the place itself comes as an answer.
+    let proxy = place.split_once(THROUGH).filter(|_| words.contains("tunnel error") || words.contains("(connect)"));
+    if let Some((_, proxy)) = proxy {
+        return of_proxy(proxy, &words);
+    }
+    unreachable(place, reason(&words))
+}
+
+/// Why a connection did not come about, from the words of all its errors.
+fn reason(words: &str) -> &'static str {
+    if words.contains("dns error") || words.contains("lookup address") || words.contains("name or service") {
         "its name is not known"
     } else if words.contains("refused") {
         "nobody listens there"
@@ -132,8 +149,36 @@ pub(crate) fn of_transport(place: &str, error: &(dyn StdError + 'static)) -> Err
         "there is no route to it"
     } else {
         "the connection broke"
+    }
+}
+
+fn of_proxy(proxy: &str, words: &str) -> Error {
+    if words.contains("authorization required") {
+        return proxy_denied(proxy);
+    }
+    let why = match words.contains("unsuccessful") || words.contains("headers too long") {
+        true => "it refuses the connection to the bucket's endpoint",
+        false => reason(words),
     };
-    unreachable(place, why)
+    Error::new(Kind::Unavailable, "bucket.proxy", format!("the proxy {proxy} does not lead to the bucket: {why}"))
+        .advice("Check the proxy (proxy=… in the bucket URL, or HTTPS_PROXY and HTTP_PROXY) and what it lets through; backups go on into the cache.")
+}
+
+fn proxy_denied(proxy: &str) -> Error {
+    Error::new(
+        Kind::Denied,
+        "bucket.proxy",
+        format!("the proxy {proxy} wants a name and a password, or other ones than it was given"),
+    )
+    .advice(
+        "Give the name in the bucket URL (proxy=http://NAME@HOST:PORT) and the password in HOLDFAST_S3_PROXY_PASSWORD.",
+    )
+}
+
+/// The keys were good once.
+fn expired(place: &str) -> Error {
+    Error::new(Kind::Denied, "bucket.expired", format!("{place} says that the session token of our keys has expired"))
+        .advice("Give new keys with their session token, by holdfast bucket set or on the Storage page; uploads go on by themselves then.")
 }
 
 /// Every error in the chain, also those wrapped inside `io::Error`.
@@ -177,12 +222,11 @@ fn by_code(place: &str, said: &Refusal) -> Option<Error> {
         | "InvalidAccessKeyId"
         | "SignatureDoesNotMatch"
         | "InvalidToken"
-        | "ExpiredToken"
-        | "TokenRefreshRequired"
         | "AccountProblem"
         | "AllAccessDisabled"
         | "InvalidSecurity"
         | "Unauthorized" => denied(place, said),
+        "ExpiredToken" | "TokenRefreshRequired" => expired(place),
         "SlowDown"
         | "ServiceUnavailable"
         | "Busy"
@@ -198,6 +242,10 @@ fn by_code(place: &str, said: &Refusal) -> Option<Error> {
             format!("bytes changed on their way to {place}, and it refused them"),
         )
         .advice("They are sent again; if it happens often, look at the network or the machine's memory."),
+        "InvalidStorageClass" => {
+            Error::invalid("bucket.class", format!("{place} does not know the storage class of the bucket URL"))
+                .advice("Correct class=… in the bucket URL, or leave it out.")
+        }
         "InvalidObjectState" => Error::new(
             Kind::Refused,
             "object.archived",
@@ -219,6 +267,7 @@ fn by_status(place: &str, said: &Refusal) -> Error {
         301 | 302 | 307 | 308 => region(place, said),
         401 | 403 => denied(place, said),
         404 => Error::not_found("object.missing", format!("the object is not in {place}")),
+        407 => proxy_denied(place.split_once(THROUGH).map_or("on the way", |(_, proxy)| proxy)),
         408 | 429 | 503 => busy(place),
         413 => Error::new(Kind::Refused, "bucket.too_large", format!("{place} does not take objects of this size")),
 
@@ -259,7 +308,7 @@ fn denied(place: &str, said: &Refusal) -> Error {
     let why = match said.code.as_str() {
         "InvalidAccessKeyId" => "does not know the access key",
         "SignatureDoesNotMatch" => "finds the secret key wrong",
-        "ExpiredToken" | "InvalidToken" => "says that the session token is no longer valid",
+        "InvalidToken" => "finds the session token wrong",
         _ => "refused our key",
     };
     Error::new(Kind::Denied, "bucket.denied", format!("{place} {why}"))

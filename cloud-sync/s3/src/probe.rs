@@ -34,7 +34,8 @@ const MOST_SWEPT: usize = 200;
 
 /// Probes the bucket or directory of `settings`.
 ///
-/// Errors: those of reaching it at all (`bucket.unreachable`, `bucket.denied`, `bucket.missing`, …).
+/// Errors: those of reaching it at all (`bucket.unreachable`, `bucket.denied`, `bucket.missing`, …), and `bucket.class` if it does not
+/// take the storage class that the URL names.
 pub async fn probe(settings: &BucketSettings) -> Result<Capabilities> {
     match &settings.url {
         BucketUrl::Directory(path) => probe_store(&DirStore::open(path)?).await,
@@ -50,6 +51,7 @@ async fn probe_bucket(settings: &BucketSettings) -> Result<Capabilities> {
     let caps = Capabilities { probed: Some(Clock::system().now().to_string()), ..Capabilities::default() };
     let mut probe = Probe { store, caller, base, caps };
     probe.writes_and_lists().await?;
+    probe.class().await?;
     probe.tells_the_time(&reach).await?;
     probe.conditions().await?;
     probe.race().await?;
@@ -106,6 +108,28 @@ impl Probe {
         self.store.put(&self.key("a"), Bytes::from_static(b"0123456789"), PutMode::Replace).await?;
         let listed = self.store.list(&format!("{}/", self.base)).await?;
         self.caps.list_after_put = listed.iter().any(|object| object.key == self.key("a") && object.size == 10);
+        Ok(())
+    }
+
+    /// Whether the storage class of the URL is taken, and given back at once: what cannot be read is no backup.
+    async fn class(&self) -> Result<()> {
+        let Some(class) = self.store.class.clone() else { return Ok(()) };
+        let unfit = |error: Error, what: &str| match error.kind() {
+            Kind::Unavailable => error.while_doing("probe the bucket: storage class"),
+            _ => Error::invalid("bucket.class", format!("{} {what} the storage class {class}", self.store.place()))
+                .caused_by(error)
+                .advice("Correct class=… in the bucket URL, or leave it out."),
+        };
+        let key = self.key("class");
+        let put = self.store.client.put_object().bucket(&self.store.bucket).key(self.store.name(&key));
+        let put = put.storage_class(class.clone()).body(ByteStream::from_static(b"class")).send().await;
+        put.map_err(|error| unfit(self.explain(&error), "does not take objects of"))?;
+        let back =
+            self.store.get(&key).await.map_err(|error| unfit(error, "does not give back at once what lies in"))?;
+        if back != "class" {
+            let other = Error::new(Kind::Corrupt, "object.corrupt", "other bytes came back than were written");
+            return Err(unfit(other, "does not keep what lies in"));
+        }
         Ok(())
     }
 
@@ -308,7 +332,7 @@ impl Probe {
             return;
         }
         // By name first: a listing may lag behind.
-        for name in ["race", "range", "sum", "hash", "version"] {
+        for name in ["race", "range", "sum", "hash", "version", "class"] {
             if self.store.delete(&self.key(name)).await.is_err() {
                 return;
             }

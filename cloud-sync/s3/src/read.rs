@@ -27,29 +27,45 @@ pub(crate) struct Window {
 /// How a body ended too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// The connection ended after so many bytes.
-    Cut(u64),
+    /// The connection ended.
+    Cut,
     /// Nothing came for too long.
     Silent,
     /// The bytes are not those of the checksum that the store keeps.
     Checksum,
+    /// It is not the object any more that its beginning is of.
+    Changed,
     /// More than [`LARGEST_OBJECT`].
     TooLarge,
 }
 
-/// Reads the wanted bytes of a body.
-pub(crate) async fn body(stream: ByteStream, window: Window, idle: Duration) -> Result<Bytes, Broken> {
-    bounded(stream, window, LARGEST_OBJECT, idle).await
+/// Reads the wanted bytes of a body to the end of `kept`. What has come stays there, also of a body that ends too early.
+pub(crate) async fn body(
+    stream: ByteStream,
+    window: Window,
+    idle: Duration,
+    kept: &mut BytesMut,
+) -> Result<(), Broken> {
+    bounded(stream, window, LARGEST_OBJECT, idle, kept).await
 }
 
 /// Reads a whole answer that can only be small.
 pub(crate) async fn small(stream: ByteStream, idle: Duration) -> Result<Bytes, Broken> {
-    bounded(stream, Window { skip: 0, keep: None }, LARGEST_ANSWER, idle).await
+    let mut kept = BytesMut::new();
+    bounded(stream, Window { skip: 0, keep: None }, LARGEST_ANSWER, idle, &mut kept).await?;
+    Ok(kept.freeze())
 }
 
-async fn bounded(mut stream: ByteStream, window: Window, limit: u64, idle: Duration) -> Result<Bytes, Broken> {
+async fn bounded(
+    mut stream: ByteStream,
+    window: Window,
+    limit: u64,
+    idle: Duration,
+    kept: &mut BytesMut,
+) -> Result<(), Broken> {
     let most = window.keep.unwrap_or(limit);
-    let mut kept = BytesMut::with_capacity(usize::try_from(most.min(FIRST_ROOM)).unwrap_or(0));
+    let before = kept.len() as u64;
+    kept.reserve(usize::try_from(most.min(FIRST_ROOM)).unwrap_or(0));
     let (mut passed, mut total) = (0u64, 0u64);
     // Since when, and the bytes up to then.
     let mut pace = (Instant::now(), 0u64);
@@ -63,7 +79,7 @@ async fn bounded(mut stream: ByteStream, window: Window, limit: u64, idle: Durat
         let piece = match tokio::time::timeout(idle, stream.try_next()).await {
             Err(_) => return Err(Broken::Silent),
             Ok(Err(error)) if is_checksum(&error) => return Err(Broken::Checksum),
-            Ok(Err(_)) => return Err(Broken::Cut(total)),
+            Ok(Err(_)) => return Err(Broken::Cut),
             Ok(Ok(None)) => break,
             Ok(Ok(Some(piece))) => piece,
         };
@@ -71,7 +87,7 @@ async fn bounded(mut stream: ByteStream, window: Window, limit: u64, idle: Durat
         let over = (window.skip - passed).min(piece.len() as u64);
         passed += over;
         let fresh = &piece[usize::try_from(over).unwrap_or(piece.len())..];
-        let room = most - kept.len() as u64;
+        let room = most - (kept.len() as u64 - before);
         if fresh.len() as u64 > room {
             if window.keep.is_none() {
                 return Err(Broken::TooLarge);
@@ -82,8 +98,8 @@ async fn bounded(mut stream: ByteStream, window: Window, limit: u64, idle: Durat
         kept.extend_from_slice(fresh);
     }
     match window.keep {
-        Some(want) if (kept.len() as u64) < want => Err(Broken::Cut(total)),
-        _ => Ok(kept.freeze()),
+        Some(want) if kept.len() as u64 - before < want => Err(Broken::Cut),
+        _ => Ok(()),
     }
 }
 
@@ -114,13 +130,17 @@ mod tests {
 
     #[tokio::test]
     async fn windows_are_exact() {
-        let read =
-            |skip, keep| async move { body(ByteStream::from_static(b"0123456789"), Window { skip, keep }, IDLE).await };
-        assert_eq!(read(0, None).await.unwrap(), "0123456789");
-        assert_eq!(read(3, Some(4)).await.unwrap(), "3456");
-        assert_eq!(read(8, Some(2)).await.unwrap(), "89");
-        assert_eq!(read(8, Some(3)).await.unwrap_err(), Broken::Cut(10));
-        assert_eq!(read(20, Some(1)).await.unwrap_err(), Broken::Cut(10));
+        let read = |skip, keep| async move {
+            let mut kept = BytesMut::from("before ");
+            let stream = ByteStream::from_static(b"0123456789");
+            let ended = body(stream, Window { skip, keep }, IDLE, &mut kept).await;
+            (ended, kept.freeze())
+        };
+        assert_eq!(read(0, None).await, (Ok(()), Bytes::from_static(b"before 0123456789")));
+        assert_eq!(read(3, Some(4)).await, (Ok(()), Bytes::from_static(b"before 3456")));
+        assert_eq!(read(8, Some(2)).await, (Ok(()), Bytes::from_static(b"before 89")));
+        assert_eq!(read(8, Some(3)).await, (Err(Broken::Cut), Bytes::from_static(b"before 89")));
+        assert_eq!(read(20, Some(1)).await, (Err(Broken::Cut), Bytes::from_static(b"before ")));
     }
 
     #[test]

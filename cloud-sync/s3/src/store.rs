@@ -8,22 +8,21 @@
 use crate::{
     body::{InPieces, Progress},
     fault, name,
-    read::{self, Broken, Window},
     upload::{SignedHash, Upload},
-    wire::{Patience, Reach},
+    wire::{Keys, Patience, Reach},
 };
 use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
     error::SdkError,
-    operation::{get_object::GetObjectOutput, put_object::PutObjectError},
+    operation::put_object::PutObjectError,
     primitives::ByteStream,
-    types::ChecksumMode,
+    types::{ChecksumMode, StorageClass},
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::DateTime;
 use bytes::Bytes;
-use holdfast_model::{Error, Kind, Moment, Result, settings::BucketSettings, view::Capabilities};
+use holdfast_model::{Error, Kind, Moment, Result, bucket::Credentials, settings::BucketSettings, view::Capabilities};
 use holdfast_runtime::Throttle;
 use holdfast_storage::{ObjectInfo, PutMode, Store, key, words};
 use std::{
@@ -36,7 +35,9 @@ use std::{
     },
 };
 
-/// Times a body is asked for again when its connection breaks, and a lost condition is looked into.
+mod fetch;
+
+/// Times a body is asked for again when nothing of it comes, and a lost condition is looked into.
 const TRIES: u32 = 3;
 /// Objects a listing may hold: 64 TiB of the smallest usual packs; keeps a hostile listing bounded.
 const MOST_LISTED: usize = 4_000_000;
@@ -49,14 +50,18 @@ pub struct S3Store {
     pub(crate) prefix: String,
     pub(crate) patience: Patience,
     place: String,
+    keys: Keys,
+    /// The storage class that the URL names, and of which objects it is.
+    pub(crate) class: Option<StorageClass>,
+    classed: Option<&'static str>,
     /// How many bytes of uploads may go per second, and how many requests.
     throttles: (Arc<Throttle>, Arc<Throttle>),
     /// An answer proved that the bucket itself is there; until then a missing object may be a missing bucket.
     seen: AtomicBool,
     /// The store said that it does not know conditional writes.
     unconditional: AtomicBool,
-    /// A probe saw that it keeps conditions, also among racers.
-    keeps_conditions: bool,
+    /// The newest probe saw that it keeps conditions, also among racers.
+    keeps_conditions: AtomicBool,
 }
 
 impl fmt::Debug for S3Store {
@@ -67,7 +72,7 @@ impl fmt::Debug for S3Store {
 
 impl S3Store {
     /// A store over the bucket of `settings`; touches no network.
-    /// Errors: `bucket.not_s3`, `bucket.no_key`, `bucket.ca`, `bucket.url`.
+    /// Errors: `bucket.not_s3`, `bucket.no_key`, `bucket.ca`, `bucket.url`, `bucket.proxy`.
     pub fn open(settings: &BucketSettings) -> Result<S3Store> {
         S3Store::open_with(settings, Patience::default())
     }
@@ -75,8 +80,12 @@ impl S3Store {
     /// As [`S3Store::open`], with another patience.
     pub fn open_with(settings: &BucketSettings, patience: Patience) -> Result<S3Store> {
         let (reach, at) = Reach::of(settings)?;
+        let keys = Keys::of(&reach.credentials);
         Ok(S3Store {
-            client: reach.client(&patience)?,
+            client: reach.client_with(&patience, &keys)?,
+            keys,
+            class: at.class.as_deref().map(StorageClass::from),
+            classed: None,
             place: format!("the bucket {} at {}", at.bucket, reach.place()),
             bucket: at.bucket,
             prefix: at.prefix,
@@ -84,15 +93,36 @@ impl S3Store {
             throttles: Default::default(),
             seen: AtomicBool::new(false),
             unconditional: AtomicBool::new(false),
-            keeps_conditions: false,
+            keeps_conditions: AtomicBool::new(false),
         })
     }
 
     /// Goes by what a probe saw of this bucket: one that keeps conditions is not asked before each write.
     #[must_use]
-    pub fn knowing(mut self, seen: &Capabilities) -> S3Store {
-        self.keeps_conditions = seen.conditional_put && seen.conditional_race;
+    pub fn knowing(self, seen: &Capabilities) -> S3Store {
+        self.learn(seen);
         self
+    }
+
+    /// Goes by what a later probe saw from the next request on: one that keeps conditions no more is not trusted with them.
+    pub fn learn(&self, seen: &Capabilities) {
+        self.keeps_conditions.store(seen.conditional_put && seen.conditional_race, Ordering::Relaxed);
+    }
+
+    /// Objects below this prefix are written in the storage class that the bucket's URL names; all others as the bucket does by itself.
+    #[must_use]
+    pub fn classed(mut self, prefix: &'static str) -> S3Store {
+        self.classed = Some(prefix);
+        self
+    }
+
+    fn class_of(&self, key: &str) -> Option<StorageClass> {
+        self.class.clone().filter(|_| self.classed.is_some_and(|prefix| key.starts_with(prefix)))
+    }
+
+    /// Signs with these keys from the next request on. What is under way goes on: a store looks at the keys when it begins.
+    pub fn sign_with(&self, credentials: &Credentials) {
+        self.keys.replace(credentials);
     }
 
     /// Uploads keep to these limits, one of bytes and one of requests, and share them with whoever else has them.
@@ -121,6 +151,7 @@ impl S3Store {
             .key(self.name(key))
             .checksum_sha256(&upload.checksum)
             .set_if_none_match(once.then(|| "*".to_owned()))
+            .set_storage_class(self.class_of(key))
             .body(ByteStream::from(upload.bytes.clone()))
             .customize()
             .interceptor(SignedHash(upload.signed_hash.clone()))
@@ -139,7 +170,7 @@ impl S3Store {
     async fn put_once(&self, key: &str, upload: &Upload) -> Result<()> {
         for _ in 0..TRIES {
             let conditional = !self.unconditional.load(Ordering::Relaxed);
-            let asks_first = !(conditional && self.keeps_conditions);
+            let asks_first = !(conditional && self.keeps_conditions.load(Ordering::Relaxed));
             if asks_first && self.is_there(key, upload).await? {
                 return Ok(());
             }
@@ -242,92 +273,6 @@ impl S3Store {
             return Err(reason);
         }
         Err(fault::explain(&self.place, &error))
-    }
-
-    async fn fetch(&self, key: &str, range: Option<Range<u64>>) -> Result<Bytes> {
-        key::check(key)?;
-        let (mut last, mut same) = (None, true);
-        for attempt in 0..TRIES {
-            if attempt > 0 {
-                tokio::time::sleep(self.patience.first_wait * attempt).await;
-            }
-            let answer = self.ask(key, range.as_ref()).await?;
-            let window = self.window(key, &answer, range.as_ref())?;
-            match read::body(answer.body, window, self.patience.idle).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(Broken::TooLarge) => return Err(too_large(&self.place, key)),
-                Err(broken) => {
-                    same &= last.is_none_or(|before| before == broken);
-                    last = Some(broken);
-                }
-            }
-        }
-        Err(self.broken(key, last, same))
-    }
-
-    async fn ask(&self, key: &str, range: Option<&Range<u64>>) -> Result<GetObjectOutput> {
-        let mut get = self.client.get_object().bucket(&self.bucket).key(self.name(key));
-        get = match range {
-            Some(range) => get.range(format!("bytes={}-{}", range.start, range.end - 1)),
-            None => get.checksum_mode(ChecksumMode::Enabled),
-        };
-        let answer = get.send().await.map_err(|error| match fault::refusal(&error) {
-            Some(said) if said.no_object() => {
-                self.saw_bucket();
-                words::missing(key)
-            }
-            Some(said) if said.status == 416 => fault::short(&self.place, key),
-            _ => fault::explain(&self.place, &error),
-        })?;
-        self.saw_bucket();
-        Ok(answer)
-    }
-
-    /// Which part of the answer's body is what was asked for.
-    fn window(&self, key: &str, answer: &GetObjectOutput, range: Option<&Range<u64>>) -> Result<Window> {
-        let length = answer.content_length().map(|length| u64::try_from(length).unwrap_or(u64::MAX));
-        let Some(range) = range else {
-            if length.is_some_and(|length| length > read::LARGEST_OBJECT) {
-                return Err(too_large(&self.place, key));
-            }
-            return Ok(Window { skip: 0, keep: length });
-        };
-        let want = range.end - range.start;
-        let Some(claimed) = answer.content_range() else {
-            // A store that does not know ranges sends the whole object.
-            return if length.is_some_and(|length| length < range.end) {
-                Err(fault::short(&self.place, key))
-            } else {
-                Ok(Window { skip: range.start, keep: Some(want) })
-            };
-        };
-        match read::content_range(claimed) {
-            Some(got) if got == *range && length.is_none_or(|length| length == want) => {
-                Ok(Window { skip: 0, keep: Some(want) })
-            }
-            Some(got) if got.start == range.start && got.end < range.end => Err(fault::short(&self.place, key)),
-            _ => Err(Error::new(
-                Kind::Corrupt,
-                "object.range",
-                format!("{} answered with other bytes than were asked for", self.place),
-            )
-            .advice("A proxy or the store itself handles ranges wrongly; run the bucket probe.")),
-        }
-    }
-
-    /// The error for bodies that would not come whole. The same end at every try is the object's end.
-    fn broken(&self, key: &str, last: Option<Broken>, same: bool) -> Error {
-        match last {
-            Some(Broken::Checksum) => Error::new(
-                Kind::Corrupt,
-                "object.corrupt",
-                format!("object {key} in {} does not match the checksum kept with it", self.place),
-            )
-            .advice("Run check: what the cache still holds is sent again."),
-            Some(Broken::Cut(_)) if same => fault::short(&self.place, key),
-            Some(Broken::Silent) => fault::unreachable(&self.place, "it fell silent in the middle of an object"),
-            _ => fault::unreachable(&self.place, "the connection broke in the middle of an object"),
-        }
     }
 
     /// HEAD answers have no body and so no reason; a small listing tells it.

@@ -1,13 +1,18 @@
-//! How the bucket is reached: SDK client, TLS roots, patience. Making one touches no network.
+//! How the bucket is reached: SDK client, TLS roots, proxy, keys, patience. Making one touches no network.
 
-use crate::fault;
-use aws_credential_types::Credentials as AwsCredentials;
+use crate::{fault, proxy::Proxy};
+use aws_credential_types::{
+    Credentials as AwsCredentials,
+    provider::{ProvideCredentials, future},
+};
 use aws_sdk_s3::config::{
-    BehaviorVersion, Builder as ConfigBuilder, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    BehaviorVersion, Builder as ConfigBuilder, IdentityCache, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, RuntimeComponents, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
+    timeout::TimeoutConfig,
 };
 use aws_smithy_http_client::{
-    Builder as HttpBuilder, Connector,
+    Builder as HttpBuilder, Connector, ConnectorBuilder,
+    proxy::ProxyConfig,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use holdfast_model::{
@@ -16,7 +21,11 @@ use holdfast_model::{
     settings::BucketSettings,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 /// Attempts of one call in the SDK, the first one included: the shipper above has the long patience.
 const ATTEMPTS: u32 = 3;
@@ -78,6 +87,43 @@ pub struct Reach {
     pub credentials: Credentials,
     /// PEM of the endpoint's own CA.
     pub ca: Option<String>,
+    /// The proxy on the way.
+    pub proxy: Option<Proxy>,
+}
+
+/// The keys that a client signs with. Others count from the next request on; what is under way goes on under those of before.
+#[derive(Clone)]
+pub(crate) struct Keys(Arc<RwLock<AwsCredentials>>);
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
+impl Keys {
+    pub(crate) fn of(credentials: &Credentials) -> Keys {
+        Keys(Arc::new(RwLock::new(aws_credentials(credentials))))
+    }
+
+    pub(crate) fn replace(&self, credentials: &Credentials) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = aws_credentials(credentials);
+    }
+}
+
+impl ProvideCredentials for Keys {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let now = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        future::ProvideCredentials::ready(Ok(now))
+    }
+}
+
+fn aws_credentials(credentials: &Credentials) -> AwsCredentials {
+    let token = credentials.session_token.as_ref().map(|token| token.reveal().to_owned());
+    AwsCredentials::new(&credentials.access_key, credentials.secret_key.reveal(), token, None, "holdfast")
 }
 
 impl fmt::Debug for Reach {
@@ -108,31 +154,36 @@ impl Reach {
             path_style: place.path_style,
             credentials,
             ca,
+            proxy: place.proxy.as_deref().and_then(|url| Proxy::of(url, settings.proxy_password.as_ref())),
         };
         Ok((reach, place.clone()))
     }
 
     /// The endpoint's name for people.
     pub fn place(&self) -> String {
-        self.endpoint.clone().unwrap_or_else(|| format!("AWS {}", self.region))
+        let endpoint = self.endpoint.clone().unwrap_or_else(|| format!("AWS {}", self.region));
+        match &self.proxy {
+            Some(proxy) => fault::through(&endpoint, &proxy.url()),
+            None => endpoint,
+        }
     }
 
     pub(crate) fn aws_credentials(&self) -> AwsCredentials {
-        AwsCredentials::new(
-            &self.credentials.access_key,
-            self.credentials.secret_key.reveal(),
-            self.credentials.session_token.as_ref().map(|token| token.reveal().to_owned()),
-            None,
-            "holdfast",
-        )
+        aws_credentials(&self.credentials)
     }
 
     /// An SDK client.
     pub(crate) fn client(&self, patience: &Patience) -> Result<aws_sdk_s3::Client> {
+        self.client_with(patience, &Keys::of(&self.credentials))
+    }
+
+    /// One whose keys can be replaced.
+    pub(crate) fn client_with(&self, patience: &Patience, keys: &Keys) -> Result<aws_sdk_s3::Client> {
         let mut config = ConfigBuilder::new()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
-            .credentials_provider(self.aws_credentials())
+            .credentials_provider(keys.clone())
+            .identity_cache(IdentityCache::no_cache())
             .force_path_style(self.path_style)
             .http_client(self.http_client()?)
             .retry_config(
@@ -159,24 +210,29 @@ impl Reach {
     }
 
     fn http_client(&self) -> Result<SharedHttpClient> {
-        if self.is_plain() {
-            return Ok(HttpBuilder::new().build_http());
-        }
-        let context = self.tls_context()?;
-        Ok(HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context).build_https())
+        let (context, proxy) = (self.tls_context()?, self.proxy_config()?);
+        Ok(HttpBuilder::new().build_with_connector_fn(move |settings, components| {
+            let mut builder = Connector::builder();
+            builder.set_connector_settings(settings.cloned());
+            builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            connector(builder, context.clone(), proxy.clone())
+        }))
     }
 
     /// A bare connector for calls outside the S3 API.
     pub(crate) fn connector(&self) -> Result<Connector> {
-        if self.is_plain() {
-            return Ok(Connector::builder().build_http());
-        }
-        let context = self.tls_context()?;
-        Ok(Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context).build())
+        Ok(connector(Connector::builder(), self.tls_context()?, self.proxy_config()?))
     }
 
-    /// The own CA replaces the system's roots: whoever brings a CA means exactly that one.
-    fn tls_context(&self) -> Result<TlsContext> {
+    fn proxy_config(&self) -> Result<Option<ProxyConfig>> {
+        self.proxy.as_ref().map(Proxy::config).transpose()
+    }
+
+    /// `None` without TLS. The own CA replaces the system's roots: whoever brings a CA means exactly that one.
+    fn tls_context(&self) -> Result<Option<TlsContext>> {
+        if self.is_plain() {
+            return Ok(None);
+        }
         let store = match &self.ca {
             Some(pem) => {
                 check_ca(pem)?;
@@ -184,7 +240,16 @@ impl Reach {
             }
             None => TrustStore::default(),
         };
-        TlsContext::builder().with_trust_store(store).build().map_err(|_| bad_ca("it cannot be used"))
+        TlsContext::builder().with_trust_store(store).build().map(Some).map_err(|_| bad_ca("it cannot be used"))
+    }
+}
+
+/// Nothing of it comes from the environment: what proxy counts was decided above.
+fn connector(mut builder: ConnectorBuilder, context: Option<TlsContext>, proxy: Option<ProxyConfig>) -> Connector {
+    builder.set_proxy_config(proxy);
+    match context {
+        None => builder.build_http(),
+        Some(context) => builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context).build(),
     }
 }
 
@@ -250,6 +315,7 @@ mod tests {
                 session_token: None,
             },
             ca: ca.map(Into::into),
+            proxy: None,
         }
     }
 

@@ -115,6 +115,10 @@ impl Backend {
         if conditional && state.latest(&input.bucket, &input.key).is_some() {
             return Some(s3_error!(PreconditionFailed));
         }
+        let class = input.storage_class.as_ref().map(StorageClass::as_str);
+        if class.is_some_and(|class| !quirks.classes.is_empty() && !quirks.classes.contains(&class)) {
+            return Some(s3_error!(InvalidStorageClass));
+        }
         if quirks.quota_bytes.is_some_and(|quota| state.used(&input.bucket) + body.len() as u64 > quota) {
             let mut full = S3Error::new(S3ErrorCode::Custom("QuotaExceeded".into()));
             full.set_status_code(http::StatusCode::FORBIDDEN);
@@ -148,6 +152,11 @@ impl S3 for Backend {
         let locked_until = until.filter(|_| !quirks.ignores_lock);
         let version = Version { id: String::new(), body, sha256: sha256.clone(), marker: false, locked_until };
         let version_id = state.write(&input.bucket, &input.key, version);
+        let place = (input.bucket, input.key);
+        match input.storage_class {
+            Some(class) => drop(state.classes.insert(place, class.as_str().to_owned())),
+            None => drop(state.classes.remove(&place)),
+        }
         let told = (!quirks.ignores_checksum).then_some(sha256);
         Ok(S3Response::new(PutObjectOutput { checksum_sha256: told, version_id, ..Default::default() }))
     }
@@ -155,6 +164,14 @@ impl S3 for Backend {
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let (input, quirks) = (request.input, &self.0.quirks);
         let version = self.find(&self.0.state(), &input.bucket, &input.key, input.version_id.as_deref())?;
+        let class = self.0.state().classes.get(&(input.bucket.clone(), input.key.clone())).cloned();
+        if class.is_some_and(|class| quirks.sleeping == Some(class.as_str())) {
+            return Err(s3_error!(InvalidObjectState, "the object has to be brought back first"));
+        }
+        let is_another = |wanted: &ETagCondition| *wanted != ETagCondition::ETag(etag(&version));
+        if !quirks.ignores_tags && input.if_match.as_ref().is_some_and(is_another) {
+            return Err(s3_error!(PreconditionFailed));
+        }
         let mut output = GetObjectOutput { e_tag: Some(etag(&version)), ..Default::default() };
         let size = version.body.len() as u64;
         let mut body = version.body.clone();

@@ -18,7 +18,12 @@ use s3s::{
     service::{S3Service, S3ServiceBuilder},
 };
 use sha2::{Digest, Sha256};
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{net::TcpListener, task::JoinSet};
 
 /// Accepts connections until it is aborted; then the connections end with it.
@@ -109,6 +114,10 @@ fn aside(shared: &Shared, method: &Method, headers: &HeaderMap, target: &str, bo
         return Some(refusal(403, "RequestTimeTooSkewed"));
     }
     let scope = Scope::of(headers)?;
+    let token = headers.get("x-amz-security-token").map_or(&b""[..], |token| token.as_bytes());
+    if !shared.quirks.session_token.is_empty() && token != shared.quirks.session_token.as_bytes() {
+        return Some(refusal(400, "ExpiredToken"));
+    }
     if !shared.quirks.region.is_empty() && scope.region != shared.quirks.region {
         let mut answer = refusal(400, "AuthorizationHeaderMalformed");
         let region = shared.quirks.region.parse().expect("a region is plain text");
@@ -177,6 +186,7 @@ fn finish(shared: &Shared, answer: Response<Bytes>, fault: Option<Fault>) -> Rep
         Some(Fault::Cut(length)) if length < body.len() => Some(length),
         _ => None,
     };
+    shared.sent.fetch_add(cut.unwrap_or(body.len()) as u64, Ordering::Relaxed);
     let Some(length) = cut else {
         let whole = http_body_util::Full::new(body).map_err(|never: Infallible| match never {});
         return Ok(Response::from_parts(head, whole.boxed_unsync()));

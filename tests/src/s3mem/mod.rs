@@ -19,7 +19,10 @@ use holdfast_model::{
 use state::State;
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -45,6 +48,8 @@ pub struct Quirks {
     pub ignores_range: bool,
     /// A range request is answered with the neighbouring range.
     pub shifts_range: bool,
+    /// `If-Match` has no effect on reads.
+    pub ignores_tags: bool,
     /// Listings name the same continuation token for ever.
     pub listing_in_circles: bool,
     /// Listings do not show objects.
@@ -53,10 +58,16 @@ pub struct Quirks {
     pub page: usize,
     /// The only region that is accepted; empty accepts all.
     pub region: String,
+    /// The session token that every request needs, whatever its key; one that has another is told that it expired. Empty asks for none.
+    pub session_token: String,
     /// The server's clock is ahead of ours by so many seconds.
     pub clock_ahead_seconds: i64,
     /// Bytes that fit into a bucket.
     pub quota_bytes: Option<u64>,
+    /// The storage classes that it knows; empty knows all.
+    pub classes: Vec<&'static str>,
+    /// A storage class whose objects cannot be read at once.
+    pub sleeping: Option<&'static str>,
     /// Policies of users are kept and not enforced.
     pub open_doors: bool,
     /// A copy inside the store asks for the right to write only, not for that to read.
@@ -117,6 +128,7 @@ struct Shared {
     state: Mutex<State>,
     traps: Mutex<Vec<Trap>>,
     log: Mutex<Vec<String>>,
+    sent: AtomicU64,
 }
 
 impl Shared {
@@ -153,8 +165,13 @@ impl S3Mem {
         let (access_key, secret_key) = ("ADMINKEY".to_owned(), "admin-secret-admin-secret".to_owned());
         let mut state = State::new(&access_key, &secret_key);
         state.make_bucket("bucket", false).expect("the first bucket");
-        let shared =
-            Arc::new(Shared { quirks, state: Mutex::new(state), traps: Mutex::default(), log: Mutex::default() });
+        let shared = Arc::new(Shared {
+            quirks,
+            state: Mutex::new(state),
+            traps: Mutex::default(),
+            log: Mutex::default(),
+            sent: AtomicU64::new(0),
+        });
         let task = tokio::spawn(front::serve(listener, tls, shared.clone()));
         S3Mem { url, access_key, secret_key, shared, task }
     }
@@ -174,10 +191,12 @@ impl S3Mem {
             region: region.unwrap_or_else(|| "us-east-1".to_owned()),
             path_style: true,
             ca: None,
+            proxy: None,
+            class: None,
         };
         let credentials =
             Credentials { access_key: key.0.to_owned(), secret_key: Secret::new(key.1), session_token: None };
-        BucketSettings { url: BucketUrl::S3(place), credentials: Some(credentials), ca: None }
+        BucketSettings { url: BucketUrl::S3(place), credentials: Some(credentials), ca: None, proxy_password: None }
     }
 
     /// Ends the server; open connections break.
@@ -200,6 +219,11 @@ impl S3Mem {
     /// The requests so far, as `METHOD path?query`.
     pub fn requests(&self) -> Vec<String> {
         self.shared.log.lock().expect("log").clone()
+    }
+
+    /// Bytes of the bodies that were sent so far.
+    pub fn sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::Relaxed)
     }
 
     /// Makes a bucket behind the protocol's back; with `versions` it keeps old ones and can lock.
@@ -225,6 +249,11 @@ impl S3Mem {
     /// Keys of the objects in a bucket.
     pub fn keys(&self, bucket: &str) -> Vec<String> {
         self.shared.state().keys(bucket)
+    }
+
+    /// The storage class that an object was written in, if one was asked for.
+    pub fn class_of(&self, bucket: &str, key: &str) -> Option<String> {
+        self.shared.state().classes.get(&(bucket.to_owned(), key.to_owned())).cloned()
     }
 
     /// The bytes of an object.

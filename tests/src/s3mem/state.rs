@@ -14,6 +14,8 @@ pub(super) struct State {
     pub(super) policies: BTreeMap<String, String>,
     /// Access key id to key.
     pub(super) keys: BTreeMap<String, Key>,
+    /// Storage classes that were asked for, by bucket and key.
+    pub(super) classes: BTreeMap<(String, String), String>,
     made: u64,
 }
 

@@ -1,12 +1,28 @@
 //! The cloud tier: where it is, what it really does, who runs it.
 
-use crate::{extract::Body, fault::Answer, shared::App};
+use crate::{
+    extract::{Asked, Body},
+    fault::Answer,
+    shared::App,
+};
 use axum::{Json, extract::State};
 use holdfast_model::{
     bundle::SignedBundle,
-    uploads::Uploads,
+    uploads::UploadsRequest,
     view::{BucketRequest, BucketView, EnrolmentView},
 };
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// What may be lost by another bucket.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Leaving {
+    /// Whether data that only the bucket of before holds may stay behind there.
+    #[serde(default)]
+    leave_behind: bool,
+}
 
 /// The bucket and how it does.
 #[utoipa::path(get, path = "/bucket", tag = "bucket", responses((status = 200, description = "The bucket", body = BucketView)))]
@@ -28,15 +44,19 @@ pub(super) async fn bucket_probe(State(app): State<App>) -> Answer<BucketView> {
 }
 
 /// Decides what uploads may take of the line: a pause, limits, hours of the day. All of it is replaced.
-#[utoipa::path(put, path = "/bucket/uploads", tag = "bucket", request_body = Uploads,
+#[utoipa::path(put, path = "/bucket/uploads", tag = "bucket", request_body = UploadsRequest,
     responses((status = 200, description = "The bucket", body = BucketView)))]
-pub(super) async fn uploads_set(State(app): State<App>, Body(uploads): Body<Uploads>) -> Answer<BucketView> {
-    Ok(Json(app.appliance.uploads_set(uploads).await?))
+pub(super) async fn uploads_set(State(app): State<App>, Body(request): Body<UploadsRequest>) -> Answer<BucketView> {
+    Ok(Json(app.appliance.uploads_set(request).await?))
 }
 
 /// Binds the appliance to a provider by an enrolment bundle.
-#[utoipa::path(post, path = "/enrol", tag = "bucket", request_body = SignedBundle,
+#[utoipa::path(post, path = "/enrol", tag = "bucket", params(Leaving), request_body = SignedBundle,
     responses((status = 200, description = "The provider", body = EnrolmentView)))]
-pub(super) async fn enrol(State(app): State<App>, Body(bundle): Body<SignedBundle>) -> Answer<EnrolmentView> {
-    Ok(Json(app.appliance.enrol(bundle).await?))
+pub(super) async fn enrol(
+    State(app): State<App>,
+    Asked(leaving): Asked<Leaving>,
+    Body(bundle): Body<SignedBundle>,
+) -> Answer<EnrolmentView> {
+    Ok(Json(app.appliance.enrol(bundle, leaving.leave_behind).await?))
 }

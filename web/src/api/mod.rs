@@ -5,6 +5,7 @@
 
 mod apps;
 mod bucket;
+mod cache;
 mod files;
 mod hosts;
 mod jobs;
@@ -67,6 +68,7 @@ const LOGIN: &str = "session";
         (name = "hosts", description = "Docker hosts and policies."),
         (name = "repository", description = "Check, prune, recovery kit, recovery."),
         (name = "keys", description = "Ways to open the repository."),
+        (name = "cache", description = "The local tier."),
         (name = "bucket", description = "The cloud tier."),
     )
 )]
@@ -132,6 +134,7 @@ fn closed_routes() -> OpenApiRouter<App> {
         .routes(routes!(apps::backup_start))
         .routes(routes!(snapshots::snapshot_list))
         .routes(routes!(snapshots::snapshot_get, snapshots::snapshot_forget))
+        .routes(routes!(snapshots::snapshot_unforget))
         .routes(routes!(snapshots::snapshot_compose))
         .routes(routes!(files::section_list))
         .routes(routes!(files::file_list, files::file_put))
@@ -148,6 +151,7 @@ fn closed_routes() -> OpenApiRouter<App> {
         .routes(routes!(hosts::policy_list))
         .routes(routes!(hosts::policy_put, hosts::policy_remove))
         .routes(routes!(repository::check_get, repository::check_start))
+        .routes(routes!(repository::check_daily, repository::check_daily_set))
         .routes(routes!(repository::prune_plan, repository::prune_start))
         .routes(routes!(repository::kit_make))
         .routes(routes!(repository::kit_confirm))
@@ -158,6 +162,9 @@ fn closed_routes() -> OpenApiRouter<App> {
         .routes(routes!(keys::epoch_rotate))
         .routes(routes!(keys::recovery_rotate))
         .routes(routes!(keys::passphrase_change, keys::slot_remove))
+        .routes(routes!(cache::cache_get, cache::cache_set))
+        .routes(routes!(cache::cache_evict))
+        .routes(routes!(cache::snapshot_warm))
         .routes(routes!(bucket::bucket_get, bucket::bucket_set))
         .routes(routes!(bucket::bucket_probe))
         .routes(routes!(bucket::uploads_set))

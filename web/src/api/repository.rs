@@ -15,6 +15,7 @@ use axum::{
 use holdfast_model::{
     Error, Kind, Secret,
     job::JobView,
+    verification::{Verification, VerificationView},
     view::{CheckView, KitView, PruneView, RecoverRequest, StepUp},
 };
 use serde::Deserialize;
@@ -52,6 +53,23 @@ pub(super) async fn check_start(
         None => app.appliance.check(depth.read_data).await?,
     };
     Ok(Accepted(job))
+}
+
+/// How much of what is stored is read and verified each day without anybody asking, when, and what that reads.
+#[utoipa::path(get, path = "/check/daily", tag = "repository",
+    responses((status = 200, description = "The daily verification", body = VerificationView)))]
+pub(super) async fn check_daily(State(app): State<App>) -> Json<VerificationView> {
+    Json(app.appliance.verification().await)
+}
+
+/// Decides how much is read and verified each day; 0 for nothing.
+#[utoipa::path(put, path = "/check/daily", tag = "repository", request_body = Verification,
+    responses((status = 200, description = "The daily verification", body = VerificationView)))]
+pub(super) async fn check_daily_set(
+    State(app): State<App>,
+    Body(rule): Body<Verification>,
+) -> Answer<VerificationView> {
+    Ok(Json(app.appliance.verification_set(rule).await?))
 }
 
 /// What prune would do.

@@ -30,6 +30,19 @@ pub(super) struct SnapshotFilter {
     /// Only of this app: `host/name` or a unique name.
     #[serde(default)]
     app: Option<String>,
+    /// Those alone that somebody forgot and that can be brought back.
+    #[serde(default)]
+    forgotten: bool,
+}
+
+/// How a snapshot is forgotten.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Removal {
+    /// Remove it at once, and free what nothing needs then; else it is hidden, and can be brought back for seven days.
+    #[serde(default)]
+    now: bool,
 }
 
 /// Snapshots, oldest first.
@@ -39,7 +52,12 @@ pub(super) async fn snapshot_list(
     State(app): State<App>,
     Asked(filter): Asked<SnapshotFilter>,
 ) -> Answer<Vec<SnapshotView>> {
-    Ok(Json(app.appliance.snapshots(filter.app.as_deref()).await?))
+    let wanted = filter.app.as_deref();
+    let snapshots = match filter.forgotten {
+        true => app.appliance.snapshots_forgotten(wanted).await?,
+        false => app.appliance.snapshots(wanted).await?,
+    };
+    Ok(Json(snapshots))
 }
 
 /// One snapshot with its contents.
@@ -63,13 +81,25 @@ pub(super) async fn snapshot_compose(State(app): State<App>, Named(id): Named<St
     Ok(response)
 }
 
-/// Forgets a snapshot; prune frees its space.
+/// Forgets a snapshot: it is hidden, and the first prune after seven days frees its space; with `now` that is done at once.
 #[utoipa::path(delete, path = "/snapshots/{id}", tag = "snapshots",
-    params(("id" = String, Path, description = "Snapshot id or a unique beginning")),
+    params(("id" = String, Path, description = "Snapshot id or a unique beginning"), Removal),
     responses((status = 204, description = "Forgotten")))]
-pub(super) async fn snapshot_forget(State(app): State<App>, Named(id): Named<String>) -> Result<StatusCode, Fault> {
-    app.appliance.snapshot_forget(&id).await?;
+pub(super) async fn snapshot_forget(
+    State(app): State<App>,
+    Named(id): Named<String>,
+    Asked(removal): Asked<Removal>,
+) -> Result<StatusCode, Fault> {
+    app.appliance.snapshot_forget(&id, removal.now).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes back that a snapshot was forgotten.
+#[utoipa::path(post, path = "/snapshots/{id}/unforget", tag = "snapshots",
+    params(("id" = String, Path, description = "Snapshot id or a unique beginning")),
+    responses((status = 200, description = "The snapshot", body = SnapshotView)))]
+pub(super) async fn snapshot_unforget(State(app): State<App>, Named(id): Named<String>) -> Answer<SnapshotView> {
+    Ok(Json(app.appliance.snapshot_unforget(&id).await?))
 }
 
 /// What a restore would do.

@@ -15,6 +15,7 @@ use holdfast_engine::{Outside, ShipStatus, Shipping, Start};
 use holdfast_model::{
     Kind,
     bundle::{Enrolment, SignedBundle},
+    cache::CacheRule,
     settings::{BucketSettings, Host},
     uploads::Uploads,
     view::Capabilities,
@@ -79,6 +80,8 @@ const LINES: &[Line] = &[
     ("GET /api/v1/snapshots", "", USUAL),
     ("GET /api/v1/snapshots/{id}", "", USUAL),
     ("DELETE /api/v1/snapshots/{id}", "", USUAL),
+    ("POST /api/v1/snapshots/{id}/unforget", "", USUAL),
+    ("POST /api/v1/snapshots/{id}/warm", "", USUAL),
     ("GET /api/v1/snapshots/{id}/compose", "", USUAL),
     ("GET /api/v1/snapshots/{id}/sections", "", USUAL),
     ("GET /api/v1/snapshots/{id}/files", "", USUAL),
@@ -99,6 +102,8 @@ const LINES: &[Line] = &[
     ("DELETE /api/v1/policies/{name}", "", USUAL),
     ("GET /api/v1/check", "", USUAL),
     ("POST /api/v1/check", "", USUAL),
+    ("GET /api/v1/check/daily", "", USUAL),
+    ("PUT /api/v1/check/daily", r#"{"daily_percent":101}"#, USUAL),
     ("GET /api/v1/prune", "", USUAL),
     ("POST /api/v1/prune", "", USUAL),
     ("POST /api/v1/kit", "{}", STEP_UP),
@@ -110,6 +115,9 @@ const LINES: &[Line] = &[
     ("POST /api/v1/keys/recovery", "{}", STEP_UP),
     ("PUT /api/v1/keys/{id}", r#"{"passphrase":"short"}"#, STEP_UP),
     ("DELETE /api/v1/keys/{id}", "", USUAL),
+    ("GET /api/v1/cache", "", USUAL),
+    ("PUT /api/v1/cache", r#"{"quota_bytes":1}"#, USUAL),
+    ("POST /api/v1/cache/evict", r#"{"dry_run":true}"#, USUAL),
     ("GET /api/v1/bucket", "", USUAL),
     ("PUT /api/v1/bucket", r#"{"url":"nonsense"}"#, USUAL),
     ("POST /api/v1/bucket/probe", "", USUAL),
@@ -232,6 +240,43 @@ async fn large_and_strange_requests_are_refused_in_words() {
     assert_eq!(code(ask("PUT /api/v1/status", String::new()).await).await, "request.method");
     assert_eq!(code(ask("GET /api/v1/nothing", String::new()).await).await, "request.address");
     assert_eq!(code(ask("GET /api/v1/jobs/nonsense", String::new()).await).await, "id.malformed");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_verified_each_day_is_a_percentage() {
+    let house = House::new().await;
+    let put = |body: &str| house.ask("PUT /api/v1/check/daily", body.to_owned(), Caller::Socket);
+    for (body, refusal) in [
+        (r#"{"daily_percent":101}"#, "check.percent"),
+        (r#"{"daily_percent":256}"#, "request.body"),
+        (r#"{"percent":5}"#, "request.body"),
+    ] {
+        assert_eq!(code(put(body).await).await, refusal, "{body}");
+    }
+    assert_eq!(house.appliance.verification().await.rule.daily_percent, 4, "nothing was changed");
+    assert_eq!(put(r#"{"daily_percent":0}"#).await.status(), StatusCode::OK);
+    assert_eq!(house.appliance.verification().await.rule.daily_percent, 0);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rule_of_the_cache_is_replaced_as_a_whole() {
+    let house = House::new().await;
+    let put = |body: &str| house.ask("PUT /api/v1/cache", body.to_owned(), Caller::Socket);
+    assert_eq!(code(put(r#"{"quota_bytes":1}"#).await).await, "cache.rule");
+    assert_eq!(code(put(r#"{"quota":5}"#).await).await, "request.body");
+    assert_eq!(put(r#"{"quota_bytes":5000000000,"when_full":"refuse"}"#).await.status(), StatusCode::OK);
+    let rule = house.appliance.cache().await.rule;
+    assert_eq!((rule.quota_bytes, rule.keep_newest), (Some(5_000_000_000), 1));
+    assert_eq!(put("{}").await.status(), StatusCode::OK);
+    assert_eq!(house.appliance.cache().await.rule, CacheRule::default());
+    let answer = house.ask("POST /api/v1/cache/evict", "{}".into(), Caller::Socket).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    assert!(schemas["CacheState"]["properties"]["limit_bytes"].is_object(), "two shapes share a name");
+    assert!(schemas["CacheView"]["properties"]["disk_bytes"].is_object(), "two shapes share a name");
     house.close().await;
 }
 

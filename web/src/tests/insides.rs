@@ -229,3 +229,54 @@ async fn what_cannot_be_read_breaks_off() {
     }
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_snapshot_is_hidden_brought_back_and_removed_on_request() {
+    let (house, _, id) = backed_up().await;
+    let ask = |operation: String| {
+        let house = &house;
+        async move { house.ask(&operation, String::new(), Caller::Socket).await }
+    };
+    let listed = async |query: &str| {
+        let list = json_of(ask(format!("GET /api/v1/snapshots{query}")).await).await;
+        list.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(code(ask(format!("POST /api/v1/snapshots/{id}/unforget")).await).await, "snapshot.not_forgotten");
+    assert_eq!(code(ask(format!("DELETE /api/v1/snapshots/{id}?soon=true")).await).await, "request.query");
+    assert_eq!(ask(format!("DELETE /api/v1/snapshots/{id}")).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!((listed("").await.len(), listed("?forgotten=true&app=inside").await), (0, vec![id.clone()]));
+    let detail = json_of(ask(format!("GET /api/v1/snapshots/{id}")).await).await;
+    assert!(detail["snapshot"]["forgotten_until"].is_string(), "{detail}");
+
+    let back = json_of(ask(format!("POST /api/v1/snapshots/{id}/unforget")).await).await;
+    assert!(back["id"] == id.as_str() && back["forgotten_until"].is_null(), "{back}");
+    assert_eq!((listed("").await, listed("?forgotten=true").await.len()), (vec![id.clone()], 0));
+
+    assert_eq!(ask(format!("DELETE /api/v1/snapshots/{id}?now=true")).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!((listed("").await.len(), listed("?forgotten=true").await.len()), (0, 0));
+    assert_eq!(code(ask(format!("GET /api/v1/snapshots/{id}")).await).await, "snapshot.missing");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_brought_into_the_cache_by_a_job() {
+    let (house, _, id) = backed_up().await;
+    let warm = |id: &str| {
+        let operation = format!("POST /api/v1/snapshots/{id}/warm");
+        let house = &house;
+        async move { house.ask(&operation, String::new(), Caller::Socket).await }
+    };
+    for asked in [id.as_str(), "latest:local%2Finside"] {
+        let answer = warm(asked).await;
+        assert_eq!(answer.status(), StatusCode::ACCEPTED, "{asked}");
+        let place = text(answer.headers(), "location").to_owned();
+        let mut job = json_of(house.ask(&format!("GET {place}"), String::new(), Caller::Socket).await).await;
+        while ["queued", "running"].contains(&job["state"].as_str().unwrap()) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            job = json_of(house.ask(&format!("GET {place}"), String::new(), Caller::Socket).await).await;
+        }
+        assert_eq!((job["kind"].as_str(), job["state"].as_str()), (Some("warm"), Some("done")), "{job}");
+    }
+    assert_eq!(code(warm("0000000000").await).await, "snapshot.missing");
+    house.close().await;
+}

@@ -14,7 +14,9 @@ export async function behave(context, mock, shots) {
   await test('in place asks for the name of the app', () => inPlace(page, base));
   await test('a taken name blocks the restore', () => takenName(page, base));
   await test('what a host lacks blocks the restore until a way round it is chosen', () => lacking(page, base));
-  await test('deleting a restore point asks for the name', () => remove(page, base));
+  await test('deleting a restore point asks for the name, and it is brought back or removed for good', () => remove(page, base));
+  await test('a restore point that only the bucket has is brought into the cache', () => bringBack(page, base));
+  await test('space is freed as the plan says', () => freeSpace(page, base));
   await test('a lost link is said and buttons wait', () => lostLink(page, base, mock, shots));
   await test('a failing request speaks in its card', () => failing(page, base));
   await test('progress moves without reloading', () => progress(page, base));
@@ -148,14 +150,56 @@ async function lacking(page, base) {
 
 async function remove(page, base) {
   await page.goto(`${base}/apps/edge-01/grafana`);
-  const rows = page.locator('tbody tr');
+  const rows = page.getByRole('group', { name: 'All restore points' }).locator('tbody tr');
+  const gone = page.getByRole('group', { name: 'Deleted restore points' });
   await rows.first().waitFor();
   const before = await rows.count();
-  await page.getByRole('button', { name: /^Delete restore point:/ }).first().click();
+  const left = (count) => page.waitForFunction((wanted) => document.querySelectorAll('[aria-label="All restore points"] tbody tr').length === wanted, count);
   const dialog = page.getByRole('dialog');
-  await dialog.getByRole('textbox').fill('grafana');
-  await dialog.getByRole('button', { name: 'Delete restore point' }).click();
-  await page.waitForFunction((count) => document.querySelectorAll('tbody tr').length === count, before - 1);
+  const act = async (button, name) => {
+    await button.click();
+    await dialog.getByRole('textbox').fill('grafana');
+    await dialog.getByRole('button', { name }).click();
+    await dialog.waitFor({ state: 'detached' });
+  };
+  const first = page.getByRole('button', { name: /^Delete restore point:/ }).first();
+  await act(first, 'Delete restore point');
+  await left(before - 1);
+  const { lines } = await axe(page);
+  expect(lines.length === 0, lines.join('\n'));
+  await gone.getByRole('button', { name: /^Bring back:/ }).click();
+  await page.getByText('Restore point brought back').waitFor();
+  await left(before);
+  await gone.waitFor({ state: 'detached' });
+  await act(first, 'Delete restore point');
+  await act(gone.getByRole('button', { name: /^Remove for good:/ }), 'Remove for good');
+  await gone.waitFor({ state: 'detached' });
+  await left(before - 1);
+}
+
+async function bringBack(page, base) {
+  await page.goto(`${base}/apps/edge-01/gitea`);
+  const buttons = page.locator('tbody').getByRole('button', { name: /^Bring into the cache:/ });
+  await buttons.first().waitFor();
+  const before = await buttons.count();
+  await buttons.first().focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('It is being brought into the cache; see Jobs').waitFor();
+  await page.waitForFunction((count) => document.querySelectorAll('tbody button[aria-label^="Bring into the cache:"]').length === count, before - 1, { timeout: 15_000 });
+}
+
+async function freeSpace(page, base) {
+  await page.goto(`${base}/storage`);
+  await page.getByRole('button', { name: 'Free space now' }).click();
+  const dialog = page.getByRole('dialog');
+  const act = dialog.getByRole('button', { name: 'Free space now' });
+  await dialog.getByText(/would leave the cache\./).waitFor();
+  await dialog.getByLabel('Until the cache takes, in GB').fill('much');
+  expect(await act.isDisabled(), 'it may start without an aim');
+  await dialog.getByLabel('Until the cache takes, in GB').fill('1');
+  await dialog.getByText(/more cannot: the bucket does not hold them yet/).waitFor();
+  await act.click();
+  await page.getByText(/^365.GB left the cache$/).waitFor();
 }
 
 async function lostLink(page, base, mock, shots) {

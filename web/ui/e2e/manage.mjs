@@ -11,7 +11,9 @@ export async function manage(context, base, app, shots) {
   const { page, faults } = await openPage(context, base, { width: 1440, scheme: 'light' });
   await test('manage: the bucket is probed and says what it does', () => probe(page, base));
   await test('manage: uploads are paused, limited and go on', () => uploads(page, base));
+  await test('manage: the cache gets a quota, and shows what would leave it', () => cache(page, base));
   await test('manage: a check runs and reports', () => check(page, base));
+  await test('manage: how much is verified each day is decided', () => daily(page, base));
   await test('manage: prune shows its plan and runs', () => prune(page, base));
   await test('manage: a policy is made, used and kept from removal', () => policy(page, base, app));
   await test('manage: commands around the backup are set and taken away', () => hooks(page, base, app));
@@ -58,12 +60,51 @@ async function uploads(page, base) {
   await page.getByRole('button', { name: 'Pause uploads' }).waitFor();
 }
 
+async function cache(page, base) {
+  await page.goto(`${base}/storage`);
+  const dialog = page.getByRole('dialog');
+  const open = () => page.getByRole('button', { name: 'Change what it may take' }).click();
+  const save = async () => {
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await dialog.waitFor({ state: 'detached' });
+  };
+  await open();
+  await dialog.getByLabel('Quota in GB').fill('0.5');
+  expect(await dialog.getByRole('button', { name: 'Save' }).isDisabled(), 'a quota that cannot be kept can be saved');
+  await dialog.getByLabel('Quota in GB').fill('900');
+  await dialog.getByLabel('When it is full').selectOption('refuse');
+  await save();
+  await page.getByText('What the cache may take was saved').first().waitFor();
+  await page.getByText('Backups fail', { exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Free space now' }).click();
+  await dialog.getByLabel('Until the cache takes, in GB').fill('0');
+  await dialog.getByText(/would leave the cache\./).waitFor();
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
+  await open();
+  await dialog.getByLabel('Quota in GB').fill('');
+  await dialog.getByLabel('When it is full').selectOption('wait');
+  await save();
+  await page.getByText('What the disk gives', { exact: true }).waitFor();
+}
+
 async function check(page, base) {
   await page.goto(`${base}/storage`);
   await page.getByLabel('Read and verify all data').check();
   await page.getByRole('button', { name: 'Check now' }).click();
   await page.getByText('Check started').waitFor();
   await page.getByText('The last check found nothing wrong').waitFor({ timeout: JOB_MS });
+}
+
+async function daily(page, base) {
+  await page.goto(`${base}/storage`);
+  const select = page.getByLabel('Verified each day by itself');
+  await page.getByText(/^A day reads about/).waitFor();
+  await select.selectOption('0');
+  await page.getByText('Saved how much is verified each day').first().waitFor();
+  await page.getByText(/^A day reads about/).waitFor({ state: 'detached' });
+  await select.selectOption('4');
+  await page.getByText(/^A day reads about/).waitFor();
 }
 
 async function prune(page, base) {
@@ -140,7 +181,7 @@ async function inPlace(page, base, app) {
 
 async function removePoint(page, base, app) {
   await page.goto(`${base}/apps/${app}`);
-  const rows = page.locator('tbody tr');
+  const rows = page.getByRole('group', { name: 'All restore points' }).locator('tbody tr');
   await rows.first().waitFor();
   const before = await rows.count();
   await page.getByRole('button', { name: /^Delete restore point:/ }).last().click();
@@ -148,7 +189,11 @@ async function removePoint(page, base, app) {
   await dialog.getByRole('textbox').fill(app.split('/')[1]);
   await dialog.getByRole('button', { name: 'Delete restore point' }).click();
   await page.getByText('Restore point deleted').waitFor({ timeout: JOB_MS });
-  await page.waitForFunction((count) => document.querySelectorAll('tbody tr').length < count, before);
+  const listed = '[aria-label="All restore points"] tbody tr';
+  await page.waitForFunction(([at, count]) => document.querySelectorAll(at).length < count, [listed, before]);
+  await page.getByRole('button', { name: /^Bring back:/ }).first().click();
+  await page.getByText('Restore point brought back').waitFor();
+  await page.waitForFunction(([at, count]) => document.querySelectorAll(at).length === count, [listed, before]);
 }
 
 async function kit(page, base) {

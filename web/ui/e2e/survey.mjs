@@ -38,6 +38,8 @@ export function dialogsOf(app) {
     ['policy-editor', '/policies', ['text=New policy']],
     ['add-host', '/hosts', ['text=Add host']],
     ['bucket-form', '/storage', ['text=Change bucket']],
+    ['cache-rule', '/storage', ['text=Change what it may take']],
+    ['cache-free', '/storage', ['text=Free space now']],
     ['prune-plan', '/storage', ['text=Show what would go']],
     ['delete-point', `/apps/${app}`, ['button[aria-label^="Delete restore point"]']],
     ['file-preview', `/apps/${app}?tab=files&path=conf`, ['button[aria-label^="Preview "]']],

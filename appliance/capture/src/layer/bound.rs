@@ -18,8 +18,8 @@ use std::sync::{
 const PART_MAX: u64 = 64 << 30;
 /// Most that is read of one container, bytes, with what is read in vain: the app is held meanwhile.
 const LAYER_MAX: u64 = 256 << 30;
-/// Paths that are named one by one; more are counted.
-const NAMED: usize = 20;
+/// Paths of a container that are named one by one of each trouble; more are counted.
+pub(crate) const NAMED: usize = 20;
 
 const ADVICE: &str = "Put large and sparse files into a volume: there holes are kept and cost nothing.";
 

@@ -1,5 +1,6 @@
 //! From a list of changes to the paths worth reading. Pure.
 
+use super::bound::NAMED;
 use holdfast_model::{Problem, snapshot::LayerChange};
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
@@ -19,6 +20,9 @@ pub(crate) const DELETED: u8 = 2;
 /// Stands in what engines tell for bytes of a name that are no text. No path with it leads to such a file; only one that is really called so is
 /// found.
 const LOST: char = '\u{fffd}';
+
+/// What to do about names that are no text.
+const RENAME: &str = "Rename the files, or put them into a volume, where any name will do.";
 
 /// A path to read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,7 +108,14 @@ impl Choice {
                 .advice("Keep data in volumes instead of the container's own file system."),
             );
         }
-        problems.extend(self.unreadable.iter().map(|folder| unreadable(container, folder)));
+        problems.extend(self.unreadable.iter().take(NAMED).map(|folder| unreadable(container, folder)));
+        let more = self.unreadable.len().saturating_sub(NAMED);
+        problems.extend((more > 0).then(|| {
+            let text = format!(
+                "files in {more} more folders of {container} were not captured: their names are no text (UTF-8)"
+            );
+            Problem::error("layer.name_unreadable", container, text).advice(RENAME)
+        }));
         problems
     }
 }
@@ -116,8 +127,7 @@ fn unreadable(container: &str, folder: &str) -> Problem {
         "files in {folder} of {container} were not captured: their names are no text (UTF-8), so the engine cannot be asked for them, and \
          the folder cannot be read whole: something is mounted in it, or it is too large"
     );
-    Problem::error("layer.name_unreadable", container, text)
-        .advice("Rename the files, or put them into a volume, where any name will do.")
+    Problem::error("layer.name_unreadable", container, text).advice(RENAME)
 }
 
 /// Chooses paths: topmost new directories whole, everything else one by one.
@@ -245,6 +255,16 @@ fn above(path: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_folders_that_cannot_be_read_the_first_are_named() {
+        let mut choice = Choice::default();
+        (0..NAMED + 7).for_each(|n| assert!(choice.note_unreadable(&format!("/tmp/{n:02}/{LOST}"))));
+        let told = choice.problems("shop");
+        assert_eq!(told.len(), NAMED + 1);
+        assert!(told[NAMED].message.starts_with("files in 7 more folders of shop"), "{}", told[NAMED].message);
+        assert!(told.iter().all(|problem| problem.subject == "shop" && problem.advice.is_some()));
+    }
 
     fn chosen(changes: &[(&str, u8)], mounts: &[&str]) -> Vec<(String, bool)> {
         let mounts: Vec<_> = mounts.iter().map(|path| (*path).to_owned()).collect();

@@ -4,18 +4,21 @@ use super::Desk;
 use crate::{
     args::LimitArgs,
     files::{self, environment},
-    outcome::{DONE, Outcome},
+    outcome::{DONE, Failure, Outcome},
     words,
 };
 use holdfast_model::{
     Result,
     policy::parse_size,
-    uploads::{UploadWindow, Uploads},
+    uploads::{UploadWindow, Uploads, UploadsRequest},
     view::{BucketRequest, BucketView, EnrolmentView},
 };
 use holdfast_provider::bundle;
 use serde_json::json;
 use std::path::Path;
+
+/// Times a change is made to what somebody else has just decided.
+const TRIES: u32 = 3;
 
 /// `bucket set URL`.
 pub async fn set(desk: &Desk, url: &str, leave_behind: bool) -> Outcome {
@@ -41,25 +44,34 @@ pub async fn show(desk: &Desk) -> Outcome {
 
 /// `bucket pause` and `bucket resume`.
 pub async fn pause(desk: &Desk, paused: bool) -> Outcome {
-    let view: BucketView = desk.client.get("/bucket").await?;
-    decide(desk, Uploads { paused, ..view.uploads }).await
+    decide(desk, |uploads| Ok(Uploads { paused, ..uploads })).await
 }
 
 /// `bucket limit`.
 pub async fn limit(desk: &Desk, asked: &LimitArgs) -> Outcome {
-    let view: BucketView = desk.client.get("/bucket").await?;
-    let uploads = limits(view.uploads.clone(), asked)?;
-    if uploads == view.uploads {
-        desk.output.show(&view, words::uploads);
-        return Ok(DONE);
-    }
-    decide(desk, uploads).await
+    decide(desk, |uploads| limits(uploads, asked)).await
 }
 
-async fn decide(desk: &Desk, uploads: Uploads) -> Outcome {
-    let view: BucketView = desk.client.put("/bucket/uploads", &uploads).await?;
-    desk.output.show(&view, words::uploads);
-    Ok(DONE)
+/// Changes a part of what was decided. If somebody else decides meanwhile, it is that decision of which a part is changed.
+async fn decide(desk: &Desk, change: impl Fn(Uploads) -> Result<Uploads>) -> Outcome {
+    let mut tries = 0;
+    loop {
+        let view: BucketView = desk.client.get("/bucket").await?;
+        let decided = change(view.uploads.clone())?;
+        if decided == view.uploads {
+            desk.output.show(&view, words::uploads);
+            return Ok(DONE);
+        }
+        tries += 1;
+        let request = UploadsRequest::after(view.uploads, decided);
+        match desk.client.put::<_, BucketView>("/bucket/uploads", &request).await {
+            Err(Failure(error)) if error.code == "uploads.changed" && tries < TRIES => {}
+            answer => {
+                desk.output.show(&answer?, words::uploads);
+                return Ok(DONE);
+            }
+        }
+    }
 }
 
 /// Limits as they are with what was asked for.
@@ -82,9 +94,10 @@ fn limits(mut uploads: Uploads, asked: &LimitArgs) -> Result<Uploads> {
 }
 
 /// `enrol BUNDLE`.
-pub async fn enrol(desk: &Desk, file: &Path) -> Outcome {
+pub async fn enrol(desk: &Desk, file: &Path, leave_behind: bool) -> Outcome {
     let bundle = bundle::parse(&files::read(file)?)?;
-    let view: EnrolmentView = desk.client.post("/enrol", &bundle).await?;
+    let path = if leave_behind { "/enrol?leave_behind=true" } else { "/enrol" };
+    let view: EnrolmentView = desk.client.post(path, &bundle).await?;
     let key = bundle::fingerprint(&bundle.key);
     desk.output.show(&view, |view| {
         format!("enrolled with {} as {}\ncompare by telephone; the provider's key is {key}", view.provider, view.tenant)

@@ -30,11 +30,11 @@ pub async fn apps(desk: &Desk) -> Outcome {
     Ok(DONE)
 }
 
-/// `snapshots [APP]`.
-pub async fn snapshots(desk: &Desk, app: Option<&str>) -> Outcome {
-    let filter = app.map(|app| format!("?app={}", part(app))).unwrap_or_default();
-    let views: Vec<SnapshotView> = desk.client.get(&format!("/snapshots{filter}")).await?;
-    desk.output.show(&views, |views| words::snapshots(views));
+/// `snapshots [APP] [--forgotten]`.
+pub async fn snapshots(desk: &Desk, app: Option<&str>, forgotten: bool) -> Outcome {
+    let filter = app.map(|app| format!("&app={}", part(app))).unwrap_or_default();
+    let views: Vec<SnapshotView> = desk.client.get(&format!("/snapshots?forgotten={forgotten}{filter}")).await?;
+    desk.output.show(&views, |views| if forgotten { words::forgotten(views) } else { words::snapshots(views) });
     Ok(DONE)
 }
 

@@ -1,6 +1,7 @@
 //! The commands, one function each: ask the appliance, show the answer, say how it ended.
 
 mod bucket;
+mod cache;
 mod daily;
 mod files;
 mod hooks;
@@ -10,12 +11,13 @@ mod provider;
 mod recover;
 mod repository;
 mod restore;
+mod scrub;
 mod waiting;
 
 use crate::{
     args::{
-        BucketCommand, Cli, Command, EscrowCommand, HooksCommand, HostCommand, JobCommand, KeyAddCommand, KeyCommand,
-        PolicyCommand, ProviderCommand,
+        BucketCommand, CacheCommand, Cli, Command, EscrowCommand, HooksCommand, HostCommand, JobCommand, KeyAddCommand,
+        KeyCommand, PolicyCommand, ProviderCommand,
     },
     client::Client,
     outcome::{DONE, Outcome},
@@ -43,7 +45,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Serve(args) => serve::run(&desk, args).await,
         Command::Status => daily::status(&desk).await,
         Command::Apps => daily::apps(&desk).await,
-        Command::Snapshots { app } => daily::snapshots(&desk, app.as_deref()).await,
+        Command::Snapshots { app, forgotten } => daily::snapshots(&desk, app.as_deref(), forgotten).await,
         Command::Backup(args) => daily::backup(&desk, args).await,
         Command::Restore(args) => restore::restore(&desk, args).await,
         Command::Diff { before, after, limit } => files::diff(&desk, &before, &after, limit).await,
@@ -55,10 +57,12 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Host(command) => host(&desk, command).await,
         Command::Policy(command) => policy(&desk, command).await,
         Command::Hooks(command) => hooks(&desk, command).await,
-        Command::Forget { snapshot, yes } => restore::forget(&desk, &snapshot, yes).await,
-        Command::Check { read_data, percent } => repository::check(&desk, read_data, percent).await,
+        Command::Forget { snapshot, now, yes } => restore::forget(&desk, &snapshot, now, yes).await,
+        Command::Unforget { snapshot } => restore::unforget(&desk, &snapshot).await,
+        Command::Check(args) => repository::check(&desk, &args).await,
         Command::Prune { dry_run } => repository::prune(&desk, dry_run).await,
         Command::Key(command) => key(&desk, command).await,
+        Command::Cache { command } => cache(&desk, command.unwrap_or(CacheCommand::Show)).await,
         Command::Bucket(BucketCommand::Set { url, leave_behind }) => bucket::set(&desk, &url, leave_behind).await,
         Command::Bucket(BucketCommand::Pause) => bucket::pause(&desk, true).await,
         Command::Bucket(BucketCommand::Resume) => bucket::pause(&desk, false).await,
@@ -67,7 +71,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Bucket(BucketCommand::Show) => bucket::show(&desk).await,
         Command::Recover(args) => recover::recover(&desk, args).await,
         Command::Provider(ProviderCommand::Tenant(command)) => provider::tenant(&desk, command).await,
-        Command::Enrol { bundle } => bucket::enrol(&desk, &bundle).await,
+        Command::Provider(ProviderCommand::Scrub(args)) => scrub::scrub(&desk, args).await,
+        Command::Enrol { bundle, leave_behind } => bucket::enrol(&desk, &bundle, leave_behind).await,
         Command::Coverage => daily::coverage(&desk).await,
         Command::Doctor => daily::doctor(&desk).await,
         Command::SetupLink => daily::setup_link(&desk).await,
@@ -84,6 +89,15 @@ async fn host(desk: &Desk, command: HostCommand) -> Outcome {
         }
         HostCommand::Ls => keep::hosts(desk).await,
         HostCommand::Rm { name } => keep::host_remove(desk, &name).await,
+    }
+}
+
+async fn cache(desk: &Desk, command: CacheCommand) -> Outcome {
+    match command {
+        CacheCommand::Show => cache::show(desk).await,
+        CacheCommand::Set(args) => cache::set(desk, &args).await,
+        CacheCommand::Evict { to, dry_run } => cache::evict(desk, to.as_deref(), dry_run).await,
+        CacheCommand::Warm { snapshot, wait } => cache::warm(desk, &snapshot, wait).await,
     }
 }
 

@@ -122,7 +122,7 @@ fn driver(from: Lookup<'_>, args: &TenantArgs) -> Result<Driver> {
 }
 
 /// The provider's own keys: both in one file, or in the environment.
-fn provider_keys(from: Lookup<'_>, file: Option<&Path>) -> Result<Credentials> {
+pub(super) fn provider_keys(from: Lookup<'_>, file: Option<&Path>) -> Result<Credentials> {
     if let Some(file) = file {
         let text = files::read(file)?;
         let mut words = text.split_whitespace();

@@ -2,6 +2,7 @@
 
 use super::Desk;
 use crate::{
+    args::CheckArgs,
     files,
     outcome::{self, DONE, Outcome},
     watch::{Reach, until_one_ended},
@@ -9,20 +10,34 @@ use crate::{
 };
 use holdfast_model::{
     job::JobView,
+    verification::{Verification, VerificationView},
     view::{CheckView, KitView, PruneView, StepUp},
 };
 use serde_json::json;
 use std::path::Path;
 
 /// `check [--read-data | --percent N]`: shows the findings; the job's end gives the exit code.
-pub async fn check(desk: &Desk, read_data: bool, percent: Option<u8>) -> Outcome {
-    let share = percent.map(|percent| format!("&percent={percent}")).unwrap_or_default();
-    let job: JobView = desk.client.post(&format!("/check?read_data={read_data}{share}"), &json!({})).await?;
+pub async fn check(desk: &Desk, args: &CheckArgs) -> Outcome {
+    if let Some(daily) = args.daily {
+        return check_daily(desk, daily).await;
+    }
+    let share = args.percent.map(|percent| format!("&percent={percent}")).unwrap_or_default();
+    let job: JobView = desk.client.post(&format!("/check?read_data={}{share}", args.read_data), &json!({})).await?;
     let job = until_one_ended(&Reach::Socket(&desk.client), desk.output, job).await?;
     let code = outcome::of_jobs(std::slice::from_ref(&job))?;
     let report: Option<CheckView> = desk.client.get("/check").await?;
     desk.output.show(&report.unwrap_or_default(), words::check);
     Ok(code)
+}
+
+/// `check --daily [PERCENT]`.
+async fn check_daily(desk: &Desk, percent: Option<u8>) -> Outcome {
+    let view: VerificationView = match percent {
+        Some(daily_percent) => desk.client.put("/check/daily", &Verification { daily_percent }).await?,
+        None => desk.client.get("/check/daily").await?,
+    };
+    desk.output.show(&view, words::verification);
+    Ok(DONE)
 }
 
 /// `prune [--dry-run]`.

@@ -11,7 +11,8 @@ use crate::{
 use holdfast_model::{
     Error, Kind, Problem,
     job::JobView,
-    view::{From, PlanView, RestoreRequest, Target},
+    settings::FORGOTTEN_DAYS,
+    view::{From, PlanView, RestoreRequest, SnapshotView, Target},
 };
 use serde_json::json;
 
@@ -43,14 +44,28 @@ pub async fn restore(desk: &Desk, args: RestoreArgs) -> Outcome {
     outcome::of_jobs(std::slice::from_ref(&job))
 }
 
-/// `forget SNAPSHOT`.
-pub async fn forget(desk: &Desk, snapshot: &str, yes: bool) -> Outcome {
-    if !yes && !desk.output.agrees(&format!("Forget snapshot {snapshot} for ever?")) {
+/// `forget SNAPSHOT [--now]`.
+pub async fn forget(desk: &Desk, snapshot: &str, now: bool, yes: bool) -> Outcome {
+    let question = match now {
+        true => format!("Forget snapshot {snapshot} for ever?"),
+        false => format!("Forget snapshot {snapshot}? It can be brought back for {FORGOTTEN_DAYS} days."),
+    };
+    if !yes && !desk.output.agrees(&question) {
         let what = format!("snapshot {snapshot} was not forgotten: nobody agreed");
         return Err(Error::new(Kind::Refused, "forget.unconfirmed", what).advice("Say --yes to agree.").into());
     }
-    desk.client.delete(&format!("/snapshots/{}", part(snapshot))).await?;
-    desk.output.show(&json!({ "forgotten": snapshot }), |_| format!("{snapshot} is forgotten"));
+    desk.client.delete(&format!("/snapshots/{}?now={now}", part(snapshot))).await?;
+    desk.output.show(&json!({ "forgotten": snapshot, "now": now }), |_| match now {
+        true => format!("{snapshot} is forgotten"),
+        false => format!("{snapshot} is forgotten; holdfast unforget brings it back within {FORGOTTEN_DAYS} days"),
+    });
+    Ok(DONE)
+}
+
+/// `unforget SNAPSHOT`.
+pub async fn unforget(desk: &Desk, snapshot: &str) -> Outcome {
+    let view: SnapshotView = desk.client.post(&format!("/snapshots/{}/unforget", part(snapshot)), &json!({})).await?;
+    desk.output.show(&view, |view| words::snapshots(std::slice::from_ref(view)));
     Ok(DONE)
 }
 

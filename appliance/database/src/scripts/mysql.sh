@@ -41,10 +41,35 @@ own() {
     if [ -n "$mark" ] && [ -r "$data/auto.cnf" ]; then grep -qi "$mark" "$data/auto.cnf" || return 1; fi
     [ -S "$socket" ] || [ -e "$data/auto.cnf" ] || [ -e "$data/ibdata1" ] || [ -d "$data/mysql" ]
 }
-# The complaint about the socket says more to whom neither answers.
+# The words that servers here were started with, one in a line.
+started() {
+    for process in /proc/[0-9]*; do
+        if read -r name <"$process/comm"; then
+            case $name in mysqld | mariadbd) tr '\0' '\n' <"$process/cmdline" ;; esac
+        fi
+    done 2>/dev/null
+}
+# Sockets that such words name, or option files of a server do.
+sockets() {
+    said=$(started)
+    from=$(printf '%s\n' "$said" | sed -n 's/^--defaults-file=//p' | head -n 1)
+    {
+        printf '%s\n' "$said"
+        my_print_defaults ${from:+"--defaults-file=$from"} mysqld mariadbd server mariadb </dev/null 2>/dev/null
+    } | sed -n -e '/^--socket$/{n;p;}' -e 's/^--socket=//p'
+}
+# Where the client looks there may be nothing: then what the server says of itself is tried, and the loopback after that. Whoever answers has to
+# prove itself either way. The complaint about the socket says more to whom neither answers.
 if ! ask 'do 0' >/dev/null 2>&1; then
-    WAY=loopback
-    own 2>/dev/null || WAY=socket OWN_SOCKET=
+    while read -r OWN_SOCKET; do
+        if [ -S "$OWN_SOCKET" ] && own 2>/dev/null; then break; fi
+    done <<SOCKETS
+$(sockets)
+SOCKETS
+    if [ -z "$OWN_SOCKET" ]; then
+        WAY=loopback
+        own 2>/dev/null || WAY=socket OWN_SOCKET=
+    fi
 fi
 # Nothing is read out of another server, and nothing dropped in it.
 proven() {

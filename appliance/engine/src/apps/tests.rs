@@ -65,7 +65,7 @@ fn facts(entries: Vec<Entry>) -> Facts {
     let mut settings = Settings::default();
     settings.assignments.insert("local/shop".into(), "gold".into());
     let url = BucketUrl::Directory("/b".into());
-    settings.bucket = Some(BucketSettings { url, credentials: None, ca: None });
+    settings.bucket = Some(BucketSettings { url, credentials: None, ca: None, proxy_password: None });
     Facts {
         now: now(),
         settings: Arc::new(settings),
@@ -199,4 +199,22 @@ fn a_snapshot_from_the_future_does_not_stop_the_schedule() {
     let facts = facts(vec![entry(-86_400, CloudState::Present, vec![])]);
     let policy = facts.settings.policies["gold"].clone();
     assert_eq!(facts.known("local/shop", &policy).last_good, None);
+}
+
+#[test]
+fn places_that_were_saved_without_their_app_are_no_backup_of_it() {
+    let places = |age: i64| {
+        let Entry { snapshot, state } = entry(age, CloudState::Present, vec![]);
+        let stats = Stats { bytes_logical: 3, ..Stats::default() };
+        let snapshot = Snapshot { trigger: Trigger::Safety, stats, ..(*snapshot).clone() };
+        Entry { snapshot: Arc::new(snapshot), state }
+    };
+    let late = facts(vec![entry(9000, CloudState::Present, vec![]), places(60)]);
+    let view = late.view("local/shop");
+    assert_eq!((view.state, view.snapshots), (AppState::Overdue, 2), "a backup is due all the same");
+    assert_eq!((view.last_backup, view.bytes_logical), (Some(now().plus_seconds(-9000)), Some(7)));
+    assert_eq!(newest(&late.snapshots["local/shop"]).unwrap().snapshot.time, now().plus_seconds(-9000));
+    let alone = facts(vec![places(60)]);
+    assert_eq!(state(&alone), AppState::Waiting);
+    assert_eq!(newest(&alone.snapshots["local/shop"]).unwrap().snapshot.time, now().plus_seconds(-60));
 }

@@ -21,8 +21,10 @@ use tokio::{
 const BATCH: usize = 1024;
 /// Pieces of an archive that wait for the one who reads.
 const WAITING: usize = 4;
-/// Files outside of a folder whose first name in its archive is remembered.
-const COPIES: usize = 100_000;
+/// Bytes of names of files outside of a folder that are remembered, each with its first name in the archive.
+const COPIES: usize = 32 << 20;
+/// What one of them takes besides its names, about, bytes.
+const COPY: usize = 100;
 
 /// A file or folder that can be read.
 pub struct OpenFile {
@@ -178,6 +180,7 @@ impl OpenFile {
                 out: &out,
                 links,
                 copies: HashMap::new(),
+                copied: 0,
                 before: None,
             };
             if let Err(error) = handle.block_on(packer.run()) {
@@ -234,6 +237,8 @@ struct Packer<'a> {
     links: bool,
     /// Names in the archive of files from outside of the folder.
     copies: HashMap<Vec<u8>, Vec<u8>>,
+    /// Bytes that they take.
+    copied: usize,
     /// The last path of the batches before.
     before: Option<Vec<u8>>,
 }
@@ -313,7 +318,9 @@ impl Packer<'_> {
         }
         let mut source = self.source(target.stream, one(target.head..target.end));
         self.member(&mut source, &target, &job.path, None).await?;
-        if self.links && self.copies.len() < COPIES {
+        let weight = job.link.len() + job.path.len() + COPY;
+        if self.links && self.copied + weight <= COPIES {
+            self.copied += weight;
             self.copies.insert(job.link.clone(), job.path.clone());
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Search by name over all snapshots of an app.
 //!
 //! Units of listings that several snapshots share are looked through once. Invariants: what was not looked through,
-//! or found and not told, is named; memory is bounded by the number of paths that are told.
+//! or found and not told, is named; memory is bounded by the number of paths that are told and by what one snapshot holds of them.
 
 use super::section::Section;
 use crate::{
@@ -27,6 +27,10 @@ const PATTERN_MAX: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(25);
 /// Snapshots that are told of one version.
 const TOLD: usize = 20;
+/// Versions that are told of one path, the newest: a log is another one in each snapshot.
+const VERSIONS: usize = 50;
+/// Lines on what was not looked through or not told.
+const MISSING: usize = 100;
 
 /// Files of a unit that are told, each with its place in what was found.
 type Hits = Vec<(usize, FileView)>;
@@ -38,7 +42,7 @@ pub(super) struct Search {
     limit: usize,
     found: Vec<FoundView>,
     places: HashMap<(String, String), usize>,
-    /// What units hold of what is told, by section and by place in `found`.
+    /// What units of the last snapshot hold of what is told, by section and by place in `found`.
     known: HashMap<String, HashMap<Key, Arc<Hits>>>,
     missing: BTreeSet<String>,
 }
@@ -61,8 +65,9 @@ impl Search {
         for snapshot in self.snapshots.clone() {
             if !self.look_through(&desk, &snapshot, end).await? {
                 let left = self.snapshots.len() as u64 - looked;
-                self.missing
-                    .insert(format!("the search took too long; {left} older snapshots were not looked through"));
+                let text = format!("the search took too long; {left} older snapshots were not looked through");
+                // There is always room for this one.
+                self.missing.insert(text);
                 break;
             }
             looked += 1;
@@ -76,7 +81,8 @@ impl Search {
         for section in super::section::all(snapshot) {
             let name = section.view.section.clone();
             if let Some(reason) = &section.view.reason {
-                self.missing.insert(format!("{name} of snapshot {} was not looked through: {reason}", snapshot.id));
+                let text = format!("{name} of snapshot {} was not looked through: {reason}", snapshot.id);
+                miss(&mut self.missing, text);
                 continue;
             }
             match self.look_into(desk, snapshot, &section, end).await {
@@ -84,7 +90,8 @@ impl Search {
                 Ok(false) => return Ok(false),
                 Err(error) if error.kind() == Kind::Bug => return Err(error),
                 Err(error) => {
-                    self.missing.insert(format!("{name} of snapshot {} could not be read: {error}", snapshot.id));
+                    let text = format!("{name} of snapshot {} could not be read: {error}", snapshot.id);
+                    miss(&mut self.missing, text);
                 }
             }
         }
@@ -93,24 +100,25 @@ impl Search {
 
     async fn look_into(&mut self, desk: &Desk, snapshot: &Snapshot, section: &Section, end: Instant) -> Result<bool> {
         let name = &section.view.section;
-        let mut known = self.known.remove(name).unwrap_or_default();
+        // What the snapshot after this one had and this one has not will hardly come again.
+        let known = self.known.remove(name).unwrap_or_default();
+        let mut met: HashMap<Key, Arc<Hits>> = HashMap::new();
         let listing = Listing::of(desk, &section.streams).await?;
         for (slot, Slot { key, .. }) in listing.slots().iter().enumerate() {
             if Instant::now() > end {
                 return Ok(false);
             }
-            let hits = match known.get(key) {
+            let hits = match known.get(key).or_else(|| met.get(key)) {
                 Some(hits) => Arc::clone(hits),
                 None => {
                     let unit = listing.unit(desk, slot).await?;
-                    let hits = Arc::new(self.hits(name, &unit));
-                    known.insert(*key, Arc::clone(&hits));
-                    hits
+                    Arc::new(self.hits(name, &unit))
                 }
             };
+            met.insert(*key, Arc::clone(&hits));
             hits.iter().for_each(|(place, file)| self.tell(*place, file, snapshot));
         }
-        self.known.insert(name.clone(), known);
+        self.known.insert(name.clone(), met);
         Ok(true)
     }
 
@@ -129,7 +137,7 @@ impl Search {
                     self.found.len() - 1
                 }
                 None => {
-                    self.missing.insert(format!("more than {} paths were found", self.limit));
+                    miss(&mut self.missing, format!("more than {} paths were found", self.limit));
                     continue;
                 }
             };
@@ -142,6 +150,11 @@ impl Search {
         let versions = &mut self.found[place].versions;
         let version = match versions.iter().position(|version| version.file == *file) {
             Some(known) => &mut versions[known],
+            None if versions.len() == VERSIONS => {
+                let text = format!("of some paths there are more than {VERSIONS} versions; the newest are told");
+                miss(&mut self.missing, text);
+                return;
+            }
             None => {
                 versions.push(FoundVersion { file: file.clone(), count: 0, snapshots: Vec::new() });
                 let last = versions.len() - 1;
@@ -153,6 +166,13 @@ impl Search {
             version.snapshots.push(FoundIn { id: snapshot.id.clone(), time: snapshot.time });
         }
     }
+}
+
+/// Notes what was not looked through or is not told.
+fn miss(missing: &mut BTreeSet<String>, text: String) {
+    let text =
+        if missing.len() < MISSING { text } else { "more than that was not looked through or is not told".into() };
+    missing.insert(text);
 }
 
 /// What names are compared with, regardless of case: `*` and `?` stand for anything, without them it may stand anywhere
@@ -210,6 +230,8 @@ fn is_like(text: &[char], pattern: &[char]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{listing::implied, tests::looks::empty};
+    use holdfast_model::Moment;
 
     #[test]
     fn patterns_match_as_people_mean_them() {
@@ -229,6 +251,38 @@ mod tests {
             assert_eq!(Pattern::read(pattern).unwrap().matches(path.as_bytes()), fits, "{pattern} {path}");
         }
         assert!(Pattern::read("").is_err() && Pattern::read(&"x".repeat(201)).is_err());
+    }
+
+    fn search() -> Search {
+        let found = vec![FoundView { section: "volume:data".into(), path: "log".into(), versions: Vec::new() }];
+        Search {
+            snapshots: Vec::new(),
+            pattern: Pattern::read("log").unwrap(),
+            limit: 1,
+            found,
+            places: HashMap::new(),
+            known: HashMap::new(),
+            missing: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn of_a_file_that_is_another_one_in_each_snapshot_the_newest_versions_are_told() {
+        let (mut search, snapshot) = (search(), empty(Moment::from_millis(1_000)));
+        let version = |size: u64| FileView { size: Some(size), ..implied(b"log") };
+        (0..VERSIONS as u64 + 7).for_each(|n| search.tell(0, &version(n), &snapshot));
+        search.tell(0, &version(3), &snapshot);
+        let versions = &search.found[0].versions;
+        assert_eq!((versions.len(), versions[0].file.size, versions[3].count), (VERSIONS, Some(0), 2));
+        assert_eq!(search.missing.len(), 1, "that there are more is told once: {:?}", search.missing);
+    }
+
+    #[test]
+    fn what_was_not_looked_through_is_told_up_to_a_bound() {
+        let mut missing = BTreeSet::new();
+        (0..MISSING + 7).for_each(|n| miss(&mut missing, format!("snapshot {n:04}")));
+        assert_eq!(missing.len(), MISSING + 1);
+        assert!(missing.iter().any(|line| line.starts_with("more than that")));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Files of a snapshot put back where they belong, beside whatever is there now.
 //!
 //! Invariants (law L7): what is there stays and is named, unless it may be replaced, and then only after a safety backup of the
-//! app as it is; what was written is read back, or it is said that it was not. Files of a server that are whole only with its log
-//! are never put back without that being said: the log is laid over them by a restore alone.
+//! app as it is, or of the place alone if no container of it mounts that; what was written is read back, or it is said that it was
+//! not. Files of a server that are whole only with its log are never put back without that being said: the log is laid over them by a
+//! restore alone.
 
 use super::{Asked, OpenFile, Place, apart, body};
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     house::House,
     jobs::{Claim, Desk, Order},
     listing::path,
-    safety,
+    safety::{self, Of},
     words::size,
 };
 use async_trait::async_trait;
@@ -48,6 +49,8 @@ struct Case {
     asked: Asked,
     host: String,
     app: String,
+    /// Whether the app was a compose project.
+    project: bool,
     into: Into,
     /// Path that it will have.
     path: Vec<u8>,
@@ -75,7 +78,7 @@ async fn prepare(house: &Arc<House>, snapshot: &str, request: &PutRequest) -> Re
     let asked = Asked { snapshot: snapshot.into(), section: section.clone(), path: path.clone(), from: *from };
     let place = Place::find(house, &asked)?;
     let into = into(&place)?;
-    let (host, app) = (place.snapshot.host.clone(), place.snapshot.app.clone());
+    let (host, app, project) = (place.snapshot.host.clone(), place.snapshot.app.clone(), place.snapshot.project);
     let warnings = without_log(&place.section.view, &place.path, &place.snapshot.id);
     let target = match to {
         Some(to) => path::read(to)?,
@@ -93,7 +96,7 @@ async fn prepare(house: &Arc<House>, snapshot: &str, request: &PutRequest) -> Re
             _ => error,
         })?;
     }
-    Ok(Case { asked, host, app, into, path: target, warnings, engine })
+    Ok(Case { asked, host, app, project, into, path: target, warnings, engine })
 }
 
 /// Files of servers, of all that is chosen, that are whole only with a log, which stays behind.
@@ -141,13 +144,12 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
     desk.snapshot(&snapshot_id(house, &case)?);
     if replace {
         desk.phase("safety", 1, 2);
-        let taken = safety::take(house, desk, (&*case.engine, &case.host, &case.app)).await?;
-        let taken = taken.ok_or_else(|| nothing_to_save(&case))?;
         let replaced = match &case.into {
             Into::Volume(name) => Replaced { volumes: vec![name.clone()], ..Replaced::default() },
             Into::Folder(path) => Replaced { paths: vec![path.clone()], ..Replaced::default() },
         };
-        if let Some(lost) = safety::left_out(&taken, &replaced) {
+        let of = Of { engine: &*case.engine, host: &case.host, app: &case.app, project: case.project };
+        if let Some(lost) = safety::save(house, desk, of, &replaced).await?.lost {
             return Err(safety::incomplete(&lost).advice("Move it elsewhere first, or give the files another path."));
         }
         desk.snapshot(&snapshot_id(house, &case)?);
@@ -179,16 +181,6 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
         (true, false) => format!("{what} is back, {bytes}, not proved by reading it back"),
         (false, _) => format!("{what}: not all of it is back"),
     })
-}
-
-/// What would be replaced belongs to an app that is not there: no backup of it can be taken first.
-fn nothing_to_save(case: &Case) -> Error {
-    let text = format!(
-        "{} is not on host {}, so what would be replaced cannot be backed up first; nothing was changed",
-        case.app, case.host
-    );
-    Error::new(Kind::Refused, "files.no_safety", text)
-        .advice("Put it back without replacing anything, under another path if need be, or restore the app.")
 }
 
 fn snapshot_id(house: &House, case: &Case) -> Result<SnapshotId> {

@@ -91,6 +91,10 @@ impl<'a> Zip<'a> {
         let mut walker = Walker::new();
         let mut open: Option<(Entry, Compress, Crc)> = None;
         while let Some(piece) = next() {
+            // What is left out is read without a byte for anybody.
+            if self.out.is_closed() {
+                return Err(gone());
+            }
             walker.feed(piece?);
             while let Some(step) = walker.step()? {
                 match step {
@@ -359,9 +363,12 @@ impl<'a> Zip<'a> {
 
     fn flush(&mut self) -> Result<()> {
         let ready = std::mem::replace(&mut self.ready, Vec::with_capacity(PIECE * 2));
-        let gone = |_| Error::new(Kind::Stopped, "files.gone", "nobody reads the archive any more");
-        self.out.blocking_send(Ok(ready.into())).map_err(gone)
+        self.out.blocking_send(Ok(ready.into())).map_err(|_| gone())
     }
+}
+
+fn gone() -> Error {
+    Error::new(Kind::Stopped, "files.gone", "nobody reads the archive any more")
 }
 
 impl Entry {

@@ -2,6 +2,7 @@
 //!
 //! Invariants: one backup or restore per app at a time; prune runs alone with the repository's
 //! contents; recover runs alone with everything; a job never overtakes an earlier one that it excludes.
+//! What comes back into the cache takes hours on a slow line: nobody but its own kind waits for that.
 
 use holdfast_model::{Error, Kind};
 
@@ -23,13 +24,19 @@ pub enum Claim {
     Prune,
     /// Replaces the repository.
     Recover,
+    /// Brings this snapshot back into the cache.
+    Warm(String),
 }
 
 impl Claim {
     /// Whether two jobs must not run at the same time.
     pub fn excludes(&self, other: &Claim) -> bool {
         match (self, other) {
-            (Claim::Recover, _) | (_, Claim::Recover) | (Claim::Prune, _) | (_, Claim::Prune) => true,
+            (Claim::Recover, _) | (_, Claim::Recover) => true,
+            // They would share one line. A prune takes nothing away from it: it holds what it reads.
+            (Claim::Warm(_), Claim::Warm(_)) => true,
+            (Claim::Warm(_), _) | (_, Claim::Warm(_)) => false,
+            (Claim::Prune, _) | (_, Claim::Prune) => true,
             (Claim::Check, Claim::Check) => true,
             (Claim::Check, _) | (_, Claim::Check) => false,
             (Claim::Backup(a) | Claim::Restore(a), Claim::Backup(b) | Claim::Restore(b)) => a == b,
@@ -63,6 +70,7 @@ impl Claim {
             // Forgetting two snapshots one after the other is lawful: each is its own prune.
             Claim::Prune => return None,
             Claim::Recover => ("recover.running", "a recovery is under way already".into()),
+            Claim::Warm(id) => ("warm.running", format!("snapshot {id} is being brought into the cache already")),
         };
         Some(Error::new(Kind::Conflict, code, words).advice("Look at the running job, or wait until it ends."))
     }
@@ -78,7 +86,9 @@ mod tests {
 
     #[test]
     fn exclusion_is_symmetric() {
-        let all = [backup("a"), backup("b"), Claim::Restore("a".into()), Claim::Check, Claim::Prune, Claim::Recover];
+        let warm = |id: &str| Claim::Warm(id.into());
+        let restore = Claim::Restore("a".into());
+        let all = [backup("a"), backup("b"), restore, Claim::Check, Claim::Prune, Claim::Recover, warm("1"), warm("2")];
         for left in &all {
             for right in &all {
                 assert_eq!(left.excludes(right), right.excludes(left), "{left:?} {right:?}");
@@ -101,6 +111,17 @@ mod tests {
         assert!(!Claim::Prune.may_start(running.iter(), [].iter()));
         assert!(!backup("b").may_start(running.iter(), [Claim::Prune].iter()));
         assert!(Claim::Prune.may_start([].iter(), [].iter()));
+    }
+
+    #[test]
+    fn nobody_waits_for_what_comes_into_the_cache() {
+        let running = [Claim::Warm("1".into())];
+        for other in [backup("a"), Claim::Restore("a".into()), Claim::Check, Claim::Prune] {
+            assert!(other.may_start(running.iter(), [].iter()), "{other:?}");
+        }
+        assert!(!Claim::Warm("2".into()).may_start(running.iter(), [].iter()), "they share one line");
+        assert!(!Claim::Recover.may_start(running.iter(), [].iter()));
+        assert_eq!(running[0].refusal(&running[0]).unwrap().code(), "warm.running");
     }
 
     #[test]

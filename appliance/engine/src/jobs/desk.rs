@@ -17,7 +17,7 @@ use std::sync::{
 
 /// Log lines kept, newest; the shape of the API promises it.
 const LOG_MAX: usize = 200;
-/// Problems kept: the history of 500 jobs must stay small.
+/// Problems kept by name: the history of 500 jobs must stay small.
 const PROBLEMS_MAX: usize = 500;
 /// Characters kept of a line: lines hold names from hosts, which may be hostile.
 const LINE_MAX: usize = 500;
@@ -105,17 +105,17 @@ impl Desk {
             view.log.push(line);
         });
     }
-    /// Keeps what was not as it should be.
+    /// Keeps what was not as it should be, each once. Of what there is no room for it is told how many of each code there were.
     pub fn problems(&self, problems: impl IntoIterator<Item = Problem>) {
         self.change(|view| {
             for problem in problems {
-                if view.problems.len() < PROBLEMS_MAX && !view.problems.contains(&problem) {
-                    view.problems.push(problem);
+                if problem.count().is_some() || !view.problems.contains(&problem) {
+                    keep(&mut view.problems, problem);
                 }
             }
         });
     }
-    /// Tells the snapshot made or restored.
+    /// Tells the snapshot made, restored or brought back.
     pub fn snapshot(&self, id: &SnapshotId) {
         self.change(|view| view.snapshot = Some(id.clone()));
     }
@@ -228,6 +228,23 @@ impl Desk {
     }
 }
 
+/// Keeps a problem, or counts it where there is no room: none is forgotten, or a job would pass for one that went well.
+fn keep(kept: &mut Vec<Problem>, problem: Problem) {
+    let count = problem.count();
+    if count.is_none() && kept.len() < PROBLEMS_MAX {
+        kept.push(problem);
+        return;
+    }
+    let count = count.unwrap_or(1);
+    match kept.iter_mut().find(|one| one.code == problem.code && one.count().is_some()) {
+        Some(known) => {
+            let (all, worst) = (known.count().unwrap_or_default(), known.severity.max(problem.severity));
+            *known = Problem::more(&problem.code, worst, all.saturating_add(count));
+        }
+        None => kept.push(Problem::more(&problem.code, problem.severity, count)),
+    }
+}
+
 /// What the history says of a job that the end of the appliance cut short.
 pub fn interrupted(kind: JobKind) -> &'static str {
     match kind {
@@ -235,6 +252,7 @@ pub fn interrupted(kind: JobKind) -> &'static str {
             "the appliance ended while it ran; what stands on the host may be incomplete: restore it again"
         }
         JobKind::Recover => "the appliance ended while it ran; start the recovery again",
+        JobKind::Warm => "the appliance ended while it ran; what came into the cache stays, the rest is in the bucket",
         JobKind::Backup | JobKind::Check | JobKind::Prune => {
             "the appliance ended while it ran; what it had committed stays, nothing else does"
         }
@@ -256,4 +274,22 @@ impl Meter for Desk {
 
 fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(LINE_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_that_there_is_no_room_for_are_counted_by_their_code() {
+        let note = |n: usize| Problem::note("file.changed", n.to_string(), "x");
+        let mut kept = Vec::new();
+        (0..PROBLEMS_MAX + 7).for_each(|n| keep(&mut kept, note(n)));
+        keep(&mut kept, Problem::error("volume.not_captured", "data", "y"));
+        keep(&mut kept, Problem::more("file.changed", Severity::Warning, 40));
+        assert_eq!(kept.len(), PROBLEMS_MAX + 2);
+        let [.., changed, lost] = &kept[..] else { panic!("they are kept") };
+        assert_eq!((&*changed.code, changed.severity, changed.count()), ("file.changed", Severity::Warning, Some(47)));
+        assert_eq!((&*lost.code, lost.severity, lost.count()), ("volume.not_captured", Severity::Error, Some(1)));
+    }
 }

@@ -225,3 +225,17 @@ async fn a_cut_restore_is_told_until_something_heals_it() {
     second.add(order("local/a"), quick(Ok("fine".into()))).unwrap().done().cancelled().await;
     assert!(second.cut_restores().is_empty());
 }
+
+#[tokio::test]
+async fn a_failed_backup_is_told_by_its_reason_until_a_newer_one_ends_otherwise() {
+    let jobs = jobs(&Arc::new(Catalog::in_memory()));
+    let ends = async |app: &str, outcome| jobs.add(order(app), quick(outcome)).unwrap().done().cancelled().await;
+    let full = || Err(Error::new(Kind::Full, "cache.full", "no room"));
+    ends("local/a", full()).await;
+    ends("local/b", full()).await;
+    ends("local/c", Err(Error::not_found("app.gone", "no such app"))).await;
+    assert_eq!(jobs.failed_backups("cache.full"), ["local/a", "local/b"]);
+    ends("local/a", Ok("fine".into())).await;
+    ends("local/b", Err(Error::not_found("app.gone", "no such app"))).await;
+    assert!(jobs.failed_backups("cache.full").is_empty());
+}

@@ -16,6 +16,7 @@ fn point(time: &str) -> Point {
         sequence: time.seconds().unsigned_abs(),
         good: true,
         safety: false,
+        places: false,
     }
 }
 
@@ -155,6 +156,7 @@ fn years_of_hourly_snapshots() {
             sequence: hour as u64 + 1,
             good,
             safety: false,
+            places: false,
         });
         if hour % 24 != 23 {
             continue;
@@ -220,7 +222,14 @@ fn points() -> impl Strategy<Value = Vec<Point>> {
         rows.into_iter()
             .map(|(second, random, good, sequence)| {
                 let time = Moment::from_millis(start + second * 1000);
-                Point { id: SnapshotId::new(time, random), time, sequence, good, safety: random[0] % 5 == 0 }
+                Point {
+                    id: SnapshotId::new(time, random),
+                    time,
+                    sequence,
+                    good,
+                    safety: random[0] % 5 == 0,
+                    places: false,
+                }
             })
             .collect()
     })
@@ -300,4 +309,29 @@ fn what_a_restore_replaced_can_be_had_back_for_two_weeks() {
     assert_eq!(times(&early), ["2026-11-01T08:00:00Z", "2026-11-03T08:00:00Z"]);
     assert!(early[0].1.contains("before a restore in place"), "{early:?}");
     assert_eq!(times(&at("2026-11-15T08:00:00Z")), ["2026-11-03T08:00:00Z"]);
+}
+
+#[test]
+fn places_that_were_saved_without_their_app_push_no_restore_point_out() {
+    let places = |time: &str| Point { safety: true, places: true, good: false, ..point(time) };
+    let app = [point("2026-11-01T08:00:00Z"), point("2026-11-02T08:00:00Z")];
+    let points = [&app[..], &[places("2026-11-03T08:00:00Z"), places("2026-11-03T09:00:00Z")]].concat();
+    for rules in [Retention { last: 1, ..Default::default() }, Retention { daily: 1, ..Default::default() }] {
+        let at = |time: &str| kept_at(&points, &rules, Moment::parse(time).unwrap());
+        let early = at("2026-11-03T10:00:00Z");
+        assert_eq!(
+            times(&early),
+            ["2026-11-02T08:00:00Z", "2026-11-03T08:00:00Z", "2026-11-03T09:00:00Z"],
+            "the app's newest stays beside them: {rules:?}"
+        );
+        assert!(early[1].1.contains("before a restore in place"), "{early:?}");
+        assert_eq!(
+            times(&at("2026-11-17T09:00:00Z")),
+            ["2026-11-02T08:00:00Z"],
+            "and they go after two weeks: {rules:?}"
+        );
+    }
+    assert_eq!(kept(&points, &Retention::default()).len(), 4, "without a rule everything stays");
+    let alone = [places("2026-11-03T08:00:00Z"), places("2026-11-03T09:00:00Z")];
+    assert_eq!(times(&kept(&alone, &Retention { last: 1, ..Default::default() })), ["2026-11-03T09:00:00Z"]);
 }

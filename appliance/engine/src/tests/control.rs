@@ -4,19 +4,22 @@ use super::{
     looks::{Silent, empty},
     world::{World, ended, start_of_time, until},
 };
+use crate::Appliance;
 use futures::StreamExt;
 use holdfast_docker::fake::FakeDocker;
 use holdfast_model::{
     Kind, Secret,
+    bucket::{BucketUrl, Credentials},
+    bundle::{Enrolment, SignedBundle},
     job::JobState,
     policy::{Policy, Retention},
     snapshot::{BindSection, Fidelity},
-    uploads::{UploadWindow, Uploads},
+    uploads::{UploadWindow, Uploads, UploadsRequest},
     view::{BucketHealth, BucketRequest, EscrowRequest, HostRequest, PassphraseRequest, RecoverRequest},
 };
 use holdfast_repository::StreamKind;
 use holdfast_runtime::{Clock, Stop};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 const BUCKET: &str = "file:///bucket";
 
@@ -31,7 +34,7 @@ fn clock() -> Clock {
 }
 
 fn bucket(url: &str) -> BucketRequest {
-    BucketRequest { url: url.into(), access_key: None, secret_key: None, ca: None, leave_behind: false }
+    BucketRequest { url: url.into(), ..BucketRequest::default() }
 }
 
 fn host(name: &str, url: &str) -> HostRequest {
@@ -171,6 +174,71 @@ async fn a_bucket_is_believed_only_after_it_answered() {
     until("the old one is back", async || appliance.status().await.bucket.health == BucketHealth::Ok).await;
     other_stop.cancel();
     other.finished().await;
+    stop.cancel();
+    appliance.finished().await;
+}
+
+#[tokio::test]
+async fn what_a_later_probe_sees_counts_for_the_bucket_in_use() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    world.keeps_conditions(true);
+    let appliance = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    let keeps = || world.known_of(BUCKET).map(|seen| seen.conditional_put);
+    until("it is probed", async || keeps() == Some(true)).await;
+    world.keeps_conditions(false);
+    let view = appliance.bucket_probe().await.unwrap();
+    assert_eq!(keeps(), Some(false));
+    assert_eq!(view.capabilities.unwrap().lost, ["keep conditions of writes"]);
+    world.keeps_conditions(true);
+    appliance.doctor().await;
+    assert_eq!(keeps(), Some(true), "whoever asks");
+    stop.cancel();
+    appliance.finished().await;
+}
+
+#[tokio::test]
+async fn two_who_limit_uploads_at_once_do_not_overwrite_each_other() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let appliance = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    let seen = Uploads::default();
+    let ada = Uploads { bytes_per_second: Some(1 << 20), ..Uploads::default() };
+    let bob = Uploads { paused: true, ..Uploads::default() };
+    appliance.uploads_set(UploadsRequest::after(seen.clone(), ada.clone())).await.unwrap();
+    let error = appliance.uploads_set(UploadsRequest::after(seen, bob.clone())).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Conflict, "uploads.changed"));
+    assert!(error.advice_text().is_some());
+    assert_eq!(world.uploads(), ada, "the first decision stands");
+    appliance.uploads_set(UploadsRequest::after(ada, bob.clone())).await.unwrap();
+    assert_eq!(world.uploads(), bob);
+    appliance.uploads_set(UploadsRequest::default()).await.expect("whoever expects nothing decides anyway");
+    assert_eq!(world.uploads(), Uploads::default());
+    stop.cancel();
+    appliance.finished().await;
+}
+
+#[tokio::test]
+async fn other_keys_for_the_same_bucket_end_nothing_that_flies() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let appliance = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+    until("it ships", async || appliance.0.tier.health().attached).await;
+    assert_eq!(world.shippers(), 1);
+    let keys = |token: &str| BucketRequest {
+        access_key: Some("k".into()),
+        secret_key: Some("s".into()),
+        session_token: Some(token.into()),
+        ..bucket(BUCKET)
+    };
+    for token in ["first", "second"] {
+        appliance.bucket_set(keys(token)).await.unwrap();
+        let given = world.keys_of(BUCKET).and_then(|keys| keys.session_token).unwrap();
+        assert_eq!((given.reveal(), world.shippers()), (token, 1), "the shipper of before, with other keys");
+        assert!(appliance.0.repository().has_bucket());
+    }
+    let kept = appliance.0.settings().bucket.clone().and_then(|bucket| bucket.credentials);
+    assert_eq!(kept, world.keys_of(BUCKET));
+    // Another way there takes another client.
+    appliance.bucket_set(BucketRequest { ca: Some("PEM".into()), ..keys("third") }).await.unwrap();
+    until("it ships again", async || world.shippers() == 2).await;
     stop.cancel();
     appliance.finished().await;
 }
@@ -419,12 +487,16 @@ async fn uploads_are_limited_paused_and_both_are_remembered() {
     let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
     let appliance = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
     let slow = Uploads { bytes_per_second: Some(1), ..Uploads::default() };
-    assert_eq!(appliance.uploads_set(slow).await.unwrap_err().code(), "uploads.limit");
+    let decide = |uploads: Uploads| {
+        let seen = world.uploads();
+        UploadsRequest::after(seen, uploads)
+    };
+    assert_eq!(appliance.uploads_set(decide(slow)).await.unwrap_err().code(), "uploads.limit");
     assert_eq!(world.uploads(), Uploads::default(), "nothing was changed");
 
     let windows = vec![UploadWindow::parse("00:00-23:59=none").unwrap()];
     let decided = Uploads { paused: true, bytes_per_second: Some(1 << 20), windows, ..Uploads::default() };
-    let view = appliance.uploads_set(decided.clone()).await.unwrap();
+    let view = appliance.uploads_set(decide(decided.clone())).await.unwrap();
     assert_eq!((&view.uploads, &world.uploads()), (&decided, &decided));
     let told = appliance.status().await.problems;
     assert!(told.iter().any(|problem| problem.code == "uploads.paused"), "a pause that was forgotten shows: {told:?}");
@@ -436,16 +508,16 @@ async fn uploads_are_limited_paused_and_both_are_remembered() {
     let stop = Stop::new();
     let again = world.start(place.path(), None, clock(), &stop).await.unwrap();
     assert_eq!(world.uploads(), decided, "as it was decided before");
-    again.uploads_set(Uploads { paused: false, ..decided }).await.unwrap();
+    again.uploads_set(decide(Uploads { paused: false, ..decided })).await.unwrap();
     assert!(!again.status().await.problems.iter().any(|problem| problem.code == "uploads.paused"));
     stop.cancel();
     again.finished().await;
 }
 
-#[tokio::test]
-async fn a_bucket_is_not_left_with_what_it_alone_holds() {
-    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
-    let first = world.start(place.path(), Some(BUCKET), clock(), &stop).await.unwrap();
+/// An appliance whose one snapshot the bucket alone holds.
+async fn with_an_empty_cache(world: &World, place: &Path, stop: &Stop) -> Appliance {
+    let first_stop = Stop::new();
+    let first = world.start(place, Some(BUCKET), clock(), &first_stop).await.unwrap();
     let house = first.0.clone();
     let session = house.repository().session();
     let bytes = futures::stream::iter([Ok(vec![7; 100_000].into())]).boxed();
@@ -460,19 +532,42 @@ async fn a_bucket_is_not_left_with_what_it_alone_holds() {
     session.commit(snapshot).await.unwrap();
     until("the bucket has all", async || house.repository().has_bucket() && house.repository().to_ship().is_empty())
         .await;
-    stop.cancel();
+    first_stop.cancel();
     first.finished().await;
     drop((first, house));
-    let cache = holdfast_storage::DirStore::open(place.path().join("cache")).unwrap();
+    let cache = holdfast_storage::DirStore::open(place.join("cache")).unwrap();
     for class in ["p/", "m/"] {
         for object in holdfast_storage::Store::list(&cache, class).await.unwrap() {
             holdfast_storage::Store::delete(&cache, &object.key).await.unwrap();
         }
     }
 
-    let stop = Stop::new();
-    let again = world.start(place.path(), None, clock(), &stop).await.unwrap();
+    let again = world.start(place, None, clock(), stop).await.unwrap();
     until("it is attached", async || again.0.repository().has_bucket()).await;
+    again
+}
+
+/// What a provider hands out for a bucket, as the world outside reads it.
+fn bundle(url: &str) -> SignedBundle {
+    let says = Enrolment {
+        format: 1,
+        provider: "Nordwind".into(),
+        tenant: "acme".into(),
+        id: "1".into(),
+        issued: start_of_time(),
+        expires: start_of_time(),
+        bucket: BucketUrl::parse(url).unwrap(),
+        credentials: Credentials { access_key: "k".into(), secret_key: Secret::new("s"), session_token: None },
+        ca: None,
+        quota_bytes: None,
+    };
+    SignedBundle { payload: serde_json::to_string(&says).unwrap(), key: String::new(), signature: String::new() }
+}
+
+#[tokio::test]
+async fn a_bucket_is_not_left_with_what_it_alone_holds() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let again = with_an_empty_cache(&world, place.path(), &stop).await;
     let error = again.bucket_set(bucket("file:///other")).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Refused, "bucket.only_copy"));
     assert_eq!(again.status().await.bucket.url.as_deref(), Some(BUCKET));
@@ -480,4 +575,20 @@ async fn a_bucket_is_not_left_with_what_it_alone_holds() {
     assert_eq!(view.url.as_deref(), Some("file:///other"));
     stop.cancel();
     again.finished().await;
+}
+
+#[tokio::test]
+async fn an_enrolment_leaves_nothing_behind_either() {
+    let (world, place, stop) = (world(), tempfile::tempdir().unwrap(), Stop::new());
+    let appliance = with_an_empty_cache(&world, place.path(), &stop).await;
+    let error = appliance.enrol(bundle("file:///tenant"), false).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Refused, "bucket.only_copy"));
+    let status = appliance.status().await;
+    assert_eq!((status.bucket.url.as_deref(), status.enrolment), (Some(BUCKET), None));
+    appliance.enrol(bundle(BUCKET), false).await.expect("the same bucket, from a provider");
+    let view = appliance.enrol(bundle("file:///tenant"), true).await.unwrap();
+    assert_eq!(view.tenant, "acme");
+    assert_eq!(appliance.status().await.bucket.url.as_deref(), Some("file:///tenant"));
+    stop.cancel();
+    appliance.finished().await;
 }

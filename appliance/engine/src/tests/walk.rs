@@ -198,7 +198,7 @@ async fn upkeep(engine: Arc<dyn Engine>) {
     let job = ended(appliance, &appliance.prune().await.unwrap()).await;
     assert_eq!(job.state, JobState::Done, "{job:#?}");
     assert_eq!(appliance.snapshots(None).await.unwrap().len(), 2);
-    appliance.snapshot_forget(ids[2].as_str()).await.unwrap();
+    appliance.snapshot_forget(ids[2].as_str(), true).await.unwrap();
     assert_eq!(appliance.snapshot(ids[2].as_str()).await.unwrap_err().kind(), Kind::NotFound);
 
     let job = ended(appliance, &appliance.check(true).await.unwrap()).await;
@@ -218,8 +218,7 @@ async fn everything_is_lost(engine: Arc<dyn Engine>) {
 
     let (place, stop) = (tempfile::tempdir().unwrap(), Stop::new());
     let appliance = walk.world.start(place.path(), None, walk.clock.clone(), &stop).await.unwrap();
-    let bucket =
-        BucketRequest { url: BUCKET.into(), access_key: None, secret_key: None, ca: None, leave_behind: false };
+    let bucket = BucketRequest { url: BUCKET.into(), ..BucketRequest::default() };
     let job = ended(&appliance, &appliance.recover(RecoverRequest::with_kit(bucket, kit)).await.unwrap()).await;
     assert_eq!(job.state, JobState::Done, "{job:#?}");
     until("the bucket is attached", async || appliance.0.repository().has_bucket()).await;

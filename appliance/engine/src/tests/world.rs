@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use holdfast_docker::Engine;
 use holdfast_model::{
     Error, Kind, Moment, Result,
-    bucket::BucketUrl,
+    bucket::{BucketUrl, Credentials},
     bundle::{Enrolment, SignedBundle},
     job::JobView,
     settings::{BucketSettings, Host},
@@ -20,7 +20,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -40,6 +40,12 @@ struct Inside {
     buckets: Mutex<BTreeMap<String, Arc<MemStore>>>,
     down: Mutex<BTreeSet<String>>,
     uploads: Mutex<Uploads>,
+    /// Whether probes see that buckets keep conditions, and what was learned of each bucket last.
+    conditions: AtomicBool,
+    learned: Mutex<BTreeMap<String, Capabilities>>,
+    /// How many shippers there were, and the keys that open buckets were given anew.
+    shippers: AtomicUsize,
+    rekeyed: Mutex<BTreeMap<String, Credentials>>,
 }
 
 impl World {
@@ -58,6 +64,22 @@ impl World {
     /// What uploads may take, as the appliance has it.
     pub fn uploads(&self) -> Uploads {
         lock(&self.0.uploads).clone()
+    }
+    /// Whether probes see from now on that buckets keep conditions.
+    pub fn keeps_conditions(&self, keeps: bool) {
+        self.0.conditions.store(keeps, Ordering::Relaxed);
+    }
+    /// How many shippers there were so far.
+    pub fn shippers(&self) -> usize {
+        self.0.shippers.load(Ordering::Relaxed)
+    }
+    /// The keys that the open bucket behind a URL was given last.
+    pub fn keys_of(&self, url: &str) -> Option<Credentials> {
+        lock(&self.0.rekeyed).get(url).cloned()
+    }
+    /// What was learned last of the bucket behind a URL.
+    pub fn known_of(&self, url: &str) -> Option<Capabilities> {
+        lock(&self.0.learned).get(url).cloned()
     }
     /// Makes a host or bucket unreachable, or reachable again.
     pub fn down(&self, url: &str, down: bool) {
@@ -79,6 +101,7 @@ impl World {
                 url: BucketUrl::parse(url).unwrap(),
                 credentials: None,
                 ca: None,
+                proxy_password: None,
             }),
             local_host: Host { name: "local".into(), url: "unix:///docker".into(), tls: None, ssh: None },
             version: "0.0.0-test".into(),
@@ -108,12 +131,23 @@ impl Outside for World {
     }
     async fn probe(&self, bucket: &BucketSettings) -> Result<Capabilities> {
         self.check(&bucket.url.to_string())?;
-        Ok(Capabilities { list_after_put: true, range: true, can_delete: true, ..Capabilities::default() })
+        let conditional_put = self.0.conditions.load(Ordering::Relaxed);
+        let always = Capabilities { list_after_put: true, range: true, can_delete: true, ..Capabilities::default() };
+        Ok(Capabilities { conditional_put, ..always })
+    }
+    fn learned(&self, url: &str, seen: &Capabilities) {
+        lock(&self.0.learned).insert(url.into(), seen.clone());
+    }
+    fn rekey(&self, bucket: &BucketSettings) {
+        if let Some(credentials) = bucket.credentials.clone() {
+            lock(&self.0.rekeyed).insert(bucket.url.to_string(), credentials);
+        }
     }
     fn open_bundle(&self, bundle: &SignedBundle, _clock: &Clock) -> Result<Enrolment> {
         serde_json::from_str(&bundle.payload).map_err(|_| Error::invalid("bundle.malformed", "no bundle"))
     }
     fn ship(&self, repository: Repository, bucket: Arc<dyn Store>, stop: Stop) -> Arc<dyn Shipping> {
+        self.0.shippers.fetch_add(1, Ordering::Relaxed);
         let shipper = Arc::new(Shipper { news: watch::channel(0).0, idle: AtomicBool::new(false) });
         tokio::spawn(shipper.clone().run(repository, bucket, stop));
         shipper

@@ -21,6 +21,8 @@ pub enum BucketHealth {
 pub struct BucketView {
     /// Where it is, without credentials.
     pub url: Option<String>,
+    /// The proxy that leads there, from its URL or the appliance's environment, without credentials.
+    pub proxy: Option<String>,
     /// How it does.
     pub health: BucketHealth,
     /// Error code, if it fails (`bucket.denied`, `bucket.unreachable`, `bucket.region`, `bucket.clock`, …).

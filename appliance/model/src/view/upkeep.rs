@@ -72,8 +72,8 @@ pub struct CheckView {
     pub problems: Vec<Problem>,
 }
 
-/// A bucket to attach.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// A bucket to attach. Keys that are left out stay as they are if it is the present one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BucketRequest {
     /// `s3://…` or `file:///…`.
@@ -84,9 +84,15 @@ pub struct BucketRequest {
     /// Secret key.
     #[serde(default)]
     pub secret_key: Option<String>,
+    /// Session token, if the keys are for a time only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_token: Option<String>,
     /// PEM of the endpoint's own CA.
     #[serde(default)]
     pub ca: Option<String>,
+    /// What the proxy that the URL names asks its user for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_password: Option<String>,
     /// Whether data that only the bucket of before holds may stay behind there.
     #[serde(default)]
     pub leave_behind: bool,

@@ -207,3 +207,36 @@ async fn what_is_not_ours_in_the_bucket_is_not_missed() {
     let view = repository.check(true, None, &Stop::new()).await.unwrap();
     assert!(view.problems.is_empty(), "{:?}", view.problems);
 }
+
+/// A snapshot of nothing but noise.
+async fn keep(repository: &Repository, seed: u64) -> Snapshot {
+    let session = repository.session();
+    let stream = put(&session, StreamKind::Bytes, &noise(seed, 200_000)).await.unwrap();
+    session.commit(snapshot("shop", vec![stream])).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_arrive_holds_up_those_alone_that_need_it() {
+    let (repository, _) = fresh().await;
+    repository.attach_bucket(memory()).await.unwrap();
+    let (first, second) = (keep(&repository, 31).await, keep(&repository, 32).await);
+    let third = keep(&repository, 31).await;
+    let all = repository.to_ship();
+    let is_stuck = |item: &&ShipItem| item.key.starts_with(DATA_PACKS) && item.snapshot.as_ref() == Some(&first.id);
+    let stuck = HashSet::from([all.iter().find(is_stuck).unwrap().key.clone()]);
+    let listed = repository.ship_list(usize::MAX, &stuck);
+    let place = |key: &str| listed.items.iter().position(|item| item.key == key).unwrap();
+    let [pack, one, two, three] = [
+        stuck.iter().next().unwrap().clone(),
+        format!("s/{}", first.id),
+        format!("s/{}", second.id),
+        format!("s/{}", third.id),
+    ]
+    .map(|key| place(&key));
+    assert!(two < pack && pack < one && pack < three, "{two} {pack} {one} {three}");
+    let names = |items: &[ShipItem]| items.iter().map(|item| item.key.clone()).collect::<HashSet<_>>();
+    assert_eq!(names(&listed.items), names(&all), "nothing is left out");
+    assert_eq!((listed.objects, listed.items.len()), (all.len() as u64, all.len()), "and nothing is listed twice");
+    let short = repository.ship_list(8, &stuck);
+    assert!((8..=9).contains(&short.items.len()) && short.objects == all.len() as u64, "{short:?}");
+}

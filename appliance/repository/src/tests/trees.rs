@@ -155,6 +155,19 @@ async fn what_cannot_be_read_is_named_and_left_out_and_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_that_cannot_be_read_a_thousand_are_named_and_the_rest_is_counted() {
+    let (repository, _) = fresh().await;
+    let mut nodes = some_nodes();
+    for (_, node) in nodes.iter_mut().filter(|(path, _)| path.starts_with(b"v/small/")) {
+        node.fault = Fault::Unreadable;
+    }
+    let told = store(&repository, &nodes, None).await.unwrap();
+    assert_eq!(volume(&told.snapshot).entries, nodes.len() as u64 - 3000);
+    let (rest, named) = told.problems.split_last().unwrap();
+    assert_eq!((named.len(), &*rest.code, rest.count()), (1000, "file.unreadable", Some(2000)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_goes_away_fails_the_backup_and_leaves_nothing_behind() {
     let (repository, _) = fresh().await;
     let mut nodes = some_nodes();

@@ -12,6 +12,9 @@ fn each_refusal_has_its_code_kind_and_advice() {
         (404, "NoSuchBucket", "bucket.missing", Kind::NotFound),
         (403, "AccessDenied", "bucket.denied", Kind::Denied),
         (403, "InvalidAccessKeyId", "bucket.denied", Kind::Denied),
+        (400, "InvalidToken", "bucket.denied", Kind::Denied),
+        (400, "ExpiredToken", "bucket.expired", Kind::Denied),
+        (403, "TokenRefreshRequired", "bucket.expired", Kind::Denied),
         (403, "SignatureDoesNotMatch", "bucket.denied", Kind::Denied),
         (403, "", "bucket.denied", Kind::Denied),
         (401, "", "bucket.denied", Kind::Denied),
@@ -26,6 +29,7 @@ fn each_refusal_has_its_code_kind_and_advice() {
         (429, "", "bucket.busy", Kind::Unavailable),
         (500, "InternalError", "bucket.failing", Kind::Unavailable),
         (400, "BadDigest", "bucket.transit", Kind::Unavailable),
+        (400, "InvalidStorageClass", "bucket.class", Kind::Invalid),
         (400, "InvalidArgument", "bucket.refused", Kind::Invalid),
         (418, "", "bucket.refused", Kind::Invalid),
     ];
@@ -78,4 +82,27 @@ fn tls_refusals_are_told_apart_from_silence() {
     let error = of_transport("bucket acme", &refused);
     assert_eq!(error.code(), "bucket.unreachable");
     assert!(error.to_string().contains("nobody listens"), "{error}");
+}
+
+#[test]
+fn what_a_proxy_does_is_told_as_its_own() {
+    let place = through("bucket acme", "http://proxy:3128");
+    let cases = [
+        ("tunnel error: proxy authorization required", Kind::Denied, "a name and a password"),
+        ("tunnel error: unsuccessful", Kind::Unavailable, "refuses the connection"),
+        ("client error (Connect): Connection refused", Kind::Unavailable, "nobody listens"),
+        ("tunnel error: failed to create underlying connection: dns error", Kind::Unavailable, "its name is not known"),
+    ];
+    for (words, kind, told) in cases {
+        let error = of_transport(&place, &std::io::Error::other(words));
+        assert_eq!((error.code(), error.kind()), ("bucket.proxy", kind), "{words}");
+        assert!(error.to_string().contains("http://proxy:3128") && error.to_string().contains(told), "{error}");
+        assert!(error.advice_text().is_some());
+        assert_eq!(of_transport("bucket acme", &std::io::Error::other(words)).code(), "bucket.unreachable", "{words}");
+    }
+    let broke = of_transport(&place, &std::io::Error::other("connection reset"));
+    assert_eq!(broke.code(), "bucket.unreachable", "once it is there, who broke it is not known");
+    assert!(broke.to_string().contains("http://proxy:3128"), "{broke}");
+    let asked = of_refusal(&place, &said(407, "", ""));
+    assert_eq!((asked.code(), asked.kind()), ("bucket.proxy", Kind::Denied));
 }

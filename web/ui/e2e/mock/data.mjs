@@ -69,6 +69,7 @@ function snapshotsOf(app, now, random) {
         cloud: app.cloud === 'shipping' && place < 2 ? 'shipping' : place === 17 ? 'damaged' : 'present',
       },
       problems: left ? [problem('warning', 'bind.not_captured', '/srv/export', 'The bind mount /srv/export was not captured: the path is on a network file system that the engine cannot read', 'Move the data into a volume, or give the engine rights to read it.')] : [],
+      forgotten_until: null,
       stats: { bytes_logical: Math.round(app.bytes), bytes_read: Math.round(app.bytes / 3), bytes_new: Math.round(fresh), chunks_new: 812, chunks_known: 40_122, images_known: 3, freeze_ms: 812, duration_ms: 95_000 },
     });
   }
@@ -209,16 +210,20 @@ export function appliance({ fresh = false } = {}) {
     jobs: fresh ? [] : pastJobs(now),
     activity: activity(now, random),
     cache: { used_bytes: 412 * GB, free_bytes: 548 * GB, disk_bytes: 960 * GB, packs: 6120, unshipped_bytes: 41 * GB, snapshots: 214 },
+    room: { rule: { quota_bytes: null, reserve_bytes: null, keep_newest: 1, when_full: 'wait' }, used_bytes: 412 * GB, limit_bytes: 912 * GB, unshipped_bytes: 41 * GB, pinned_bytes: 6 * GB, newest_bytes: 118 * GB, evictable_bytes: 365 * GB, bucket_only_bytes: 790 * GB, waiting: false },
     bucket: fresh ? noBucket() : fullBucket(now),
     enrolment: fresh ? null : { provider: 'Nordwind IT', tenant: 'acme-berlin' },
+    dailyPercent: 4,
+    forgotten: new Map(),
     check: fresh ? null : { snapshots: 278, packs_cache: 6120, packs_bucket: 20311, bytes_read: 0, healed: 1, problems: [problem('note', 'pack.healed', 'pack 9c1b6dd6', 'A damaged pack in the cache was fetched again from the bucket; nothing is missing')] },
   };
 }
 
-export const noBucket = () => ({ url: null, health: 'none', error_code: null, error: null, stored_bytes: 0, snapshots: 0, queued_objects: 0, queued_bytes: 0, rate: 0, uploads: { paused: false, bytes_per_second: null, requests_per_second: null, windows: [] }, allowed: null, last_ack: null, capabilities: null, quota_bytes: null });
+export const noBucket = () => ({ url: null, proxy: null, health: 'none', error_code: null, error: null, stored_bytes: 0, snapshots: 0, queued_objects: 0, queued_bytes: 0, rate: 0, uploads: { paused: false, bytes_per_second: null, requests_per_second: null, windows: [] }, allowed: null, last_ack: null, capabilities: null, quota_bytes: null });
 
 export const fullBucket = (now, url = 's3://acme-holdfast?endpoint=https://s3.example.com&region=eu-central') => ({
   url,
+  proxy: null,
   health: 'ok',
   error_code: null,
   error: null,

@@ -117,6 +117,45 @@ function setHooks(state, { host, app, service }, hooks) {
   (state.hooks[`${host}/${app}`] ??= {})[service] = hooks;
 }
 
+/** What leaves the cache to bring it down to an aim. */
+function evicted({ state, body, tell }) {
+  const { room } = state;
+  const over = Math.max(0, room.used_bytes - (body.aim_bytes ?? room.limit_bytes));
+  const bytes = Math.min(over, room.evictable_bytes);
+  if (!body.dry_run) {
+    state.room = { ...room, used_bytes: room.used_bytes - bytes, evictable_bytes: room.evictable_bytes - bytes, bucket_only_bytes: room.bucket_only_bytes + bytes };
+    tell({ type: 'status' });
+  }
+  return ok({ packs: Math.ceil(bytes / 64e6), bytes, short_bytes: over - bytes });
+}
+
+function setRule({ state, body, tell }) {
+  if (body.quota_bytes !== null && body.quota_bytes < 2 ** 30) return no(422, 'invalid', 'cache.rule', 'the cache needs 1 GiB at least');
+  state.room = { ...state.room, rule: body, limit_bytes: body.quota_bytes ?? 912e9 };
+  tell({ type: 'status' });
+  return ok(state.room);
+}
+
+/** Takes a restore point out of one map of lists, and into another if there is one. */
+function move(from, to, wanted, until) {
+  let moved;
+  for (const [app, list] of from) {
+    const found = list.find((each) => each.id === wanted);
+    if (!found) continue;
+    moved = { ...found, forgotten_until: until };
+    from.set(app, list.filter((each) => each !== found));
+    to?.set(app, [...(to.get(app) ?? []), moved].toSorted((a, b) => a.time.localeCompare(b.time)));
+  }
+  return moved;
+}
+
+/** What is verified by itself. */
+function daily({ dailyPercent: percent, fresh, cache, bucket }) {
+  const part = (bytes) => Math.floor((bytes * percent) / 100);
+  const next = percent === 0 || fresh ? null : iso(Date.now() + 9 * 3_600_000);
+  return { rule: { daily_percent: percent }, last: fresh ? null : iso(Date.now() - 15 * 3_600_000), next, cache_bytes: part(cache.used_bytes), bucket_bytes: part(bucket.stored_bytes) };
+}
+
 const wrongPassword = () => no(403, 'denied', 'login.wrong', 'the password is wrong');
 
 function made(state, way, name) {
@@ -165,7 +204,7 @@ export const routes = [
     return ok(app);
   }],
   ['POST', '/backups', (house) => house.body.apps.some((id) => appOf(house.state, id).state === 'backing_up') ? no(409, 'conflict', 'backup.running', 'a backup is under way already') : accepted(house.body.apps.map((id) => { const app = appOf(house.state, id); app.state = 'backing_up'; house.tell({ type: 'apps' }); return addJob(house, 'backup', app.id); }))],
-  ['GET', '/snapshots', ({ state, query }) => ok(state.snapshots.get(query.get('app')) ?? [])],
+  ['GET', '/snapshots', ({ state, query }) => ok((query.get('forgotten') === 'true' ? state.forgotten : state.snapshots).get(query.get('app')) ?? [])],
   ['GET', '/snapshots/:id', ({ state, params }) => { const snapshot = [...state.snapshots.values()].flat().find((each) => each.id === params.id); return snapshot ? ok({ snapshot, engine: state.hosts[0].engine, contents: CONTENTS }) : no(404, 'not_found', 'snapshot.unknown', 'this restore point is not known'); }],
   ['GET', '/snapshots/:id/sections', () => ok(sectionsOf())],
   ['GET', '/snapshots/:id/files', ({ params, query }) => { const folder = folderOf(params.id, query); return folder ? ok(folder) : no(404, 'not_found', 'files.absent', `there is no “${query.get('path')}” in ${query.get('section')} of this snapshot`); }],
@@ -173,7 +212,8 @@ export const routes = [
   ['GET', '/snapshots/:id/compose', () => ({ status: 200, bytes: Buffer.from('name: shop\n'), headers: { 'content-type': 'application/yaml', 'content-disposition': 'attachment; filename="shop.compose.yaml"' } })],
   ['GET', '/snapshots/:id/diff', ({ params, query }) => ok(filesDiffer(params.id, query))],
   ['GET', '/apps/:host/:app/files', ({ state, params, query }) => ok(filesFound(state.snapshots.get(`${params.host}/${params.app}`) ?? [], query.get('pattern')))],
-  ['DELETE', '/snapshots/:id', ({ state, params, tell }) => { for (const [id, list] of state.snapshots) state.snapshots.set(id, list.filter((each) => each.id !== params.id)); tell({ type: 'snapshots' }); return done; }],
+  ['DELETE', '/snapshots/:id', ({ state, params, query, tell }) => { move(state.snapshots, query.get('now') === 'true' ? null : state.forgotten, params.id, iso(Date.now() + 7 * 86_400_000)); if (query.get('now') === 'true') move(state.forgotten, null, params.id, null); tell({ type: 'snapshots' }); return done; }],
+  ['POST', '/snapshots/:id/unforget', ({ state, params, tell }) => { const back = move(state.forgotten, state.snapshots, params.id, null); tell({ type: 'snapshots' }); return back ? ok(back) : no(409, 'conflict', 'snapshot.not_forgotten', 'nobody has forgotten this snapshot'); }],
   ['POST', '/restores/plan', ({ state, body }) => plan(state, body)],
   ['POST', '/restores', (house) => { const made = plan(house.state, house.body); if (made.fault) return made; if (made.json.destructive && !house.body.confirmed) return no(409, 'refused', 'restore.confirm', 'this restore replaces a running app and needs your agreement'); return accepted(addJob(house, 'restore', `${made.json.host}/${made.json.snapshot.app}`, { snapshot: made.json.snapshot.id })); }],
   ['POST', '/snapshots/:id/files', (house) => { const { id } = house.params; const [app] = [...house.state.snapshots].find(([, list]) => list.some((each) => each.id === id)) ?? ['edge-01/gitea']; return accepted(addJob(house, 'restore', app, { snapshot: id })); }],
@@ -188,6 +228,8 @@ export const routes = [
   ['DELETE', '/policies/:name', ({ state, params }) => { if (state.apps.some((app) => app.policy === params.name)) return no(409, 'conflict', 'policy.in_use', 'this policy still covers apps'); delete state.policies[params.name]; return done; }],
   ['POST', '/check', (house) => accepted(addJob(house, 'check', ''))],
   ['GET', '/check', ({ state }) => ok(state.check)],
+  ['GET', '/check/daily', ({ state }) => ok(daily(state))],
+  ['PUT', '/check/daily', ({ state, body, tell }) => { if (body.daily_percent > 100) return no(422, 'invalid', 'check.percent', 'a share is a percentage from 0, which is off, to 100'); state.dailyPercent = body.daily_percent; tell({ type: 'status' }); return ok(daily(state)); }],
   ['GET', '/prune', ({ state }) => { const all = [...state.snapshots.values()].flat(); const line = (reason) => (each) => ({ id: each.id, app: `${each.host}/${each.app}`, time: each.time, reason }); return ok({ keep: all.slice(40).map(line('newest of its day')), forget: all.slice(0, 6).map(line('no rule keeps it')), packs: 212, cache_bytes: 9.4e9, bucket_bytes: 22.1e9, held_bytes: 1.8e9, problems: [] }); }],
   ['POST', '/prune', (house) => accepted(addJob(house, 'prune', ''))],
   ['POST', '/kit', ({ state, body }) => (body.password === state.admin.password ? ok({ text: KIT, file_name: 'holdfast-kit-5f2a9c0e.txt' }) : no(403, 'denied', 'login.wrong', 'the password is wrong'))],
@@ -199,10 +241,14 @@ export const routes = [
   ['POST', '/keys/recovery', ({ state, body }) => (body.password === state.admin.password ? renewed(state, state.keys.epoch) : wrongPassword())],
   ['PUT', '/keys/:id', ({ state, body, params }) => { if (body.password !== state.admin.password) return wrongPassword(); const old = state.keys.slots.find((slot) => slot.id === params.id); state.keys.slots = state.keys.slots.filter((slot) => slot.id !== params.id); return made(state, 'passphrase', old.name); }],
   ['DELETE', '/keys/:id', ({ state, params }) => { state.keys.slots = state.keys.slots.filter((slot) => slot.id !== params.id); return ok({ id: params.id, kit: null, problems: [] }); }],
+  ['GET', '/cache', ({ state }) => ok(state.room)],
+  ['PUT', '/cache', setRule],
+  ['POST', '/cache/evict', evicted],
+  ['POST', '/snapshots/:id/warm', (house) => { const { id } = house.params; const [app] = [...house.state.snapshots].find(([, list]) => list.some((each) => each.id === id)) ?? ['edge-01/gitea']; return accepted(addJob(house, 'warm', app, { snapshot: id })); }],
   ['GET', '/bucket', ({ state }) => ok(state.bucket)],
   ['PUT', '/bucket', ({ state, body, tell }) => { if (body.url.includes('denied')) return no(403, 'denied', 'bucket.denied', 'the bucket refused the key', 'Check the access key and its rights on this bucket.'); state.bucket = { ...fullBucket(Date.now(), body.url), stored_bytes: 0, snapshots: 0, queued_bytes: 0, queued_objects: 0, rate: 0 }; tell({ type: 'status' }); return ok(state.bucket); }],
   ['POST', '/bucket/probe', ({ state }) => { if (state.bucket.capabilities) state.bucket.capabilities.probed = iso(); return ok(state.bucket ?? noBucket()); }],
-  ['PUT', '/bucket/uploads', ({ state, body, tell }) => { state.bucket = { ...state.bucket, uploads: body, allowed: body.paused ? 0 : (body.bytes_per_second ?? null) }; tell({ type: 'status' }); return ok(state.bucket); }],
+  ['PUT', '/bucket/uploads', ({ state, body: { expected, ...body }, tell }) => { if (expected && JSON.stringify(expected) !== JSON.stringify(state.bucket.uploads)) return no(409, 'conflict', 'uploads.changed', 'somebody else has decided meanwhile what uploads may take', 'Look at the limits as they are now, and decide again.'); state.bucket = { ...state.bucket, uploads: body, allowed: body.paused ? 0 : (body.bytes_per_second ?? null) }; tell({ type: 'status' }); return ok(state.bucket); }],
   ['POST', '/enrol', ({ state }) => { state.enrolment = { provider: 'Nordwind IT', tenant: 'acme-berlin' }; state.bucket = fullBucket(Date.now()); return ok(state.enrolment); }],
   ['POST', '/recover', (house) => accepted(addJob(house, 'recover', ''))],
   ['GET', '/coverage', ({ state }) => ok(coverage(state))],

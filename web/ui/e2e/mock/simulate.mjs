@@ -8,8 +8,9 @@ const PHASES = {
   check: ['compare'],
   prune: ['decide', 'free'],
   recover: ['connect', 'rebuild', 'swap', 'restart'],
+  warm: ['fetch'],
 };
-const SECONDS = { backup: 10, restore: 8, check: 6, prune: 5, recover: 6 };
+const SECONDS = { backup: 10, restore: 8, check: 6, prune: 5, recover: 6, warm: 3 };
 
 export function simulate(state, tell) {
   if (!state.fresh) {
@@ -63,6 +64,7 @@ function finish(state, each, tell) {
   each.progress.rate = 0;
   if (each.kind === 'backup') takeSnapshot(state, each);
   if (each.kind === 'restore') addRestored(state, each);
+  if (each.kind === 'warm') bringBack(state, each);
   tell({ type: 'apps' });
   tell({ type: 'snapshots' });
 }
@@ -72,11 +74,16 @@ function takeSnapshot(state, each) {
   const time = new Date().toISOString();
   const tiers = { local: 'present', cloud: state.bucket.health === 'none' ? 'none' : 'shipping' };
   const stats = { bytes_logical: 12e9, bytes_read: 12e9, bytes_new: 6e8, chunks_new: 10, chunks_known: 20, images_known: 1, freeze_ms: 400, duration_ms: 9000 };
-  const made = { id: newId(), app: app.name, host: app.host, time, consistency: 'pause', fidelity: 'api', databases: [], trigger: 'manual', policy: app.policy, bytes_logical: 12e9, bytes_new: 6e8, state: tiers, problems: [], stats };
+  const made = { id: newId(), app: app.name, host: app.host, time, consistency: 'pause', fidelity: 'api', databases: [], trigger: 'manual', policy: app.policy, bytes_logical: 12e9, bytes_new: 6e8, state: tiers, problems: [], stats, forgotten_until: null };
   state.snapshots.set(app.id, [...(state.snapshots.get(app.id) ?? []), made]);
   const point = { id: made.id, time, bytes_new: made.bytes_new, state: tiers, problems: false };
   Object.assign(app, { state: 'protected', reason: null, last_backup: time, newest: tiers, bytes_logical: 12e9, snapshots: app.snapshots + 1, points: [...app.points, point].slice(-24) });
   each.snapshot = made.id;
+}
+
+function bringBack(state, each) {
+  const point = [...state.snapshots.values()].flat().find((found) => found.id === each.snapshot);
+  if (point) point.state = { ...point.state, local: 'present' };
 }
 
 function addRestored(state, each) {

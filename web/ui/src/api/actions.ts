@@ -1,5 +1,6 @@
 /** What people can change. Each act refreshes what shows it; problems stay with the caller. */
 import { useMutation, useQueryClient } from '@tanstack/react-query';
+import type { Bundle } from '~/lib/bundle';
 import { asProblem, http, need } from './client';
 import { refresh, type Topic } from './queries';
 import type * as T from './types';
@@ -58,9 +59,19 @@ export const useSetHooks = () =>
     'hooks',
   );
 
+/** Forgets a restore point: it can be brought back for a while, with `now` it is gone. */
 export const useRemoveSnapshot = () =>
   useAct(
-    (id: string) => need(http.DELETE('/api/v1/snapshots/{id}', { params: { path: { id } } })),
+    ({ id, now }: { id: string; now: boolean }) =>
+      need(http.DELETE('/api/v1/snapshots/{id}', { params: { path: { id }, query: { now } } })),
+    'snapshots',
+    'status',
+  );
+
+/** Brings a restore point back that was forgotten. */
+export const useUnforget = () =>
+  useAct(
+    (id: string) => need(http.POST('/api/v1/snapshots/{id}/unforget', { params: { path: { id } } })),
     'snapshots',
     'status',
   );
@@ -112,14 +123,48 @@ export const useCheck = () =>
     'jobs',
   );
 
+/** Decides how much is verified each day, in percent. */
+export const useVerificationRule = () =>
+  useAct(
+    (percent: number) =>
+      need<T.VerificationView>(http.PUT('/api/v1/check/daily', { body: { daily_percent: percent } }) as never),
+    'status',
+  );
+
 export const usePrune = () => useAct((_: void) => need(http.POST('/api/v1/prune')), 'jobs', 'status');
 
 export const useProbe = () => useAct((_: void) => need(http.POST('/api/v1/bucket/probe')), 'status');
 
-export const useUploads = () =>
+/** The next decision is compared with what this one left: it is shown before anybody can take it. */
+export function useUploads() {
+  const client = useQueryClient();
+  return useMutation<T.BucketView, unknown, T.Uploads & { expected: T.Uploads }>({
+    mutationFn: (body) => need<T.BucketView>(http.PUT('/api/v1/bucket/uploads', { body }) as never),
+    onSuccess: (bucket) => {
+      client.setQueriesData<T.StatusView>({ queryKey: ['get', '/api/v1/status'] }, (status) => status && { ...status, bucket });
+      refresh(client, 'status');
+    },
+  });
+}
+
+export const useCacheRule = () =>
+  useAct((body: T.CacheRule) => need<T.CacheState>(http.PUT('/api/v1/cache', { body }) as never), 'status');
+
+/** Lets data leave the cache until it takes so many bytes. */
+export const useEvict = () =>
   useAct(
-    (body: T.Uploads) => need<T.BucketView>(http.PUT('/api/v1/bucket/uploads', { body }) as never),
+    (aim: number) =>
+      need<T.Evicted>(http.POST('/api/v1/cache/evict', { body: { aim_bytes: aim, dry_run: false } }) as never),
     'status',
+    'snapshots',
+  );
+
+/** Brings a restore point back into the cache. */
+export const useWarm = () =>
+  useAct(
+    (id: string) =>
+      need<T.JobView>(http.POST('/api/v1/snapshots/{id}/warm', { params: { path: { id } } }) as never),
+    'jobs',
   );
 
 export const useAttachBucket = () =>
@@ -131,8 +176,10 @@ export const useAttachBucket = () =>
 
 export const useEnrol = () =>
   useAct(
-    (body: { payload: string; key: string; signature: string }) =>
-      need<{ provider: string; tenant: string }>(http.POST('/api/v1/enrol', { body }) as never),
+    ({ bundle, leaveBehind }: { bundle: Bundle; leaveBehind: boolean }) =>
+      need<{ provider: string; tenant: string }>(
+        http.POST('/api/v1/enrol', { params: { query: { leave_behind: leaveBehind } }, body: bundle }) as never,
+      ),
     'status',
     'snapshots',
   );

@@ -40,6 +40,10 @@ export const useHooks = (host: string, app: string) =>
 export const useSnapshots = (app: string, enabled = true) =>
   $api.useQuery('get', '/api/v1/snapshots', { params: { query: { app } } }, { enabled }) as Answer<T.SnapshotView[]>;
 
+/** Those that somebody forgot and that can be brought back. */
+export const useForgotten = (app: string) =>
+  $api.useQuery('get', '/api/v1/snapshots', { params: { query: { app, forgotten: true } } }) as Answer<T.SnapshotView[]>;
+
 export const useSnapshot = (id: string | undefined) =>
   $api.useQuery(
     'get',
@@ -112,6 +116,8 @@ export const useJob = (id: string) =>
 export const useHosts = () => $api.useQuery('get', '/api/v1/hosts') as Answer<T.HostView[]>;
 export const usePolicies = () => $api.useQuery('get', '/api/v1/policies') as Answer<T.PolicyView[]>;
 export const useCheckReport = () => $api.useQuery('get', '/api/v1/check') as Answer<T.CheckView | null>;
+/** How much is verified each day without anybody asking. */
+export const useVerification = () => $api.useQuery('get', '/api/v1/check/daily') as Answer<T.VerificationView>;
 export const useCoverage = () =>
   $api.useQuery('get', '/api/v1/coverage', undefined, { gcTime: 0 }) as Answer<T.CoverageView>;
 export const useDoctor = (enabled: boolean) =>
@@ -130,12 +136,27 @@ export const usePlan = (request: T.RestoreRequest | null) =>
     { enabled: request !== null, staleTime: 10_000, placeholderData: (before) => before },
   ) as Answer<T.PlanView>;
 
+/** The local tier and what it may take. */
+export const useCache = () =>
+  $api.useQuery('get', '/api/v1/cache', undefined, {
+    refetchInterval: (query) => ((query.state.data as T.CacheState | undefined)?.waiting ? WHILE_BUSY_MS : CALM_MS),
+  }) as Answer<T.CacheState>;
+
+/** What would leave the cache to bring it down to so many bytes; `null` asks for nothing. */
+export const useEvictPlan = (aim: number | null) =>
+  $api.useQuery(
+    'post',
+    '/api/v1/cache/evict',
+    { body: { aim_bytes: aim, dry_run: true } },
+    { enabled: aim !== null, gcTime: 0, placeholderData: (before) => before },
+  ) as Answer<T.Evicted>;
+
 /** What may have changed, by topic; each topic names the paths that show it. */
 const TOPICS = {
   apps: ['/api/v1/apps', '/api/v1/apps/{host}/{app}', '/api/v1/hosts', '/api/v1/status'],
   hooks: ['/api/v1/apps/{host}/{app}/hooks'],
-  snapshots: ['/api/v1/snapshots', '/api/v1/apps', '/api/v1/apps/{host}/{app}', '/api/v1/status'],
-  status: ['/api/v1/status', '/api/v1/policies', '/api/v1/setup', '/api/v1/check', '/api/v1/keys'],
+  snapshots: ['/api/v1/snapshots', '/api/v1/apps', '/api/v1/apps/{host}/{app}', '/api/v1/status', '/api/v1/cache'],
+  status: ['/api/v1/status', '/api/v1/policies', '/api/v1/setup', '/api/v1/check', '/api/v1/check/daily', '/api/v1/keys', '/api/v1/cache'],
   keys: ['/api/v1/keys', '/api/v1/status'],
   jobs: ['/api/v1/jobs', '/api/v1/status'],
 } as const;

@@ -176,6 +176,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/cache": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The cache, how it does and what it may take. */
+        get: operations["cache_get"];
+        /** Decides what the cache may take of the disk, what stays in it longest, and what a full one does to a backup. All of it is replaced. */
+        put: operations["cache_set"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cache/evict": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets packs go that the bucket holds, or with `dry_run` says which would. */
+        post: operations["cache_evict"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/check": {
         parameters: {
             query?: never;
@@ -188,6 +223,24 @@ export interface paths {
         put?: never;
         /** Starts a check. */
         post: operations["check_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/check/daily": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much of what is stored is read and verified each day without anybody asking, when, and what that reads. */
+        get: operations["check_daily"];
+        /** Decides how much is read and verified each day; 0 for nothing. */
+        put: operations["check_daily_set"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -688,7 +741,7 @@ export interface paths {
         get: operations["snapshot_get"];
         put?: never;
         post?: never;
-        /** Forgets a snapshot; prune frees its space. */
+        /** Forgets a snapshot: it is hidden, and the first prune after seven days frees its space; with `now` that is done at once. */
         delete: operations["snapshot_forget"];
         options?: never;
         head?: never;
@@ -775,6 +828,40 @@ export interface paths {
         get: operations["section_list"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/snapshots/{id}/unforget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes back that a snapshot was forgotten. */
+        post: operations["snapshot_unforget"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/snapshots/{id}/warm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Brings a snapshot back into the cache. */
+        post: operations["snapshot_warm"];
         delete?: never;
         options?: never;
         head?: never;
@@ -954,7 +1041,7 @@ export interface components {
          * @enum {string}
          */
         BucketHealth: "none" | "ok" | "failing";
-        /** @description A bucket to attach. */
+        /** @description A bucket to attach. Keys that are left out stay as they are if it is the present one. */
         BucketRequest: {
             /** @description Access key id. */
             access_key?: string | null;
@@ -962,8 +1049,12 @@ export interface components {
             ca?: string | null;
             /** @description Whether data that only the bucket of before holds may stay behind there. */
             leave_behind?: boolean;
+            /** @description What the proxy that the URL names asks its user for. */
+            proxy_password?: string | null;
             /** @description Secret key. */
             secret_key?: string | null;
+            /** @description Session token, if the keys are for a time only. */
+            session_token?: string | null;
             /** @description `s3://…` or `file:///…`. */
             url: string;
         };
@@ -986,6 +1077,8 @@ export interface components {
              * @description When it acknowledged something last.
              */
             last_ack?: string | null;
+            /** @description The proxy that leads there, from its URL or the appliance's environment, without credentials. */
+            proxy?: string | null;
             /**
              * Format: int64
              * @description Bytes waiting.
@@ -1020,6 +1113,74 @@ export interface components {
             uploads: components["schemas"]["Uploads"];
             /** @description Where it is, without credentials. */
             url?: string | null;
+        };
+        /** @description What the cache may take of the disk. The default has no quota: the cache takes what the disk gives but for a reserve. */
+        CacheRule: {
+            /**
+             * Format: int32
+             * @description The newest snapshots of each app whose data leave the cache last.
+             * @default 1
+             */
+            keep_newest: number;
+            /**
+             * Format: int64
+             * @description Bytes of all its objects, at most; absent for what the disk gives.
+             * @default null
+             */
+            quota_bytes: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of the disk that stay free whatever the quota says; absent for a twentieth of the disk, 20 GiB at most.
+             * @default null
+             */
+            reserve_bytes: number | null;
+            /**
+             * @description What a backup does when nothing may leave a full cache, because the bucket does not hold it yet.
+             * @default wait
+             */
+            when_full: components["schemas"]["WhenFull"];
+        };
+        /** @description How the cache does. In the API's document it has a name of its own, beside the figures of the first page. */
+        CacheState: {
+            /**
+             * Format: int64
+             * @description Sealed bytes of snapshots that only the bucket holds.
+             */
+            bucket_only_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes that may leave at once, those of the newest snapshots included.
+             */
+            evictable_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes that it may take now, by the quota and by what the disk gives.
+             */
+            limit_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes of the newest snapshots, which leave last.
+             */
+            newest_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes that never leave: metadata, index, what a repair or a restore holds.
+             */
+            pinned_bytes: number;
+            /** @description What was decided. */
+            rule: components["schemas"]["CacheRule"];
+            /**
+             * Format: int64
+             * @description Bytes that the bucket does not hold yet: they cannot leave.
+             */
+            unshipped_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes of all objects in it.
+             */
+            used_bytes: number;
+            /** @description A backup waits for room. */
+            waiting: boolean;
         };
         /** @description The local tier. */
         CacheView: {
@@ -1375,6 +1536,38 @@ export interface components {
             /** @enum {string} */
             type: "resync";
         };
+        /** @description Asks for space in the cache. */
+        EvictRequest: {
+            /**
+             * Format: int64
+             * @description Bytes that the cache takes afterwards, at most; absent for what the rule wants.
+             * @default null
+             */
+            aim_bytes: number | null;
+            /**
+             * @description Only say what would leave.
+             * @default false
+             */
+            dry_run: boolean;
+        };
+        /** @description What left the cache, or would. */
+        Evicted: {
+            /**
+             * Format: int64
+             * @description Their bytes.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Packs.
+             */
+            packs: number;
+            /**
+             * Format: int64
+             * @description Bytes above the aim that could not leave: the bucket does not hold them, or somebody needs them here.
+             */
+            short_bytes: number;
+        };
         /**
          * @description How completely the source's metadata could be read.
          * @enum {string}
@@ -1555,7 +1748,7 @@ export interface components {
          * @description What a job does.
          * @enum {string}
          */
-        JobKind: "backup" | "restore" | "check" | "prune" | "recover";
+        JobKind: "backup" | "restore" | "check" | "prune" | "recover" | "warm";
         /**
          * @description Where a job stands.
          * @enum {string}
@@ -1585,7 +1778,7 @@ export interface components {
             problems: components["schemas"]["Problem"][];
             /** @description How far it is. */
             progress: components["schemas"]["Progress"];
-            /** @description The snapshot made or restored. */
+            /** @description The snapshot made, restored or brought back. */
             snapshot?: string | null;
             /**
              * Format: date-time
@@ -2269,6 +2462,11 @@ export interface components {
             databases: components["schemas"]["DatabaseView"][];
             /** @description Lowest fidelity of its parts. */
             fidelity: components["schemas"]["Fidelity"];
+            /**
+             * Format: date-time
+             * @description When it is removed for good, if somebody forgot it; until then it can be restored and brought back.
+             */
+            forgotten_until?: string | null;
             /** @description Host name. */
             host: string;
             /** @description Its id. */
@@ -2437,7 +2635,7 @@ export interface components {
              */
             from: string;
             /**
-             * @description The minute that it ends before (UTC); on the next day if that is earlier.
+             * @description The minute that it ends before (UTC); on the next day if that is earlier. The end of the day is 24:00.
              * @example 18:00
              */
             until: string;
@@ -2467,11 +2665,77 @@ export interface components {
              */
             windows: components["schemas"]["UploadWindow"][];
         };
+        /** @description What uploads may take of the line from now on, all of it. */
+        UploadsRequest: {
+            /**
+             * Format: int64
+             * @description Bytes per second, at most; absent for as many as go.
+             * @default null
+             */
+            bytes_per_second: number | null;
+            /** @default null */
+            expected: components["schemas"]["Uploads"] | null;
+            /**
+             * @description Whether they are stopped.
+             * @default false
+             */
+            paused: boolean;
+            /**
+             * Format: int32
+             * @description Requests per second, at most.
+             * @default null
+             */
+            requests_per_second: number | null;
+            /**
+             * @description Other limits at some hours. The first that fits counts.
+             * @default []
+             */
+            windows: components["schemas"]["UploadWindow"][];
+        };
+        /** @description What was decided about the daily verification. By default everything has been read after 25 days. */
+        Verification: {
+            /**
+             * Format: int32
+             * @description Share of all stored bytes that is read each day, what was verified longest ago first; 0 for none.
+             * @default 4
+             */
+            daily_percent: number;
+        };
+        /** @description The daily verification: what was decided, when it runs, what a day of it reads. */
+        VerificationView: {
+            /**
+             * Format: int64
+             * @description Bytes that a day reads from the bucket, which providers may charge for.
+             */
+            bucket_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes that a day reads of the cache.
+             */
+            cache_bytes: number;
+            /**
+             * Format: date-time
+             * @description When it last came to its end, as far as this appliance remembers.
+             */
+            last?: string | null;
+            /**
+             * Format: date-time
+             * @description When it is due; absent while it is off or there is nothing to verify.
+             */
+            next?: string | null;
+            /** @description What was decided. */
+            rule: components["schemas"]["Verification"];
+        };
         /**
          * @description A way round something that a host lacks. It is taken only where the host lacks it, and the plan's notes tell what became different.
          * @enum {string}
          */
         WayOut: "no_devices" | "own_drivers" | "no_paths" | "make_paths" | "no_limits" | "make_networks";
+        /**
+         * @description What a backup does when the cache is full.
+         * @enum {string}
+         */
+        WhenFull: "wait" | "refuse";
     };
     responses: never;
     parameters: never;
@@ -2864,7 +3128,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Uploads"];
+                "application/json": components["schemas"]["UploadsRequest"];
             };
         };
         responses: {
@@ -2875,6 +3139,101 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BucketView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    cache_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The cache */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CacheState"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    cache_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CacheRule"];
+            };
+        };
+        responses: {
+            /** @description The cache */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CacheState"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    cache_evict: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvictRequest"];
+            };
+        };
+        responses: {
+            /** @description What left, or would */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Evicted"];
                 };
             };
             /** @description What went wrong, for whom, and what to do */
@@ -2951,6 +3310,68 @@ export interface operations {
             };
         };
     };
+    check_daily: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The daily verification */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerificationView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    check_daily_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Verification"];
+            };
+        };
+        responses: {
+            /** @description The daily verification */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerificationView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
     coverage: {
         parameters: {
             query?: never;
@@ -3011,7 +3432,10 @@ export interface operations {
     };
     enrol: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whether data that only the bucket of before holds may stay behind there. */
+                leave_behind?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4011,6 +4435,8 @@ export interface operations {
             query?: {
                 /** @description Only of this app: `host/name` or a unique name. */
                 app?: string;
+                /** @description Those alone that somebody forgot and that can be brought back. */
+                forgotten?: boolean;
             };
             header?: never;
             path?: never;
@@ -4072,7 +4498,10 @@ export interface operations {
     };
     snapshot_forget: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Remove it at once, and free what nothing needs then; else it is hidden, and can be brought back for seven days. */
+                now?: boolean;
+            };
             header?: never;
             path: {
                 /** @description Snapshot id or a unique beginning */
@@ -4319,6 +4748,70 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SectionView"][];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    snapshot_unforget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Snapshot id or a unique beginning */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The snapshot */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    snapshot_warm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Snapshot id, a unique beginning, or latest:APP */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobView"];
                 };
             };
             /** @description What went wrong, for whom, and what to do */

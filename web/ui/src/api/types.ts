@@ -17,6 +17,8 @@ export type BucketRequest = Schemas['BucketRequest'];
 export type Uploads = Solid<Schemas['Uploads']>;
 export type UploadWindow = Schemas['UploadWindow'];
 export type BucketView = Solid<Schemas['BucketView']>;
+export type CacheRule = Solid<Schemas['CacheRule']>;
+export type CacheState = Solid<Schemas['CacheState']>;
 export type CacheView = Solid<Schemas['CacheView']>;
 export type Capabilities = Solid<Schemas['Capabilities']>;
 export type CheckView = Solid<Schemas['CheckView']>;
@@ -31,6 +33,7 @@ export type ChangeView = Solid<Schemas['ChangeView']>;
 export type DiffView = Solid<Schemas['DiffView']>;
 export type DoctorLine = Solid<Schemas['DoctorLine']>;
 export type ErrorView = Solid<Schemas['ErrorView']>;
+export type Evicted = Solid<Schemas['Evicted']>;
 export type FileView = Solid<Schemas['FileView']>;
 export type FindView = Solid<Schemas['FindView']>;
 export type FolderView = Solid<Schemas['FolderView']>;
@@ -69,6 +72,7 @@ export type Source = Schemas['From'];
 export type StatusView = Solid<Schemas['StatusView']>;
 export type Target = Schemas['Target'];
 export type TierState = Schemas['TierState'];
+export type VerificationView = Solid<Schemas['VerificationView']>;
 export type WayOut = Schemas['WayOut'];
 
 /** What the event stream carries; the event's name is `type`. */

@@ -5,14 +5,18 @@ export interface S3Form {
   bucket: string;
   prefix: string;
   region: string;
+  proxy?: string;
+  storageClass?: string;
 }
 
 /** `s3://bucket/prefix?endpoint=…&region=…`, as the appliance reads it. */
-export function bucketUrl({ endpoint, bucket, prefix, region }: S3Form): string {
+export function bucketUrl({ endpoint, bucket, prefix, region, proxy = '', storageClass = '' }: S3Form): string {
   const place = [bucket.trim(), prefix.trim().replace(/^\/+|\/+$/g, '')].filter(Boolean).join('/');
   const query = [
     endpoint.trim() && `endpoint=${escape(endpoint.trim().replace(/\/+$/, ''))}`,
     region.trim() && `region=${escape(region.trim())}`,
+    proxy.trim() && `proxy=${escape(proxy.trim())}`,
+    storageClass.trim() && `class=${escape(storageClass.trim().toUpperCase())}`,
   ].filter(Boolean);
   return `s3://${place}${query.length > 0 ? `?${query.join('&')}` : ''}`;
 }

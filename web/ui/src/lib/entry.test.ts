@@ -9,6 +9,10 @@ describe('bucket addresses', () => {
     expect(bucketUrl(s3)).toBe('s3://acme/holdfast?endpoint=https://s3.example.com&region=eu-central-1');
     expect(bucketUrl({ endpoint: '', bucket: 'acme', prefix: '', region: '' })).toBe('s3://acme');
     expect(bucketUrl({ endpoint: '', bucket: 'acme', prefix: '', region: 'a&b' })).toBe('s3://acme?region=a%26b');
+    const way = { proxy: ' http://ada@proxy:3128 ', storageClass: 'standard_ia' };
+    expect(bucketUrl({ endpoint: '', bucket: 'acme', prefix: '', region: '', ...way })).toBe(
+      's3://acme?proxy=http://ada%40proxy:3128&class=STANDARD_IA',
+    );
   });
 
   it('are shown as place and region', () => {

@@ -30,8 +30,14 @@ describe('limits of uploads', () => {
     expect(isSpeed('0', true)).toBe(true);
     expect(isSpeed('fast', true)).toBe(false);
     expect(isSpeed('0.001', true)).toBe(false);
+    expect(isSpeed('0.0163', true)).toBe(false);
+    expect(isSpeed('0.016384', false)).toBe(true);
     expect(isWindow(NEW_WINDOW)).toBe(true);
     expect(isWindow({ ...NEW_WINDOW, until: NEW_WINDOW.from })).toBe(false);
     expect(isWindow({ ...NEW_WINDOW, from: '' })).toBe(false);
+    expect(isWindow({ ...NEW_WINDOW, until: '24:00' })).toBe(true);
+    expect(isWindow({ ...NEW_WINDOW, from: '24:00' })).toBe(false);
+    expect(isWindow({ ...NEW_WINDOW, until: '24:01' })).toBe(false);
+    expect(isWindow({ ...NEW_WINDOW, until: '8:00' })).toBe(false);
   });
 });

@@ -1,8 +1,8 @@
 import type { Uploads, UploadWindow } from '~/api/types';
 
 const MB = 1_000_000;
-/** Less than this nobody would call an upload. */
-export const SLOWEST_MB = 0.02;
+/** Bytes per second; with less the appliance would never finish a pack. */
+const SLOWEST = 16 * 1024;
 
 /** Hours with a limit of their own, as a form has them: an empty speed is no limit, 0 is nothing. */
 export interface WindowDraft {
@@ -39,12 +39,15 @@ export const draftOf = (uploads: Uploads): UploadsDraft => ({
 /** Whether a speed in MB/s can be kept; nothing at all only within hours. */
 export const isSpeed = (speed: string, within: boolean): boolean => {
   const bytes = inBytes(speed);
-  return bytes === null || bytes >= SLOWEST_MB * MB || (within && bytes === 0);
+  return bytes === null || bytes >= SLOWEST || (within && bytes === 0);
 };
 
+const MINUTE = /^([01]\d|2[0-3]):[0-5]\d$/;
+
+/** Hours end at 24:00 at the latest, and begin before it. */
 export const isWindow = (window: WindowDraft): boolean =>
-  /^\d\d:\d\d$/.test(window.from) &&
-  /^\d\d:\d\d$/.test(window.until) &&
+  MINUTE.test(window.from) &&
+  (MINUTE.test(window.until) || window.until === '24:00') &&
   window.from !== window.until &&
   isSpeed(window.speed, true);
 

@@ -5,6 +5,7 @@ import { useLink } from '~/api/link';
 import type { AppView, SnapshotView } from '~/api/types';
 import { useWords } from '~/i18n';
 import { DataTable } from '~/parts/DataTable';
+import { BringBack } from '~/parts/points/BringBack';
 import { Pill } from '~/parts/Pill';
 import { TierTags } from '~/parts/TierTags';
 import { useRestore } from '~/restore/RestoreProvider';
@@ -59,6 +60,7 @@ export function PointsList({ app, snapshots, onRemove }: Props) {
               >
                 {t.apps.restore}
               </Button>
+              <BringBack snapshot={snapshot} small />
               <ActionIcon
                 aria-label={`${t.apps.remove}: ${f.moment(snapshot.time)}`}
                 disabled={!up}

@@ -6,6 +6,7 @@ import { Await } from '~/parts/Await';
 import { useMore } from '~/parts/More';
 import { Panel } from '~/parts/Panel';
 import { PointsPanel } from '~/parts/points/PointsPanel';
+import { ForgottenPoints } from './ForgottenPoints';
 import { RemovePoint } from './RemovePoint';
 import { PointsList } from './PointsList';
 
@@ -18,7 +19,14 @@ export function PointsTab({ app }: { app: AppView }) {
   const snapshots = useSnapshots(app.id);
   const { shown, more } = useMore(snapshots.data?.toReversed() ?? [], PAGE);
   const [removing, setRemoving] = useState<SnapshotView | null>(null);
-  if (snapshots.data?.length === 0) return <PointsPanel app={app} inside />;
+  if (snapshots.data?.length === 0) {
+    return (
+      <div className="page">
+        <PointsPanel app={app} inside />
+        <ForgottenPoints app={app} />
+      </div>
+    );
+  }
   return (
     <div className="page">
       <PointsPanel app={app} inside />
@@ -32,6 +40,7 @@ export function PointsTab({ app }: { app: AppView }) {
           )}
         </Await>
       </Panel>
+      <ForgottenPoints app={app} />
       <RemovePoint app={app} snapshot={removing} onClose={() => setRemoving(null)} />
     </div>
   );

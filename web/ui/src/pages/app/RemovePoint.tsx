@@ -7,12 +7,17 @@ import { useToasts } from '~/parts/Toasts';
 interface Props {
   app: AppView;
   snapshot: SnapshotView | null;
+  /** For good; else it can be brought back for a while. */
+  now?: boolean;
   onClose: () => void;
 }
 
-/** Deleting a restore point asks for the app's name: it cannot be taken back. */
-export function RemovePoint({ app, snapshot, onClose }: Props) {
+/** Deleting a restore point asks for the app's name: whoever does not notice within a week has lost it. */
+export function RemovePoint({ app, snapshot, now = false, onClose }: Props) {
   const { t, f } = useWords();
+  const words = now
+    ? { act: t.apps.removeNow, hint: t.apps.removeNowHint, done: t.apps.removedNow }
+    : { act: t.apps.remove, hint: t.apps.removeHint, done: t.apps.removed };
   const remove = useRemoveSnapshot();
   const { done } = useToasts();
   const close = () => {
@@ -21,9 +26,9 @@ export function RemovePoint({ app, snapshot, onClose }: Props) {
   };
   const confirm = () => {
     if (!snapshot) return;
-    remove.mutate(snapshot.id, {
+    remove.mutate({ id: snapshot.id, now }, {
       onSuccess: () => {
-        done(t.apps.removed);
+        done(words.done);
         close();
       },
     });
@@ -32,14 +37,14 @@ export function RemovePoint({ app, snapshot, onClose }: Props) {
     <Confirm
       opened={snapshot !== null}
       onClose={close}
-      title={t.apps.remove}
-      act={t.apps.remove}
+      title={words.act}
+      act={words.act}
       word={app.name}
       busy={remove.isPending}
       error={remove.error}
       onConfirm={confirm}
     >
-      {snapshot && t.apps.removeHint(f.moment(snapshot.time))}
+      {snapshot && words.hint(f.moment(snapshot.time))}
     </Confirm>
   );
 }

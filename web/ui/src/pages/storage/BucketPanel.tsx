@@ -55,6 +55,7 @@ function BucketFacts({ bucket }: { bucket: BucketView }) {
       </div>
       <Facts
         facts={[
+          [t.storage.proxy, bucket.proxy],
           [t.storage.stored, stored.filter(Boolean).join(' ')],
           [t.storage.bucketPoints, t.overview.points(f.number(bucket.snapshots), bucket.snapshots)],
           [

@@ -10,6 +10,7 @@ import { Notice } from '~/parts/Notice';
 import { Panel } from '~/parts/Panel';
 import { ProblemList } from '~/parts/Problems';
 import { useToasts } from '~/parts/Toasts';
+import { CheckDaily } from './CheckDaily';
 
 /** Is everything there and whole? */
 export function CheckPanel() {
@@ -35,6 +36,7 @@ export function CheckPanel() {
             onChange={(event) => setDeep(event.currentTarget.checked)}
           />
         </div>
+        <CheckDaily />
       </div>
     </Panel>
   );

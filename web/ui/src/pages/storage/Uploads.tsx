@@ -26,7 +26,7 @@ export function Uploads({ bucket }: { bucket: BucketView }) {
     t.storage.windowLine(t.storage.days[window.days ?? 'all'], window.from, window.until, speed(window.bytes_per_second));
   const pause = (paused: boolean) =>
     decide.mutate(
-      { ...uploads, paused },
+      { ...uploads, paused, expected: uploads },
       { onSuccess: () => done(paused ? t.storage.pausedDone : t.storage.resumedDone), onError: failed },
     );
   return (
@@ -65,7 +65,9 @@ export function Uploads({ bucket }: { bucket: BucketView }) {
 
 function Limits({ bucket, onDone }: { bucket: BucketView; onDone: () => void }) {
   const { t } = useWords();
-  const [draft, setDraft] = useState(() => draftOf(bucket.uploads));
+  // As they were when the dialog opened: who changes them meanwhile is not overwritten.
+  const [before] = useState(bucket.uploads);
+  const [draft, setDraft] = useState(() => draftOf(before));
   const decide = useUploads();
   const { done } = useToasts();
   const good = isSpeed(draft.speed, false) && draft.windows.every(isWindow);
@@ -76,7 +78,7 @@ function Limits({ bucket, onDone }: { bucket: BucketView; onDone: () => void }) 
     });
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    decide.mutate(uploadsOf(draft, bucket.uploads), {
+    decide.mutate({ ...uploadsOf(draft, before), expected: before }, {
       onSuccess: () => {
         done(t.storage.limitsDone);
         onDone();
@@ -131,7 +133,13 @@ function WindowFields({ value, onChange }: { value: WindowDraft; onChange: (next
           onChange={(event) => onChange({ ...value, days: event.currentTarget.value as WindowDraft['days'] })}
         />
         <TextInput type="time" label={t.storage.windowFrom} {...field('from')} />
-        <TextInput type="time" label={t.storage.windowUntil} {...field('until')} />
+        <TextInput
+          label={t.storage.windowUntil}
+          description={t.storage.windowUntilHint}
+          inputMode="numeric"
+          maxLength={5}
+          {...field('until')}
+        />
       </div>
       <TextInput
         label={t.storage.windowSpeed}

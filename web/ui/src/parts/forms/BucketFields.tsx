@@ -11,6 +11,10 @@ export interface BucketDraft {
   accessKey: string;
   secretKey: string;
   ca: string;
+  sessionToken: string;
+  proxy: string;
+  proxyPassword: string;
+  storageClass: string;
   leaveBehind?: boolean;
 }
 
@@ -22,13 +26,19 @@ export const EMPTY_BUCKET: BucketDraft = {
   accessKey: '',
   secretKey: '',
   ca: '',
+  sessionToken: '',
+  proxy: '',
+  proxyPassword: '',
+  storageClass: '',
 };
 
 export const bucketRequest = (draft: BucketDraft): BucketRequest => ({
   url: bucketUrl(draft),
   access_key: draft.accessKey.trim() || null,
   secret_key: draft.secretKey || null,
+  session_token: draft.sessionToken.trim() || null,
   ca: draft.ca.trim() || null,
+  proxy_password: draft.proxyPassword || null,
   leave_behind: draft.leaveBehind ?? false,
 });
 
@@ -54,6 +64,18 @@ export function BucketFields({ value, onChange }: Props) {
       <TextInput label={t.entry.prefix} {...field('prefix')} />
       <TextInput label={t.entry.accessKey} required {...field('accessKey')} />
       <PasswordInput label={t.entry.secretKey} required {...field('secretKey')} autoComplete="new-password" />
+      <details>
+        <summary className="small dim">{t.entry.bucketMore}</summary>
+        <PasswordInput
+          label={t.entry.sessionToken}
+          description={t.entry.sessionTokenHint}
+          {...field('sessionToken')}
+          autoComplete="new-password"
+        />
+        <TextInput label={t.entry.proxy} description={t.entry.proxyHint} inputMode="url" {...field('proxy')} />
+        <PasswordInput label={t.entry.proxyPassword} {...field('proxyPassword')} autoComplete="new-password" />
+        <TextInput label={t.entry.storageClass} description={t.entry.storageClassHint} {...field('storageClass')} />
+      </details>
       <details>
         <summary className="small dim">{t.entry.ca}</summary>
         <Textarea aria-label={t.entry.ca} autosize minRows={3} maxRows={8} mt="xs" {...field('ca')} />

@@ -1,6 +1,7 @@
-import { FileInput, Textarea } from '@mantine/core';
+import { Checkbox, FileInput, Textarea } from '@mantine/core';
 import { useState, type FormEvent } from 'react';
 import { useEnrol } from '~/api/actions';
+import { asProblem } from '~/api/client';
 import { useWords } from '~/i18n';
 import { parseBundle } from '~/lib/bundle';
 import { ChangeButton } from '~/parts/ChangeButton';
@@ -11,6 +12,7 @@ import { useToasts } from '~/parts/Toasts';
 export function BundleForm({ onDone }: { onDone: () => void }) {
   const { t } = useWords();
   const [text, setText] = useState('');
+  const [leaveBehind, setLeaveBehind] = useState(false);
   const enrol = useEnrol();
   const { done } = useToasts();
   const bundle = parseBundle(text);
@@ -18,7 +20,7 @@ export function BundleForm({ onDone }: { onDone: () => void }) {
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (!bundle) return;
-    enrol.mutate(bundle, {
+    enrol.mutate({ bundle, leaveBehind }, {
       onSuccess: ({ provider, tenant }) => {
         done(t.entry.enrolled(provider, tenant));
         onDone();
@@ -39,6 +41,13 @@ export function BundleForm({ onDone }: { onDone: () => void }) {
         error={text !== '' && !bundle && t.entry.bundleBad}
       />
       {enrol.isError && <Failure error={enrol.error} />}
+      {((enrol.isError && asProblem(enrol.error).code === 'bucket.only_copy') || leaveBehind) && (
+        <Checkbox
+          label={t.storage.leaveBehind}
+          checked={leaveBehind}
+          onChange={(event) => setLeaveBehind(event.currentTarget.checked)}
+        />
+      )}
       <div>
         <ChangeButton type="submit" variant="filled" disabled={!bundle} loading={enrol.isPending}>
           {t.entry.enrol}

@@ -1,4 +1,4 @@
-import { IconArrowBackUp, IconRecycle, IconChecklist, IconHistory, IconPlayerPlay } from '@tabler/icons-react';
+import { IconArrowBackUp, IconCloudDownload, IconRecycle, IconChecklist, IconHistory, IconPlayerPlay } from '@tabler/icons-react';
 
 export const JOB_ICONS = {
   backup: IconPlayerPlay,
@@ -6,4 +6,5 @@ export const JOB_ICONS = {
   check: IconChecklist,
   prune: IconRecycle,
   recover: IconArrowBackUp,
+  warm: IconCloudDownload,
 } as const;

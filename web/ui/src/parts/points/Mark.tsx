@@ -20,7 +20,7 @@ export function Mark({ kind, x, y, big }: { kind: Kind; x: number; y: number; bi
   }
 }
 
-/** Something was left out: a small triangle on the bar. */
+/** Something was left out, or looks odd: a small triangle on the bar. */
 export function Flag({ x, y }: { x: number; y: number }) {
   return <path className={css.flag} d={`M${x} ${y - 7}l4 6.500h-8Z`} />;
 }

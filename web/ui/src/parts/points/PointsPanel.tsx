@@ -11,6 +11,7 @@ import { Empty } from '~/parts/Notice';
 import { Panel } from '~/parts/Panel';
 import { Pill } from '~/parts/Pill';
 import { useRestore } from '~/restore/RestoreProvider';
+import { BringBack } from './BringBack';
 import { Lanes } from './Lanes';
 import css from './Lanes.module.css';
 
@@ -92,6 +93,7 @@ function Chosen({ app, snapshot, inside }: { app: AppView; snapshot: SnapshotVie
             {t.apps.contents}
           </Button>
         )}
+        <BringBack snapshot={snapshot} />
         <Button
           variant="filled"
           leftSection={<IconHistory size={17} aria-hidden />}
