@@ -69,6 +69,15 @@ impl Desk {
         self.stuck.iter().cloned().collect()
     }
 
+    /// Whether something that failed for reasons of its own waits to be tried again.
+    pub(crate) fn waits_for_a_turn(&self) -> bool {
+        if self.stuck.is_empty() {
+            return false;
+        }
+        let stuck = self.stuck();
+        self.list.iter().any(|(item, standing)| *standing == Standing::Failed && stuck.contains(&item.key))
+    }
+
     /// Gives the objects that start now and marks them as flying.
     pub(crate) fn start(&mut self) -> Vec<ShipItem> {
         let mut started = Vec::new();

@@ -232,6 +232,10 @@ impl Work {
             if self.keep_to_the_line().await {
                 self.start_flights();
             }
+            if self.desk.waits_for_a_turn() {
+                // Others arrived meanwhile, or nothing of the last turn could start: there is a next one all the same.
+                self.own_patience.failed();
+            }
             let wake =
                 [self.bucket_patience.until, self.own_patience.until].into_iter().flatten().fold(tick, Instant::min);
             tokio::select! {

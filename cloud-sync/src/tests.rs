@@ -493,6 +493,25 @@ async fn many_objects_that_fail_one_after_the_other_are_not_tried_without_end() 
     end(&shipper, &stop).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_failed_for_its_own_reasons_is_all_tried_again_without_a_nudge() {
+    let house = House::new();
+    for number in 0..10 {
+        let key = format!("p/{number:05}");
+        house.fake.add(&key, Stage::Pack, None);
+        house.fake.damaged.lock().unwrap().insert(key);
+    }
+    let stop = Stop::new();
+    let shipper = house.start(&stop);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(!house.fake.is_done());
+    house.fake.damaged.lock().unwrap().clear();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(house.fake.is_done(), "more than one turn takes");
+    assert_eq!(shipper.status().error, None);
+    end(&shipper, &stop).await;
+}
+
 /// More than the list in memory holds does not arrive, each object with a snapshot of its own that waits for it.
 #[tokio::test(start_paused = true)]
 async fn what_is_stuck_in_great_number_holds_up_nothing_behind_it() {

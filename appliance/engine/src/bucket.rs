@@ -160,6 +160,8 @@ pub fn settings_of(request: &BucketRequest, old: Option<&BucketSettings>) -> Res
     };
     let ca = request.ca.clone().or_else(|| old.and_then(|old| old.ca.clone()));
     let proxy_password = request.proxy_password.clone().map(Secret::new);
+    // A password is for the proxy that it was given for: another one would be told it.
+    let old = old.filter(|old| old.url.proxy() == url.proxy());
     let proxy_password = proxy_password.or_else(|| old.and_then(|old| old.proxy_password.clone()));
     Ok(BucketSettings { url, credentials, ca, proxy_password })
 }
@@ -178,6 +180,10 @@ async fn change(
     let _probing = house.tier.probing().await;
     let seen = house.outside.probe(&bucket).await?;
     let store = house.outside.bucket(&bucket, Some(&seen)).await?;
+    if !leave_behind && is_ours(house, &bucket) && store.head("format").await?.is_none() {
+        // The same words may lead elsewhere, by another region or way of naming.
+        nothing_left_behind(house)?;
+    }
     // With other keys alone, what flies goes on. The same bucket by another way: who reads from it goes on, first by the old one.
     let flies_on = takes_keys_alone(house, &bucket);
     match is_ours(house, &bucket) {
@@ -249,5 +255,7 @@ mod tests {
         assert_eq!(by_proxy.credentials, first.credentials);
         let again = settings_of(&request("s3://acme?proxy=http://ada@proxy:3128", None), Some(&by_proxy)).unwrap();
         assert_eq!(again, by_proxy);
+        let other = settings_of(&request("s3://acme?proxy=http://ada@other:3128", None), Some(&by_proxy)).unwrap();
+        assert_eq!(other.proxy_password, None, "another proxy is not told it");
     }
 }

@@ -162,7 +162,9 @@ fn bucket(stored: Option<BucketSettings>, given: Option<&BucketSettings>) -> Opt
             }
             stored.credentials = given.credentials.clone().or(stored.credentials);
             stored.ca = given.ca.clone().or(stored.ca);
-            stored.proxy_password = given.proxy_password.clone().or(stored.proxy_password);
+            if stored.url.proxy() == given.url.proxy() {
+                stored.proxy_password = given.proxy_password.clone().or(stored.proxy_password);
+            }
             Some(stored)
         }
         (Some(stored), Some(given)) => {
@@ -188,6 +190,18 @@ mod tests {
             |key: &str| Credentials { access_key: "k".into(), secret_key: Secret::new(key), session_token: None };
         let url = BucketUrl::parse(url).unwrap();
         BucketSettings { url, credentials: key.map(keys), ca: None, proxy_password: None }
+    }
+
+    #[test]
+    fn a_password_goes_to_no_other_proxy() {
+        let with = |proxy: &str, password: &str| {
+            let settings = at(&format!("s3://a?endpoint=http://e&proxy=http://ada@{proxy}:3128"), None);
+            BucketSettings { proxy_password: Some(Secret::new(password)), ..settings }
+        };
+        let (old, other) = (with("good", "old"), with("other", "new"));
+        assert_eq!(bucket(Some(old.clone()), Some(&other)).unwrap().proxy_password, old.proxy_password);
+        let same = with("good", "new");
+        assert_eq!(bucket(Some(old), Some(&same)).unwrap().proxy_password, same.proxy_password);
     }
 
     #[test]

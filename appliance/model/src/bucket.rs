@@ -117,6 +117,13 @@ impl BucketUrl {
         Ok(BucketUrl::S3(s3))
     }
 
+    /// The proxy on the way, as the URL says it.
+    pub fn proxy(&self) -> Option<&str> {
+        match self {
+            BucketUrl::S3(place) => place.proxy.as_deref(),
+            BucketUrl::Directory(_) => None,
+        }
+    }
     /// Whether both name the same objects, whatever way leads there and however they are stored.
     pub fn is_same_place(&self, other: &BucketUrl) -> bool {
         match (self, other) {
@@ -217,7 +224,10 @@ impl TryFrom<String> for BucketUrl {
 
 /// One that may hold a secret by mistake is not quoted.
 fn malformed(text: &str, why: &str) -> Error {
-    let shown = match text.contains('@') || text.contains("%40") {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let is_named_apart = rest.split('/').next().is_some_and(|name| !name.contains(':'));
+    let may_hold = text.contains(['@', '?']) || text.contains("%40") || !is_named_apart;
+    let shown = match may_hold {
         true => String::new(),
         false => format!("“{text}” "),
     };

@@ -6,7 +6,7 @@
 use crate::{
     Parts, Unlock,
     format::Format,
-    inner::{ACKS, Inner},
+    inner::{ACKS, Inner, is_absent},
     layout::{self, DEVICE_SLOT, FORMAT},
     looks::{Copy, Looks, unsteady},
     opening,
@@ -115,9 +115,11 @@ impl Inner {
         self.same_repository(&*bucket).await?;
         // Condemn lists before packs, the fence last: what somebody took away between is missed or forbidden to us.
         self.learn_condemned(&*bucket).await?;
+        // What is acknowledged while the bucket is listed need not be in the listing.
+        let before = self.acknowledged_before();
         let listed = bucket.list("").await?;
         self.not_fenced(&*bucket).await?;
-        self.learn(&listed);
+        self.learn(&listed, before);
         *self.bucket.write().expect("no holder panics") = Some(Arc::clone(&bucket));
         self.finder.try_again();
         self.bring_in(&*bucket, &listed).await.inspect_err(|_| self.detach())?;
@@ -150,7 +152,7 @@ impl Inner {
                     let damaged = decoded.as_ref().is_err_and(|error| error.kind() == Kind::Corrupt);
                     (Ok((bytes, !damaged)), decoded)
                 }
-                Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+                Err(error) if is_absent(&error) => return Ok(()),
                 Err(error) if error.kind() == Kind::Corrupt => (Err(error), Err(damaged_format())),
                 Err(error) => return Err(error),
             };
@@ -211,7 +213,7 @@ impl Inner {
         for (key, kind) in proofs {
             let bytes = match bucket.get(&key).await {
                 Ok(bytes) => bytes,
-                Err(error) if error.kind() == Kind::NotFound => continue,
+                Err(error) if is_absent(&error) => continue,
                 Err(error) => return Err(error),
             };
             let opens = match kind {
@@ -243,8 +245,8 @@ impl Inner {
         self.read().small.get(key).is_some_and(|small| small.cached)
     }
 
-    /// Marks what the bucket holds.
-    fn learn(&self, listed: &[ObjectInfo]) {
+    /// Marks what the bucket holds; of what was acknowledged `before` it was listed, and is not there, forgets that.
+    fn learn(&self, listed: &[ObjectInfo], before: Vec<String>) {
         let mut acks = Vec::new();
         let there: HashSet<&str> = listed.iter().map(|object| object.key.as_str()).collect();
         {
@@ -267,9 +269,7 @@ impl Inner {
                 }
             }
         }
-        let rows: Vec<(String, u64)> = self.catalog.list(Table::Packs, ACKS);
-        let remembered = rows.iter().filter_map(|(row, _)| row.strip_prefix(ACKS)).map(str::to_owned);
-        for key in self.acked_keys().into_iter().chain(remembered).filter(|key| !there.contains(key.as_str())) {
+        for key in before.into_iter().filter(|key| !there.contains(key.as_str())) {
             self.forget_ack(&key);
         }
         for (key, size) in acks {
@@ -279,11 +279,14 @@ impl Inner {
         }
     }
 
-    fn acked_keys(&self) -> Vec<String> {
+    /// What this life or an earlier one was told that the bucket holds.
+    fn acknowledged_before(&self) -> Vec<String> {
+        let rows: Vec<(String, u64)> = self.catalog.list(Table::Packs, ACKS);
+        let remembered = rows.iter().filter_map(|(row, _)| row.strip_prefix(ACKS)).map(str::to_owned);
         let state = self.read();
         let packs = state.index.packs().filter(|(_, info)| info.acked).map(|(_, info)| info.key());
         let small = state.small.iter().filter(|(_, small)| small.acked).map(|(key, _)| key.clone());
-        packs.chain(small).collect()
+        packs.chain(small).chain(remembered).collect()
     }
 
     /// Brings small objects that only the bucket has into the cache. What was buried is not fetched, so tombstones come first.

@@ -8,7 +8,7 @@ mod segments;
 use crate::{
     Meter,
     fetch::verify,
-    inner::Inner,
+    inner::{Inner, is_absent},
     layout,
     looks::{Copy, Looks, unsteady},
     press::DATA_PACK,
@@ -265,7 +265,7 @@ impl Inner {
                 Ok(bytes) => self.mend_bucket(pack, bytes, "pack.missing", report).await,
                 Err(_) => Ok(()),
             },
-            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            Err(error) if is_absent(&error) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -14,7 +14,7 @@
 //! - A verdict leaves before its list, both after the packs; without its list it is void.
 
 use crate::{
-    inner::Inner,
+    inner::{Inner, is_absent},
     layout,
     prune::Work,
     segment::{decode_reach, encode_reach},
@@ -117,7 +117,7 @@ impl Inner {
         for object in listed.iter().filter(|object| !object.key.contains(&ledger.life)) {
             let body = match bucket.get(&object.key).await {
                 Ok(bytes) => self.envelope().open(ObjectKind::Condemned, &object.key, &bytes),
-                Err(error) if error.kind() == Kind::NotFound => continue,
+                Err(error) if is_absent(&error) => continue,
                 Err(error) => return Err(error),
             };
             // Somebody's noise: what was not sealed with our key condemns nothing.
@@ -252,7 +252,7 @@ impl Inner {
             }
             let bytes = match bucket.get(&object.key).await {
                 Ok(bytes) => bytes,
-                Err(error) if error.kind() == Kind::NotFound => continue,
+                Err(error) if is_absent(&error) => continue,
                 Err(error) => return Err(error),
             };
             let names = decode_reach(&self.envelope().open(ObjectKind::Reach, &object.key, &bytes)?)

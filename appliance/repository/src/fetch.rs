@@ -7,7 +7,7 @@
 use crate::{
     bases::Bases,
     find::Found,
-    inner::{Inner, is_damage},
+    inner::{Inner, is_absent, is_damage},
     recipe::Placed,
     shelf::Load,
     state::PackNo,
@@ -272,7 +272,7 @@ impl Inner {
                     Ok(bytes) => return Ok(bytes),
                     Err(error) => self.damaged(pack, "the bucket", error),
                 },
-                Err(error) if error.kind() == Kind::NotFound => return Err(self.missing(&info.name.id, From::Bucket)),
+                Err(error) if is_absent(&error) => return Err(self.missing(&info.name.id, From::Bucket)),
                 Err(error) => error,
             };
             // Damage may be of the way, not of the store: ask again before saying so.

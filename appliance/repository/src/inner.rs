@@ -175,7 +175,12 @@ impl Inner {
 
 /// Whether an error says that the stored bytes are bad or gone, so that the other tier may help.
 pub(crate) fn is_damage(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Corrupt | Kind::NotFound)
+    error.kind() == Kind::Corrupt || is_absent(error)
+}
+
+/// Whether a store says that it has no such object. That a whole bucket is not there says nothing of what it holds.
+pub(crate) fn is_absent(error: &Error) -> bool {
+    error.kind() == Kind::NotFound && error.code() != "bucket.missing"
 }
 
 pub(crate) fn stale() -> Error {

@@ -3,7 +3,13 @@
 //! Invariants: an object counts as bad only if its store gave the same bad bytes twice, as many as it says that it holds;
 //! nothing that was not looked at like that is written over, for a put may break off and leave half of what was good.
 
-use crate::{format::Format, inner::Inner, layout, layout::FORMAT, threads::blocking};
+use crate::{
+    format::Format,
+    inner::{Inner, is_absent},
+    layout,
+    layout::FORMAT,
+    threads::blocking,
+};
 use bytes::Bytes;
 use holdfast_chunk::ObjectKind;
 use holdfast_model::{Kind, Problem, Result};
@@ -47,7 +53,7 @@ impl Looks {
                 let seen_before = self.before.replace(print) == Some(print);
                 seen_before && store.head(key).await?.is_some_and(|info| info.size == size)
             }
-            Err(error) if error.kind() == Kind::NotFound => return Ok(Some(Copy::Absent)),
+            Err(error) if is_absent(&error) => return Ok(Some(Copy::Absent)),
             // The store itself says so.
             Err(error) if error.kind() == Kind::Corrupt => self.count >= LOOKS,
             Err(error) => return Err(error),

@@ -39,8 +39,14 @@ impl Inner {
             return ShipList::default();
         }
         let state = self.read();
-        let mut list =
-            List { state: &state, most, packs: HashSet::new(), seen: HashSet::new(), found: ShipList::default() };
+        let mut list = List {
+            state: &state,
+            most,
+            packs_only: false,
+            packs: HashSet::new(),
+            seen: HashSet::new(),
+            found: ShipList::default(),
+        };
         list.small(FORMAT, Stage::Setup, None);
         let slots = state.small.keys().filter(|key| key.starts_with(layout::SLOTS) && layout::travels(key));
         for key in in_order(slots.cloned().collect()) {
@@ -57,6 +63,8 @@ impl Inner {
         let (late, first): (Vec<_>, Vec<_>) =
             state.snapshots.iter().partition(|(id, held)| stuck.hold_up(&state, id, held));
         first.into_iter().for_each(|(id, held)| list.snapshot(id, held));
+        // What was cut off is not listed, and what is not listed passes for acknowledged: only packs may go ahead of it (L1).
+        list.packs_only = list.found.objects > list.found.items.len() as u64;
         list.most = most.max(list.found.items.len() + most / LATE_PART);
         late.into_iter().for_each(|(id, held)| list.snapshot(id, held));
         let ahead = self.young(&state, |pack| list.packs.contains(&pack));
@@ -217,6 +225,7 @@ fn unseen(error: Error) -> Error {
 struct List<'a> {
     state: &'a State,
     most: usize,
+    packs_only: bool,
     packs: HashSet<PackNo>,
     seen: HashSet<String>,
     found: ShipList,
@@ -227,7 +236,7 @@ impl List<'_> {
     fn push(&mut self, key: impl FnOnce() -> String, size: u64, stage: Stage, snapshot: Option<&SnapshotId>) {
         self.found.objects += 1;
         self.found.bytes += size;
-        if self.found.items.len() < self.most {
+        if self.found.items.len() < self.most && (!self.packs_only || stage == Stage::Pack) {
             self.found.items.push(ShipItem { key: key(), size, stage, snapshot: snapshot.cloned() });
         }
     }

@@ -5,6 +5,7 @@
 
 use crate::{
     Unlock,
+    inner::is_absent,
     layout::{DEVICE_SLOT, EPOCH_SLOTS, ESCROW_SLOTS, PASSPHRASE_SLOTS, RECOVERY_SLOTS, SLOTS},
     slots::{SLOTS_MAX, epoch_slot},
     threads::blocking,
@@ -126,7 +127,7 @@ async fn not_retired(store: &dyn Store, id: RepositoryId, ring: &Ring) -> Result
     let key = epoch_slot(next);
     let link = match store.get(&key).await {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+        Err(error) if is_absent(&error) => return Ok(()),
         Err(error) => return Err(error),
     };
     if slot::genuine(&link, id, &key, ring.newest()).is_err() {

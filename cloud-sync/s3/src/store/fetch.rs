@@ -194,6 +194,9 @@ impl S3Store {
             if length.is_some_and(|length| length > read::LARGEST_OBJECT) {
                 return Err(too_large(&self.place, key));
             }
+            if answer.content_range().is_some() {
+                return Err(self.misplaced());
+            }
             return Ok(Window { skip: 0, keep: length });
         };
         let want = range.end - range.start;
@@ -210,13 +213,14 @@ impl S3Store {
                 Ok(Window { skip: 0, keep: Some(want) })
             }
             Some(got) if got.start == range.start && got.end < range.end => Err(fault::short(&self.place, key)),
-            _ => Err(Error::new(
-                Kind::Corrupt,
-                "object.range",
-                format!("{} answered with other bytes than were asked for", self.place),
-            )
-            .advice("A proxy or the store itself handles ranges wrongly; run the bucket probe.")),
+            _ => Err(self.misplaced()),
         }
+    }
+
+    fn misplaced(&self) -> Error {
+        let text = format!("{} answered with other bytes than were asked for", self.place);
+        Error::new(Kind::Corrupt, "object.range", text)
+            .advice("A proxy or the store itself handles ranges wrongly; run the bucket probe.")
     }
 
     /// The error for bodies that would not come whole. The same end at every try is the object's end.
