@@ -26,7 +26,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Code of a backup that found no room.
 pub const FULL: &str = "cache.full";
 /// What helps then.
-const ADVICE: &str = "Let the cache take more (holdfast cache set), free its disk, see that the bucket takes what waits, or prune.";
+const ADVICE: &str =
+    "Let the cache take more (holdfast cache set), free its disk, see that the bucket takes what waits, or prune.";
 
 /// Puts the rule in force and keeps to it until the appliance ends.
 pub fn start(house: &Arc<House>) {

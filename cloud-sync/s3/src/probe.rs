@@ -234,7 +234,9 @@ impl Probe {
     /// A refusal of a damaged body, of whatever code; silence stops the probe, and a store that fails has refused nothing.
     fn is_mismatch(&mut self, test: &str, error: Error) -> Result<bool> {
         match error.code() {
-            "bucket.unreachable" | "bucket.busy" | "bucket.proxy" | "bucket.expired" | "bucket.tls" => Err(error.while_doing(format!("probe the bucket: {test}"))),
+            "bucket.unreachable" | "bucket.busy" | "bucket.proxy" | "bucket.expired" | "bucket.tls" => {
+                Err(error.while_doing(format!("probe the bucket: {test}")))
+            }
             "bucket.failing" => {
                 self.note(format!("{test}: {}", error.chain()));
                 Ok(false)
