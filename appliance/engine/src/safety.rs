@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 /// Problems of a container whose layer is not in the snapshot as it is.
 const OF_LAYERS: [&str; 4] = ["layer.too_large", "layer.too_many", "layer.not_captured", "layer.name_unreadable"];
-/// That of a file that is not in the snapshot.
-const OF_FILE: &str = "file.too_large";
+/// Those of a file that is not in the snapshot, or not all of it.
+const OF_FILES: [&str; 2] = ["file.too_large", "file.unreadable"];
 
 const FAILED: &str = "the safety backup failed, so nothing was replaced";
 
@@ -118,7 +118,7 @@ fn left_out(taken: &Snapshot, replaced: &Replaced) -> Option<String> {
 
 /// Of what is only counted nobody knows what it is of.
 fn untold(taken: &Snapshot) -> Option<String> {
-    let is_loss = |problem: &&Problem| problem.code == OF_FILE || OF_LAYERS.contains(&problem.code.as_str());
+    let is_loss = |problem: &&Problem| OF_FILES.iter().chain(&OF_LAYERS).any(|code| problem.code == *code);
     let counted = taken.problems.iter().filter(is_loss).find_map(|problem| Some((&problem.code, problem.count()?)));
     counted.map(|(code, count)| {
         format!("{count} problems ({code}) are not named in it, and may be of what would be replaced")
@@ -153,7 +153,7 @@ fn not_in(taken: &Snapshot, name: &str, label: &str) -> String {
 fn file_left_out(taken: &Snapshot, label: &str) -> Option<String> {
     let is_of_it = |problem: &&Problem| {
         let rest = problem.message.strip_prefix(label);
-        problem.code == OF_FILE && rest.is_some_and(|rest| rest.starts_with([',', ':']))
+        OF_FILES.contains(&problem.code.as_str()) && rest.is_some_and(|rest| rest.starts_with([',', ':']))
     };
     taken.problems.iter().find(is_of_it).map(|problem| problem.message.clone())
 }
@@ -222,13 +222,15 @@ mod tests {
         let large = |subject: &str| Problem::error("layer.too_large", subject, "/tmp/x is too large");
         assert!(left_out(&taken(true, true, large("web")), &all).is_some());
         assert_eq!(left_out(&taken(true, true, large("db")), &all), None, "that one stays");
-        let file = |label: &str| Problem::error("file.too_large", "huge", format!("{label}, huge: too large"));
-        assert!(left_out(&taken(true, true, file("volume data")), &all).is_some());
-        assert!(left_out(&taken(true, true, file("host path /srv")), &all).is_some());
-        assert_eq!(left_out(&taken(true, true, file("volume data2")), &all), None);
+        for code in OF_FILES {
+            let file = |label: &str| Problem::error(code, "huge", format!("{label}, huge: it is not there"));
+            assert!(left_out(&taken(true, true, file("volume data")), &all).is_some());
+            assert!(left_out(&taken(true, true, file("host path /srv")), &all).is_some());
+            assert_eq!(left_out(&taken(true, true, file("volume data2")), &all), None);
+        }
         let counted = |code: &str| left_out(&taken(true, true, Problem::more(code, Severity::Error, 7)), &all);
         assert!(counted("layer.too_large").is_some_and(|lost| lost.starts_with("7 problems")));
-        assert!(counted("file.too_large").is_some() && counted("file.changed").is_none());
+        assert!(OF_FILES.iter().all(|code| counted(code).is_some()) && counted("file.changed").is_none());
     }
 
     #[test]
