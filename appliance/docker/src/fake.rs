@@ -171,6 +171,11 @@ impl FakeDocker {
         self.machine().remove_container(container, false);
     }
 
+    /// Makes a container at once, as somebody else would.
+    pub fn container_appear(&self, name: &str, body: &Value) {
+        self.machine().create(name, body).expect("its name is free");
+    }
+
     /// Makes all helpers look as if a process that died had made them.
     pub fn orphan_helpers(&self) {
         for container in self.machine().containers.values_mut() {

@@ -66,13 +66,9 @@ async fn run(house: &House, desk: &Arc<Desk>, request: &RestoreRequest) -> Resul
     let case = prepare(house, request).await?;
     refuse(&case, request)?;
     desk.snapshot(&case.entry.snapshot.id);
-    let case = if safety(house, desk, request, &case).await? {
-        // The safety backup took its time: decide again against the host as it is now.
-        let again = prepare(house, request).await?;
-        refuse(&again, request)?;
-        again
-    } else {
-        case
+    let case = match request.target {
+        Target::Beside => case,
+        Target::InPlace | Target::Host { .. } => saved(house, desk, request, &case).await?,
     };
     desk.phase("restore", 1, 1);
     desk.total(desk.moved_bytes() + case.plan.bytes);
@@ -162,31 +158,41 @@ fn refuse(case: &Case, request: &RestoreRequest) -> Result<()> {
     Ok(())
 }
 
-/// Saves what the restore will replace. `true` if something was there and is safe now.
-async fn safety(house: &House, desk: &Arc<Desk>, request: &RestoreRequest, case: &Case) -> Result<bool> {
+/// Saves what the restore will replace, and decides again: that took its time. What came to be replaced meanwhile was not saved.
+async fn saved(house: &House, desk: &Arc<Desk>, request: &RestoreRequest, case: &Case) -> Result<Case> {
     let replaced = case.plan.replaced();
-    let is_needed = match request.target {
-        Target::Beside => false,
-        Target::InPlace => true,
-        // Containers and volumes of these names would be conflicts there; host paths are written over.
-        Target::Host { .. } => replaced != Replaced::default(),
-    };
-    if !is_needed {
-        return Ok(false);
+    // On another host containers and volumes of these names would be conflicts; host paths are written over.
+    if request.target == Target::InPlace || replaced != Replaced::default() {
+        save(house, desk, request, (case, &replaced)).await?;
     }
+    let again = prepare(house, request).await?;
+    refuse(&again, request)?;
+    if !again.plan.replaced().is_within(&replaced) {
+        let words = "while the safety backup was taken more came to be there than it holds, so nothing was replaced";
+        return Err(Error::new(Kind::Conflict, "restore.changed", words).advice("Look at the host and restore again."));
+    }
+    Ok(again)
+}
+
+async fn save(
+    house: &House,
+    desk: &Arc<Desk>,
+    request: &RestoreRequest,
+    (case, replaced): (&Case, &Replaced),
+) -> Result<()> {
     let snapshot = &case.entry.snapshot;
     let of = Of { engine: &*case.engine, host: &case.host, app: &snapshot.app, project: snapshot.project };
-    let saved = safety::save(house, desk, of, &replaced).await?;
+    let lost = safety::save(house, desk, of, replaced).await?;
     // The job tells the snapshot it restores, not the one it took on the way.
     desk.snapshot(&snapshot.id);
-    match saved.lost {
+    match lost {
         Some(lost) if !request.lose_uncaptured => {
             Err(safety::incomplete(&lost)
                 .advice("Move it elsewhere first, or agree that it is lost (--lose-uncaptured)."))
         }
         lost => {
             desk.problems(lost.map(|lost| safety::unsaved(&case.plan.name, &lost)));
-            Ok(saved.is_any)
+            Ok(())
         }
     }
 }

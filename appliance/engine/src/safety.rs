@@ -39,25 +39,17 @@ pub struct Of<'a> {
     pub project: bool,
 }
 
-/// What came of saving.
-pub struct Saved {
-    /// Something was there, and lies in a snapshot now.
-    pub is_any: bool,
-    /// The first thing that would be replaced and is in no snapshot, in words.
-    pub lost: Option<String>,
-}
-
-/// Saves what will be replaced: the app, if it is there, and the places that no container of it mounts.
-pub async fn save(house: &House, desk: &Arc<Desk>, of: Of<'_>, replaced: &Replaced) -> Result<Saved> {
+/// Saves what will be replaced: the app, if it is there, and the places that no container of it mounts. The answer is the first thing of
+/// it that is in no snapshot, in words.
+pub async fn save(house: &House, desk: &Arc<Desk>, of: Of<'_>, replaced: &Replaced) -> Result<Option<String>> {
     let app = take(house, desk, of).await?;
     let (mounted, apart) = parted(app.as_ref(), replaced);
     let places = match apart.volumes.is_empty() && apart.paths.is_empty() {
         true => None,
         false => Some(take_places(house, desk, of, &apart).await?),
     };
-    let lost = app.as_ref().and_then(|taken| left_out(taken, &mounted));
-    let lost = lost.or_else(|| places.as_ref().and_then(|taken| left_out(taken, &apart)));
-    Ok(Saved { is_any: app.is_some() || places.as_ref().is_some_and(backup::has_data), lost })
+    let lost = alone(app.as_ref(), replaced).or_else(|| app.as_ref().and_then(|taken| left_out(taken, &mounted)));
+    Ok(lost.or_else(|| places.as_ref().and_then(|taken| left_out(taken, &apart))))
 }
 
 /// Backs the app up as it is, if it is there. The answer is what was taken.
@@ -102,6 +94,14 @@ fn parted(app: Option<&Snapshot>, replaced: &Replaced) -> (Replaced, Replaced) {
     let (paths, other_paths): (Vec<_>, Vec<_>) = replaced.paths.iter().cloned().partition(has_path);
     let mounted = Replaced { containers: replaced.containers.clone(), volumes, paths };
     (mounted, Replaced { containers: Vec::new(), volumes: other_volumes, paths: other_paths })
+}
+
+/// A container that would be removed and is in no snapshot: a leftover of a command that was run once, one that was put aside, or one
+/// that a label keeps out of backups.
+fn alone(app: Option<&Snapshot>, replaced: &Replaced) -> Option<String> {
+    let is_saved = |name: &String| app.is_some_and(|taken| taken.containers.iter().any(|one| one.name == *name));
+    let container = replaced.containers.iter().find(|name| !is_saved(name));
+    container.map(|name| format!("container {name} is in no backup of the app, with what it changed in its own files"))
 }
 
 /// The first thing that would be replaced and is not in what was taken of it, in words.
@@ -176,7 +176,7 @@ mod tests {
     use crate::tests::looks::empty;
     use holdfast_model::{
         Moment, Severity,
-        snapshot::{BindSection, Fidelity, RawJson, StreamRef, VolumeSection},
+        snapshot::{BindSection, ContainerSection, Fidelity, RawJson, RunState, StreamRef, VolumeSection},
     };
 
     fn taken(volume: bool, path: bool, problem: Problem) -> Snapshot {
@@ -231,6 +231,27 @@ mod tests {
         let counted = |code: &str| left_out(&taken(true, true, Problem::more(code, Severity::Error, 7)), &all);
         assert!(counted("layer.too_large").is_some_and(|lost| lost.starts_with("7 problems")));
         assert!(OF_FILES.iter().all(|code| counted(code).is_some()) && counted("file.changed").is_none());
+    }
+
+    #[test]
+    fn a_container_that_no_backup_holds_is_not_removed_without_a_word() {
+        let all = replaced(&["web"], &[], &[]);
+        let mut app = taken(true, true, note());
+        assert!(alone(Some(&app), &all).is_some_and(|lost| lost.starts_with("container web")));
+        app.containers.push(ContainerSection {
+            name: "web".into(),
+            service: None,
+            inspect: RawJson("{}".into()),
+            image: String::new(),
+            state: RunState::Running,
+            changes: Vec::new(),
+            changed: 0,
+            layer: Vec::new(),
+            depends_on: Vec::new(),
+        });
+        assert_eq!(alone(Some(&app), &all), None);
+        assert!(alone(None, &all).is_some(), "nothing of the app was found, and still a container of it goes");
+        assert_eq!(alone(None, &replaced(&[], &["data"], &[])), None);
     }
 
     #[test]

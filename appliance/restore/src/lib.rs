@@ -130,6 +130,16 @@ pub struct Replaced {
     pub paths: Vec<String>,
 }
 
+impl Replaced {
+    /// Whether `other` takes all of this away too.
+    pub fn is_within(&self, other: &Replaced) -> bool {
+        let is_in = |these: &[String], others: &[String]| these.iter().all(|one| others.contains(one));
+        is_in(&self.containers, &other.containers)
+            && is_in(&self.volumes, &other.volumes)
+            && is_in(&self.paths, &other.paths)
+    }
+}
+
 impl Plan {
     /// What it takes away. Of a volume that stands for a folder of the host and is not there itself it is the folder.
     pub fn replaced(&self) -> Replaced {

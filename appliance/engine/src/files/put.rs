@@ -149,7 +149,7 @@ async fn run(house: &Arc<House>, desk: &Arc<Desk>, case: Case, replace: bool) ->
             Into::Folder(path) => Replaced { paths: vec![path.clone()], ..Replaced::default() },
         };
         let of = Of { engine: &*case.engine, host: &case.host, app: &case.app, project: case.project };
-        if let Some(lost) = safety::save(house, desk, of, &replaced).await?.lost {
+        if let Some(lost) = safety::save(house, desk, of, &replaced).await? {
             return Err(safety::incomplete(&lost).advice("Move it elsewhere first, or give the files another path."));
         }
         desk.snapshot(&snapshot_id(house, &case)?);

@@ -152,6 +152,23 @@ async fn where_nothing_is_left_there_is_nothing_to_save() {
     walk.end().await;
 }
 
+/// Somebody starts it again while its places are being saved.
+#[tokio::test]
+async fn what_came_to_be_there_while_its_places_were_saved_is_not_replaced() {
+    let (docker, walk) = begin().await;
+    let first = walk.backup().await;
+    docker.volume_put("engineroom_data", Entry::file("ledger", "second"));
+    [DB, WEB].iter().for_each(|name| docker.container_vanish(name));
+    let mine = json!({"Image": "engineroom/busy:1", "Labels": {"com.docker.compose.project": APP}});
+    docker.meanwhile("container_attach", 1, move |docker| docker.container_appear("engineroom-new-1", &mine));
+    let job = walk.appliance.restore(back(&first)).await.unwrap();
+    let job = ended(&walk.appliance, &job).await;
+    assert_eq!((job.state, job.problems.last().unwrap().code.as_str()), (JobState::Failed, "restore.changed"));
+    assert_eq!(ledger(&docker), Some(What::File(b"second".to_vec())));
+    assert!(docker.container_state("engineroom-new-1").is_some(), "nothing was put aside");
+    walk.end().await;
+}
+
 /// Files put back over others of an app that is not there.
 #[tokio::test]
 async fn files_are_put_back_over_others_after_their_place_was_saved() {
