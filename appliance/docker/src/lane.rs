@@ -154,6 +154,11 @@ pub(crate) fn is_in_no_container() -> bool {
     fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| own_container(&mounts).is_none())
 }
 
+/// The id of the container that we live in, if it can be told.
+pub fn own_container_id() -> Option<String> {
+    own_container(&fs::read_to_string("/proc/self/mountinfo").ok()?).map(str::to_owned)
+}
+
 /// Where on the host a path of an inspected container lies.
 fn mounted_from(inspect: &Value, path: &Path) -> Option<PathBuf> {
     let mounts = inspect["Mounts"].as_array().into_iter().flatten();

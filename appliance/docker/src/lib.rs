@@ -17,7 +17,7 @@ pub mod rights;
 mod thin;
 
 pub use helper::{EMPTY_IMAGE, NEVER, helper_name, is_helper, load_empty_image};
-pub use lane::Lanes;
+pub use lane::{Lanes, own_container_id};
 pub use made::{Made, is_any_left, is_left_over, labels, swept};
 pub use real::{connect, connect_beside};
 

@@ -78,6 +78,7 @@ impl Draft {
 
     fn finish(mut self, name: String, survey: &Survey) -> Plan {
         check_space(&mut self, survey);
+        self.conflicts.extend(ourselves(self.deed.old.iter().chain(&self.deed.hold), survey.own.as_deref()));
         self.prove();
         // One problem is named once, however many containers share it.
         let mut seen = HashSet::new();
@@ -342,7 +343,27 @@ fn hold_users_of_places(draft: &mut Draft, snapshot: &Snapshot, survey: &Survey)
     }
 }
 
+/// Who is stopped cannot go on: the appliance in a container of its own is put aside or held by no restore of its own.
+fn ourselves<'a>(mut stopped: impl Iterator<Item = &'a OldDeed>, own: Option<&str>) -> Option<Problem> {
+    let own = stopped.find(|one| Some(one.id.as_str()) == own)?;
+    let text = format!("this appliance itself runs in container {}, which the restore would stop", own.name);
+    Some(Problem::error("restore.ourselves", &own.name, text).advice("Restore it beside, or from another appliance."))
+}
+
 fn start_again(draft: &mut Draft) {
     let held = draft.deed.hold.iter().filter(|held| held.running);
     draft.steps.extend(held.map(|held| format!("Start {} again", held.name)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_appliance_does_not_stop_itself() {
+        let stopped =
+            ["a1", "b2"].map(|id| OldDeed { id: id.into(), name: "x".into(), aside: "x".into(), running: true });
+        assert_eq!(ourselves(stopped.iter(), Some("b2")).unwrap().code, "restore.ourselves");
+        assert!(ourselves(stopped.iter(), Some("c3")).is_none() && ourselves(stopped.iter(), None).is_none());
+    }
 }

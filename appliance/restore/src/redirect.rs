@@ -8,8 +8,7 @@ use crate::{
     helper::{Helper, MOUNT},
     json::{list, text},
     probe::says_no_path,
-    survey::Survey,
-    volumes::host_folder,
+    survey::{Survey, host_folder},
 };
 use holdfast_docker::Engine;
 use holdfast_model::{Error, Kind, Problem, Result, snapshot::Snapshot};

@@ -1,7 +1,7 @@
 //! The host as it is now: read once for a plan, nothing is changed.
 
 use crate::json::{is_long_id, label, list, text};
-use holdfast_docker::{Engine, is_helper};
+use holdfast_docker::{Engine, is_helper, own_container_id};
 use holdfast_model::{Result, snapshot::EngineInfo};
 use serde_json::Value;
 use std::path::Path;
@@ -18,6 +18,8 @@ pub(crate) struct Survey {
     pub(crate) info: EngineInfo,
     /// What the engine says that it can do; null if it was not asked.
     pub(crate) host: Value,
+    /// The container that we live in, if we live in one.
+    pub(crate) own: Option<String>,
     containers: Vec<Value>,
     volumes: Vec<Value>,
     networks: Vec<Value>,
@@ -39,6 +41,7 @@ impl Survey {
         Ok(Survey {
             info: engine.info().await?,
             host: Value::Null,
+            own: own_container_id(),
             containers: engine.container_list().await?,
             volumes: engine.volume_list().await?,
             networks: engine.network_list().await?,
@@ -86,9 +89,18 @@ impl Survey {
         self.containers().filter(mounts).map(present).collect()
     }
 
-    /// Containers that mount a path of the host, or something below it.
+    /// Containers that mount a path of the host, something below it, or with the right to write a folder above it; also by a volume that
+    /// stands for such a folder. Whoever mounts all of the host looks after it and is no user of one path.
     pub(crate) fn users_of_path(&self, path: &str) -> Vec<Present> {
-        let is_in = |m: &Value| text(m, "/Type") == "bind" && Path::new(text(m, "/Source")).starts_with(path);
+        let path = Path::new(path);
+        let is_in = |mount: &Value| {
+            let folder = self.volume(text(mount, "/Name")).and_then(host_folder);
+            let source = folder.or_else(|| Some(text(mount, "/Source")).filter(|_| text(mount, "/Type") == "bind"));
+            let writes = mount.get("RW") != Some(&Value::Bool(false));
+            source.is_some_and(|source| {
+                Path::new(source).starts_with(path) || (writes && source != "/" && path.starts_with(source))
+            })
+        };
         let mounts = |item: &&Value| list(item, "/Mounts").iter().any(is_in);
         self.containers().filter(mounts).map(present).collect()
     }
@@ -119,6 +131,13 @@ impl Survey {
     }
 }
 
+/// The folder of the host that a volume of the local driver stands for.
+pub(crate) fn host_folder(inspect: &Value) -> Option<&str> {
+    let option = |name: &str| text(inspect, &format!("/Options/{name}"));
+    let is_bound = option("o").split(',').any(|word| word == "bind" || word == "rbind");
+    Some(option("device")).filter(|device| is_bound && device.starts_with('/'))
+}
+
 fn is_running(item: &Value) -> bool {
     matches!(text(item, "/State"), "running" | "paused" | "restarting")
 }
@@ -135,4 +154,40 @@ fn present(item: &Value) -> Present {
     let name = if name.is_empty() && is_long_id(&id) { id[..12].to_owned() } else { name };
     let service = label(item, "/Labels", SERVICE).map(str::to_owned);
     Present { id, name, running: is_running(item), service }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn who_uses_a_path_mounts_it_or_what_is_below_or_above_it() {
+        let bind = |source: &str, writes: bool| json!({"Type": "bind", "Source": source, "RW": writes});
+        let mounts = [
+            ("itself", bind("/srv/site", false)),
+            ("below", bind("/srv/site/deep", true)),
+            ("above", bind("/srv", true)),
+            ("by-volume", json!({"Type": "volume", "Name": "bound", "Source": "/var/lib/docker/volumes/bound/_data"})),
+            ("reads-above", bind("/srv", false)),
+            ("all", bind("/", true)),
+            ("like-it", bind("/srv/site2", true)),
+            ("volume", json!({"Type": "volume", "Name": "plain", "Source": "/srv/site"})),
+        ];
+        let container =
+            |(name, mount): &(&str, Value)| json!({"Id": name, "Names": [format!("/{name}")], "Mounts": [mount]});
+        let survey = Survey {
+            info: EngineInfo::default(),
+            host: Value::Null,
+            own: None,
+            containers: mounts.iter().map(container).collect(),
+            volumes: vec![
+                json!({"Name": "bound", "Options": {"type": "none", "o": "bind", "device": "/srv/site"}}),
+                json!({"Name": "plain", "Options": null}),
+            ],
+            networks: Vec::new(),
+        };
+        let users: Vec<String> = survey.users_of_path("/srv/site").into_iter().map(|user| user.name).collect();
+        assert_eq!(users, ["itself", "below", "above", "by-volume"]);
+    }
 }

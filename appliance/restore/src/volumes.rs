@@ -12,7 +12,7 @@ use crate::{
     json::{is_blank, is_long_id, list, object, size, text},
     lacks::lacks_driver,
     plan::Draft,
-    survey::{Present, Survey},
+    survey::{Present, Survey, host_folder},
     verify::{self, Tolerance},
 };
 use holdfast_docker::ByteStream;
@@ -225,13 +225,6 @@ fn check_driver(draft: &mut Draft, volume: &str, body: &mut Value, survey: &Surv
 /// Whether the engine gives every first user of the volume an empty one.
 fn is_in_memory(inspect: &Value) -> bool {
     text(inspect, "/Options/type") == "tmpfs"
-}
-
-/// The folder of the host that a volume of the local driver stands for.
-pub(crate) fn host_folder(inspect: &Value) -> Option<&str> {
-    let option = |name: &str| text(inspect, &format!("/Options/{name}"));
-    let is_bound = option("o").split(',').any(|word| word == "bind" || word == "rbind");
-    Some(option("device")).filter(|device| is_bound && device.starts_with('/'))
 }
 
 /// What people call a volume: nobody reads 64 digits.
