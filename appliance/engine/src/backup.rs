@@ -160,7 +160,7 @@ pub fn has_data(snapshot: &Snapshot) -> bool {
 
 async fn somehow(house: &House, desk: &Arc<Desk>, wish: &Wish, places: Option<&Places>) -> Result<Snapshot> {
     let mut taken = attempt(house, desk, wish, places).await;
-    if taken.as_ref().is_err_and(|error| error.code() == "snapshot.stale") {
+    if is_stale(&taken) {
         // What it leaned on was pruned on the way. The second time nothing of that is known any more.
         desk.log("begins again: data that it leaned on was pruned meanwhile");
         taken = attempt(house, desk, wish, places).await;
@@ -216,10 +216,19 @@ async fn attempt(house: &House, desk: &Arc<Desk>, wish: &Wish, places: Option<&P
         let alarms = alarms::of_snapshot(&house.repository(), &manifest);
         manifest.problems.extend(alarms);
     }
-    desk.problems(manifest.problems.iter().cloned());
-    let phases = desk.view().progress.phases.max(1);
+    let phases = desk.peek(|view| view.progress.phases).max(1);
     desk.phase("commit", phases, phases);
-    session.commit(manifest).await
+    let problems = manifest.problems.clone();
+    let committed = session.commit(manifest).await;
+    // Whoever begins again tells them then: what is counted would count twice.
+    if !is_stale(&committed) {
+        desk.problems(problems);
+    }
+    committed
+}
+
+fn is_stale(taken: &Result<Snapshot>) -> bool {
+    taken.as_ref().is_err_and(|error| error.code() == "snapshot.stale")
 }
 
 fn remember(house: &House, desk: &Desk, wish: &Wish, snapshot: &Snapshot) {
