@@ -17,14 +17,15 @@ use futures::{
     future::BoxFuture,
     stream::{self, FuturesUnordered},
 };
-use holdfast_docker::Engine;
+use holdfast_docker::{Engine, is_helper};
 use holdfast_model::{
     Moment, Problem, Result,
     policy::Consistency,
     snapshot::{EngineInfo, Fidelity},
 };
 use holdfast_runtime::{Clock, Stop};
-use std::sync::Arc;
+use serde_json::Value;
+use std::{path::Path, sync::Arc};
 
 const PHASES: u32 = 2;
 
@@ -55,6 +56,7 @@ pub async fn capture_places(
     sink.phase("inspect", 1, PHASES);
     let mut captured = nothing_yet(info, clock.now(), places.project);
     captured.problems.push(no_app(&ask.app));
+    captured.problems.extend(in_use(&until_stopped(stop, engine.container_list()).await?, places));
     let named = data::named(&*engine, (&places.volumes, &places.paths), &ask.app, &mut captured.problems);
     let (volumes, binds) = until_stopped(stop, named).await?;
     let ways = async { Ok((reader.open_volumes(volumes).await, reader.open_binds(binds).await)) };
@@ -120,6 +122,30 @@ fn no_app(app: &str) -> Problem {
     Problem::note("snapshot.places", app, text).advice(
         "Restore it in place, or one of its volumes, to have their content back; files of host paths go back with holdfast files put.",
     )
+}
+
+/// Whoever runs and mounts such a place is not held: what he writes meanwhile may be torn, files of databases first.
+fn in_use(listing: &[Value], places: &Places) -> Vec<Problem> {
+    let running = listing.iter().filter(|item| item["State"] == "running" && !is_helper(item));
+    let mounts = running.flat_map(|item| item["Mounts"].as_array().into_iter().flatten());
+    let writable: Vec<&Value> = mounts.filter(|mount| mount["RW"] != Value::Bool(false)).collect();
+    let is_mounted = |path: &str| {
+        let binds = writable.iter().filter(|mount| mount["Type"] == "bind");
+        binds.filter_map(|mount| mount["Source"].as_str()).any(|source| source != "/" && overlap(source, path))
+    };
+    let volumes = places.volumes.iter().filter(|name| writable.iter().any(|mount| mount["Name"] == name.as_str()));
+    let paths = places.paths.iter().filter(|path| is_mounted(path));
+    let told = |name: &String| {
+        let text = format!("{name} was read while a container that mounts it runs and may write there");
+        Problem::warning("place.in_use", name, text).advice("Stop whoever uses it and do it again, if that matters.")
+    };
+    volumes.chain(paths).map(told).collect()
+}
+
+/// Whether one of two paths leads into the other.
+fn overlap(one: &str, other: &str) -> bool {
+    let (one, other) = (Path::new(one), Path::new(other));
+    one.starts_with(other) || other.starts_with(one)
 }
 
 /// Of an app's own paths it has to be told that one is not there; of these nobody knows whether it ever was.

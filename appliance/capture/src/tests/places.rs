@@ -8,6 +8,7 @@ use crate::{Ask, Captured, Places, Sink, capture_places};
 use holdfast_docker::Engine;
 use holdfast_model::{Kind, Result, Severity, policy::Consistency, snapshot::Fidelity};
 use holdfast_runtime::Clock;
+use serde_json::json;
 use std::sync::Arc;
 
 /// The project's containers are gone; what they mounted is not.
@@ -64,6 +65,26 @@ async fn a_place_that_cannot_be_read_is_named_and_a_volume_that_is_not_there_is_
     assert_eq!((error.kind(), error.code()), (Kind::NotFound, "volume.gone"));
     assert_eq!(bench.docker.volume_list().await.unwrap().len(), before);
     bench.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn places_that_somebody_writes_to_are_named() {
+    let bench = Bench::new().await;
+    left_behind(&bench);
+    let body = json!({"HostConfig": {"Binds": ["data:/data", "/srv:/all"]}});
+    bench.member("other", "", body).await;
+    assert_eq!(
+        codes(&captured(&bench, &["data"], &["/srv/site"]).await.unwrap()),
+        ["snapshot.places"],
+        "it does not run"
+    );
+    bench.docker.container_start("shop-other").await.unwrap();
+    let told = captured(&bench, &["data"], &["/srv/site"]).await.unwrap();
+    let named: Vec<&str> =
+        told.problems.iter().filter(|one| one.code == "place.in_use").map(|one| one.subject.as_str()).collect();
+    assert_eq!(named, ["data", "/srv/site"]);
+    bench.docker.container_vanish("shop-other");
+    assert_eq!(codes(&captured(&bench, &["data"], &["/srv/site"]).await.unwrap()), ["snapshot.places"]);
 }
 
 #[tokio::test]
