@@ -115,6 +115,8 @@ pub(crate) fn explain(error: Error, mounted: Mounted<'_>) -> Error {
 /// be missing too.
 fn is_absent(error: &Error, path: &str) -> bool {
     let said = error.chain();
+    // Podman names it without the slash at its end.
+    let path = path.trim_end_matches('/');
     (error.kind() == Kind::Invalid && said.contains("does not exist"))
         || said.contains(&format!(" {path}: no such file or directory"))
 }
@@ -134,6 +136,8 @@ mod tests {
         };
         assert_eq!(code(Kind::Invalid, docker), "bind.missing");
         assert_eq!(code(Kind::Unavailable, podman), "bind.missing");
+        let error = Error::new(Kind::Unavailable, "host.failed", podman);
+        assert_eq!(explain(error, Mounted::HostPath("/srv/a/")).code(), "bind.missing");
         assert_eq!(code(Kind::Invalid, missing), "host.failed", "something else is missing");
         assert_eq!(code(Kind::Unavailable, docker), "host.failed");
     }
