@@ -61,11 +61,13 @@ sockets() {
 # Where the client looks there may be nothing: then what the server says of itself is tried, and the loopback after that. Whoever answers has to
 # prove itself either way. The complaint about the socket says more to whom neither answers.
 if ! ask 'do 0' >/dev/null 2>&1; then
-    while read -r OWN_SOCKET; do
-        if [ -S "$OWN_SOCKET" ] && own 2>/dev/null; then break; fi
-    done <<SOCKETS
-$(sockets)
-SOCKETS
+    # Through a pipe: what stands in the script itself some shells write into a file first, and there may be no place for one.
+    OWN_SOCKET=$(sockets | while read -r OWN_SOCKET; do
+        if [ -S "$OWN_SOCKET" ] && own 2>/dev/null; then
+            printf '%s' "$OWN_SOCKET"
+            break
+        fi
+    done)
     if [ -z "$OWN_SOCKET" ]; then
         WAY=loopback
         own 2>/dev/null || WAY=socket OWN_SOCKET=
