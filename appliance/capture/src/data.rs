@@ -151,7 +151,7 @@ fn bind(source: String, users: String, problems: &mut Vec<Problem>) -> Option<Bi
 async fn inspect(engine: &dyn Engine, name: &str) -> Result<Volume> {
     let text = engine.volume_inspect(name).await.map_err(|error| match error.kind() {
         Kind::NotFound => {
-            Error::not_found("volume.gone", format!("volume {name} is used by the app and is not on the host"))
+            Error::not_found("volume.gone", format!("volume {name} is to be read and is not on the host"))
                 .caused_by(error)
         }
         _ => error.while_doing(format!("look at volume {name}")),

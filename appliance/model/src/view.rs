@@ -416,7 +416,7 @@ pub struct RestoreRequest {
     pub from: From,
     /// Agrees to what the plan calls destructive.
     pub confirmed: bool,
-    /// In place: agrees that what the safety backup cannot keep is lost (`restore.safety_incomplete`).
+    /// In place or on another host: agrees that what the safety backup cannot keep is lost (`restore.safety_incomplete`).
     pub lose_uncaptured: bool,
 }
 

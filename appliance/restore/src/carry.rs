@@ -380,7 +380,9 @@ impl Work<'_> {
         let written = self.deed.volumes.iter().filter(|volume| volume.action != VolumeAction::Keep).count();
         let volumes = u32::try_from(written).unwrap_or(u32::MAX);
         let count = |number: u32, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+        let paths = u32::try_from(self.deed.paths.len()).unwrap_or(u32::MAX);
         let made = match (containers, volumes) {
+            (0, 0) if paths > 0 => count(paths, "host path"),
             (0, volumes) => count(volumes, "volume"),
             (containers, volumes) => format!("{}, {}", count(containers, "container"), count(volumes, "volume")),
         };

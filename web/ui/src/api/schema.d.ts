@@ -2173,7 +2173,7 @@ export interface components {
              */
             from: components["schemas"]["From"];
             /**
-             * @description In place: agrees that what the safety backup cannot keep is lost (`restore.safety_incomplete`).
+             * @description In place or on another host: agrees that what the safety backup cannot keep is lost (`restore.safety_incomplete`).
              * @default false
              */
             lose_uncaptured: boolean;
