@@ -61,7 +61,7 @@ async fn tend(house: &House) {
             tracing::warn!(error = ?error, "what may leave the cache could not leave; it is tried again");
         }
         failing = done.is_err();
-        let waits = house.repository().cache_view().waiting;
+        let waits = house.repository().waits_for_room();
         if waits != std::mem::replace(&mut waiting, waits) {
             house.events.status();
         }

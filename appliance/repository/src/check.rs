@@ -175,7 +175,7 @@ impl Inner {
             self.read().index.packs().map(|(number, info)| (number, info.clone())).collect();
         for (number, info) in packs {
             let key = info.key();
-            if info.cached {
+            if info.cached() {
                 report.with(|view| view.packs_cache += 1);
                 if cache.get(&key) != Some(&info.name.size) {
                     self.lost_in_cache(number, report).await?;
@@ -231,7 +231,7 @@ impl Inner {
 
     async fn lost_in_cache(self: &Arc<Self>, pack: PackNo, report: &Report) -> Result<()> {
         let info = self.read().index.pack(pack).clone();
-        self.write().index.pack_mut(pack).cached = false;
+        self.write().index.set_cached(pack, false);
         if !info.acked || report.bucket.is_none() {
             // Named with its snapshots at the end.
             return Ok(());
@@ -249,7 +249,7 @@ impl Inner {
     async fn mend_cache(&self, pack: PackNo, bytes: Bytes, code: &str, report: &Report) -> Result<()> {
         let key = self.read().index.pack(pack).key();
         self.cache.put(&key, bytes, PutMode::Replace).await?;
-        self.write().index.pack_mut(pack).cached = true;
+        self.write().index.set_cached(pack, true);
         self.shelf.drop_pack(pack);
         report.healed(code, &key, "a pack of the cache was bad or gone and was replaced from the bucket".into());
         Ok(())
@@ -257,7 +257,7 @@ impl Inner {
 
     async fn lost_in_bucket(self: &Arc<Self>, pack: PackNo, report: &Report) -> Result<()> {
         let info = self.read().index.pack(pack).clone();
-        if !info.cached {
+        if !info.cached() {
             return Ok(());
         }
         match self.cache.get(&info.key()).await {
@@ -417,7 +417,7 @@ impl Inner {
     async fn check_pack(self: &Arc<Self>, pack: PackNo, report: &Report, meter: Option<&dyn Meter>) -> Result<()> {
         let info = self.read().index.pack(pack).clone();
         let key = info.key();
-        let cached = match info.cached {
+        let cached = match info.cached() {
             true => self.pack_copy(&*self.cache, pack, report, meter).await?,
             false => Copy::Absent,
         };
@@ -442,13 +442,13 @@ impl Inner {
             // The bucket could not be asked: nothing is known to be lost.
             (Copy::Absent, Copy::Absent) => Ok(()),
             (Copy::Bad, Copy::Absent) if info.acked && report.bucket.is_none() => {
-                self.write().index.pack_mut(pack).cached = false;
+                self.write().index.set_cached(pack, false);
                 let text = "a pack of the cache is damaged; the bucket, which could mend it, was not asked";
                 report.problem(Problem::warning("pack.corrupt", &key, text));
                 Ok(())
             }
             (Copy::Bad | Copy::Absent, _) => {
-                self.write().index.pack_mut(pack).cached = false;
+                self.write().index.set_cached(pack, false);
                 self.forget_ack(&key);
                 let text = "a pack is damaged and no tier has a good copy";
                 let problem = match self.read().needers(pack).is_empty() {

@@ -27,7 +27,7 @@ use std::{
 
 /// Whether the bucket vouches for a pack of the cache, so that it may leave.
 fn may_leave(info: &PackInfo) -> bool {
-    info.name.kind == PackKind::Data && info.cached && info.acked && info.proven && info.fate == Fate::Sound
+    info.name.kind == PackKind::Data && info.cached() && info.acked && info.proven && info.fate == Fate::Sound
 }
 
 /// Packs of the newest snapshots of each app: they leave last.
@@ -65,8 +65,8 @@ fn queue(state: &State, keep: u32) -> Vec<(PackNo, u64)> {
 
 /// Bytes of everything in the cache.
 fn used(state: &State) -> u64 {
-    let packs = state.index.packs().filter(|(_, info)| info.cached).map(|(_, info)| info.name.size);
-    packs.sum::<u64>() + state.small.values().filter(|small| small.cached).map(|small| small.size).sum::<u64>()
+    let smalls = state.small.values().filter(|small| small.cached).map(|small| small.size);
+    state.index.cached_bytes() + smalls.sum::<u64>()
 }
 
 impl Finder {
@@ -118,14 +118,13 @@ impl Finder {
         }
         {
             let mut state = self.state.write().expect("no holder panics");
-            let info = state.index.pack_mut(pack);
-            if !may_leave(info) {
+            if !may_leave(state.index.pack(pack)) {
                 return Ok(false);
             }
-            info.cached = false;
+            state.index.set_cached(pack, false);
         }
         if let Err(error) = self.cache.delete(&key).await {
-            self.state.write().expect("no holder panics").index.pack_mut(pack).cached = true;
+            self.state.write().expect("no holder panics").index.set_cached(pack, true);
             return Err(error.while_doing("a pack could not leave the cache"));
         }
         Ok(true)
@@ -154,6 +153,8 @@ impl Finder {
                 Ok(given) => return Some(given),
                 Err(aim) => aim,
             };
+            // As far as the low-water mark: what goes next is found by going over all snapshots, which is not for each pack.
+            let aim = aim.min(self.room.low_mark(self.used()));
             if let Err(error) = self.runtime.block_on(self.evict(aim, None)) {
                 tracing::warn!(error = %error.chain(), "nothing could leave the full cache");
             }
@@ -217,7 +218,7 @@ impl Inner {
             ..CacheView::default()
         };
         view.limit_bytes = self.room().limit(view.used_bytes);
-        for (pack, info) in state.index.packs().filter(|(_, info)| info.cached) {
+        for (pack, info) in state.index.packs().filter(|(_, info)| info.cached()) {
             let size = info.name.size;
             let add = |sum: &mut u64, is: bool| *sum += if is { size } else { 0 };
             let is_data = info.name.kind == PackKind::Data;
@@ -249,7 +250,7 @@ impl Inner {
                 return Err(Error::new(Kind::Stopped, "warm.stopped", "it was stopped before all was in the cache"));
             }
             let info = self.read().index.pack(pack).clone();
-            if info.cached {
+            if info.cached() {
                 warmed.here += 1;
                 continue;
             }
@@ -277,7 +278,7 @@ impl Inner {
         let since = self.pins.view().oldest_session;
         let is_young = |info: &PackInfo| {
             info.name.kind == PackKind::Data
-                && info.cached
+                && info.cached()
                 && !info.acked
                 && info.fate == Fate::Sound
                 && info.born >= since

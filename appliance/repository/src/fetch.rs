@@ -94,7 +94,7 @@ impl Inner {
         let info = state.index.pack(number);
         let usable = match from {
             From::Auto => info.present(),
-            From::Cache => info.cached,
+            From::Cache => info.cached(),
             From::Bucket => info.acked,
         };
         usable.then_some(number)
@@ -154,7 +154,7 @@ impl Inner {
         let (cached, acked) = {
             let state = self.read();
             let info = state.index.pack(pack);
-            (info.cached && from != From::Bucket, info.acked && from != From::Cache && self.bucket().is_some())
+            (info.cached() && from != From::Bucket, info.acked && from != From::Cache && self.bucket().is_some())
         };
         let loads = if acked { self.loads(pack, &task.chunks) } else { None };
         // What has come already is nearer than the disk.
@@ -232,7 +232,7 @@ impl Inner {
         let bytes = place
             .get_or_try_init(|| async {
                 let bytes = self.pack_from_bucket(pack).await?;
-                if from == From::Auto && !info.cached && self.finder.has_room(info.name.size) {
+                if from == From::Auto && !info.cached() && self.finder.has_room(info.name.size) {
                     let kept = self.keep(pack, &info.key(), bytes.clone()).await;
                     if let Err(error) = kept {
                         tracing::warn!(error = %error.chain(), "a pack from the bucket was not kept in the cache");
@@ -247,7 +247,7 @@ impl Inner {
     /// Puts a pack that was verified back into the cache.
     pub(crate) async fn keep(&self, pack: PackNo, key: &str, bytes: Bytes) -> Result<()> {
         self.cache.put(key, bytes, PutMode::Replace).await?;
-        self.write().index.pack_mut(pack).cached = true;
+        self.write().index.set_cached(pack, true);
         Ok(())
     }
 
@@ -292,7 +292,7 @@ impl Inner {
         let state = self.read();
         let number = state.index.number(pack)?;
         let info = state.index.pack(number);
-        let cached = info.cached && from != From::Bucket;
+        let cached = info.cached() && from != From::Bucket;
         (info.acked && !cached && from != From::Cache).then_some((number, info.name.size))
     }
 
@@ -320,12 +320,11 @@ impl Inner {
     fn begin_healing(&self, pack: PackNo, error: &Error) {
         self.shelf.drop_pack(pack);
         let mut state = self.write();
-        let info = state.index.pack_mut(pack);
-        if !std::mem::take(&mut info.cached) {
+        if !state.index.set_cached(pack, false) {
             // It has left the cache while it was being read.
             return;
         }
-        let id = info.name.id;
+        let id = state.index.pack(pack).name.id;
         state.note(Problem::note(
             "pack.healed",
             format!("pack {}", id.short()),

@@ -257,7 +257,7 @@ impl Finder {
             (Source::BucketSegment, Some((key, _, true)), Some(span), Some(bucket)) => {
                 bucket.get_range(key, span).await.map(Some)
             }
-            (Source::CachedPack, ..) if info.cached => pack_footer(&*self.cache, info).await.map(Some),
+            (Source::CachedPack, ..) if info.cached() => pack_footer(&*self.cache, info).await.map(Some),
             // Without a mark from a sealed directory nothing proves that it is this pack's (R7).
             (Source::BucketPack, Some(_), _, Some(bucket)) if info.acked => pack_footer(&*bucket, info).await.map(Some),
             _ => Ok(None),

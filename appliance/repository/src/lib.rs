@@ -534,7 +534,11 @@ impl Repository {
     pub fn set_cache_rule(&self, rule: CacheRule, space: Option<Space>) {
         self.inner.room().decide(rule, space);
     }
-    /// How the cache does.
+    /// Whether a backup waits for room in the cache.
+    pub fn waits_for_room(&self) -> bool {
+        self.inner.room().is_waited_for()
+    }
+    /// How the cache does. Goes over all snapshots.
     pub fn cache_view(&self) -> CacheView {
         self.inner.cache_view()
     }

@@ -173,7 +173,7 @@ impl Inner {
             let strays = state
                 .index
                 .packs()
-                .filter(|(number, info)| info.cached && info.span.is_none() && !state.unlisted.contains_key(number));
+                .filter(|(number, info)| info.cached() && info.span.is_none() && !state.unlisted.contains_key(number));
             strays.map(|(number, _)| number).collect()
         };
         let mut footers = stream::iter(strays)

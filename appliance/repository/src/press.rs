@@ -282,7 +282,7 @@ impl Bench {
         }
         let key = {
             let state = self.finder.state.read().expect("no holder panics");
-            Some(state.index.pack(found.pack)).filter(|info| info.cached).map(PackInfo::key)
+            Some(state.index.pack(found.pack)).filter(|info| info.cached()).map(PackInfo::key)
         };
         let Placed { id, length, offset, sealed, .. } = found.placed;
         let range = u64::from(offset)..u64::from(offset) + u64::from(sealed);

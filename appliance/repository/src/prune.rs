@@ -79,7 +79,7 @@ impl Inner {
         Ok(PrunePlan {
             forget,
             packs: infos.iter().map(|info| info.name.id).collect(),
-            cache_bytes: infos.iter().filter(|info| info.cached).map(|info| info.name.size).sum(),
+            cache_bytes: infos.iter().filter(|info| info.cached()).map(|info| info.name.size).sum(),
             bucket_bytes: infos.iter().filter(|info| info.acked).map(|info| info.name.size).sum(),
             held_bytes,
             repack: moves.iter().map(|one| one.id).collect(),
@@ -186,12 +186,12 @@ impl Inner {
             let view = self.pins.view();
             let mut copies = Vec::new();
             for pack in shared.iter().filter(|pack| !live.contains(pack) && !view.pinned.contains(pack)) {
-                let info = state.index.pack_mut(*pack);
+                let info = state.index.pack(*pack).clone();
                 let Fate::Condemned(struck) = info.fate else { continue };
                 work.outcome.waiting += u64::from(info.acked);
                 work.outcome.waiting_bytes += if info.acked { info.name.size } else { 0 };
-                if info.cached && struck < view.oldest_reader && info.born < view.oldest_session {
-                    info.cached = false;
+                if info.cached() && struck < view.oldest_reader && info.born < view.oldest_session {
+                    state.index.set_cached(*pack, false);
                     copies.push((*pack, info.key(), info.name.size));
                 }
             }
@@ -452,9 +452,9 @@ impl Inner {
                 work.outcome.bucket_bytes += info.name.size;
             }
             // First, for if the deletion fails it may be gone all the same, and no backup may lean on it.
-            self.write().index.pack_mut(*pack).cached = false;
+            self.write().index.set_cached(*pack, false);
             self.cache.delete(&key).await?;
-            if info.cached {
+            if info.cached() {
                 work.outcome.cache_bytes += info.name.size;
             }
             self.shelf.drop_pack(*pack);

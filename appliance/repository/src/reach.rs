@@ -149,7 +149,7 @@ impl Inner {
             let state = self.read();
             let info = pack.map(|pack| (pack, state.index.pack(pack)));
             match info {
-                Some((_, info)) if info.cached && from != From::Bucket => {}
+                Some((_, info)) if info.cached() && from != From::Bucket => {}
                 Some((pack, info)) if info.acked && bucket && from != From::Cache => {
                     needs.add(pack, info.name.size, (placed.offset, placed.sealed));
                 }

@@ -153,7 +153,7 @@ impl Inner {
     /// A pack's bytes, proved by its name.
     async fn sound_pack(self: &Arc<Self>, pack: PackNo) -> Result<Bytes> {
         let info = self.read().index.pack(pack).clone();
-        if info.cached {
+        if info.cached() {
             let read = match self.cache.get(&info.key()).await {
                 Ok(bytes) => crate::fetch::verify(info.name.id, bytes).await,
                 Err(error) => Err(error),

@@ -63,7 +63,11 @@ impl Room {
     /// What the cache comes down to if it is above its high-water mark: nineteen parts of twenty fill it, eighteen are left.
     pub(crate) fn aim(&self, used: u64) -> Option<u64> {
         let limit = self.limit(used);
-        (used > limit - limit / 20).then(|| limit - limit / 10)
+        (used > limit - limit / 20).then(|| low(limit))
+    }
+    /// The low-water mark, while the cache takes `used`.
+    pub(crate) fn low_mark(&self, used: u64) -> u64 {
+        low(self.limit(used))
     }
     pub(crate) fn is_waited_for(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
@@ -162,6 +166,10 @@ impl Drop for Waits<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn low(limit: u64) -> u64 {
+    limit - limit / 10
 }
 
 fn full() -> Error {

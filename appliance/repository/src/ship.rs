@@ -104,10 +104,10 @@ impl Inner {
         let Some(number) = self.read().index.number(&id) else { return cause };
         let error = self.damaged(number, "the cache", cause);
         let mut state = self.write();
-        let info = state.index.pack_mut(number);
-        if info.cached && !info.acked {
-            info.cached = false;
+        let info = state.index.pack(number);
+        if info.cached() && !info.acked {
             let key = info.key();
+            state.index.set_cached(number, false);
             state.note(Problem::from_error(key, &error));
         }
         error
@@ -183,7 +183,7 @@ impl Inner {
 
     pub(crate) fn cache_use(&self) -> TierUse {
         let state = self.read();
-        let packs = state.index.packs().filter(|(_, info)| info.cached);
+        let packs = state.index.packs().filter(|(_, info)| info.cached());
         let smalls: u64 = state.small.values().filter(|small| small.cached).map(|small| small.size).sum();
         tier_use(&state, packs.map(|(_, info)| info.name.size), smalls, |held| {
             local_state(&state, held) == LocalState::Present
@@ -196,7 +196,7 @@ impl Inner {
         let attached = self.bucket().is_some();
         let only = |pack: &PackNo| {
             let info = state.index.pack(*pack);
-            !info.cached && (info.acked || !attached)
+            !info.cached() && (info.acked || !attached)
         };
         let packs: HashSet<PackNo> = state.live().into_iter().filter(|pack| only(pack)).collect();
         let sizes = packs.iter().map(|pack| state.index.pack(*pack).name.size);
@@ -258,7 +258,7 @@ impl List<'_> {
         }
         for pack in &held.reach {
             let info = self.state.index.pack(*pack);
-            if info.cached && !info.acked && self.packs.insert(*pack) {
+            if info.cached() && !info.acked && self.packs.insert(*pack) {
                 self.push(|| info.key(), info.name.size, Stage::Pack, Some(id));
             }
         }
@@ -294,7 +294,7 @@ fn is_whole(state: &State, held: &Held) -> bool {
 }
 
 fn local_state(state: &State, held: &Held) -> LocalState {
-    let cached = held.reach.iter().filter(|pack| state.index.pack(**pack).cached).count();
+    let cached = held.reach.iter().filter(|pack| state.index.pack(**pack).cached()).count();
     match cached {
         all if all == held.reach.len() => LocalState::Present,
         0 => LocalState::Absent,

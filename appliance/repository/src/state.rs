@@ -35,7 +35,8 @@ pub(crate) enum Fate {
 #[derive(Clone, Debug)]
 pub(crate) struct PackInfo {
     pub(crate) name: PackName,
-    pub(crate) cached: bool,
+    /// Set by [`Index::set_cached`] alone, which counts.
+    cached: bool,
     pub(crate) acked: bool,
     /// The bucket said so in this life; what is remembered of an earlier one may have been deleted since.
     pub(crate) proven: bool,
@@ -57,6 +58,9 @@ pub(crate) struct Span {
 }
 
 impl PackInfo {
+    pub(crate) fn cached(&self) -> bool {
+        self.cached
+    }
     pub(crate) fn present(&self) -> bool {
         self.cached || self.acked
     }
@@ -78,6 +82,8 @@ impl PackInfo {
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     packs: Vec<PackInfo>,
+    /// Of all packs in the cache: asked for with each pack that is stored.
+    cached_bytes: u64,
     numbers: HashMap<PackId, PackNo>,
     chunks: Table,
     /// Index segments by number.
@@ -98,6 +104,21 @@ impl Index {
     pub(crate) fn pack_mut(&mut self, number: PackNo) -> &mut PackInfo {
         &mut self.packs[number as usize]
     }
+    /// Says whether the cache holds a pack. The answer is whether that is news.
+    pub(crate) fn set_cached(&mut self, number: PackNo, cached: bool) -> bool {
+        let info = &mut self.packs[number as usize];
+        let is_news = std::mem::replace(&mut info.cached, cached) != cached;
+        match (is_news, cached) {
+            (false, _) => {}
+            (true, true) => self.cached_bytes += info.name.size,
+            (true, false) => self.cached_bytes -= info.name.size,
+        }
+        is_news
+    }
+    /// Bytes of all packs in the cache.
+    pub(crate) fn cached_bytes(&self) -> u64 {
+        self.cached_bytes
+    }
     pub(crate) fn packs(&self) -> impl Iterator<Item = (PackNo, &PackInfo)> {
         (0..).zip(self.packs.iter())
     }
@@ -109,8 +130,9 @@ impl Index {
     pub(crate) fn enter(&mut self, name: PackName) -> PackNo {
         let number = self.enter_seen(name);
         let in_bucket = self.disputed.remove(&name.id);
-        let info = &mut self.packs[number as usize];
-        if info.name.size != name.size {
+        if self.pack(number).name.size != name.size {
+            self.set_cached(number, false);
+            let info = self.pack_mut(number);
             *info = PackInfo { name, cached: false, acked: in_bucket == Some(name.size), ..*info };
         }
         number
@@ -172,8 +194,9 @@ impl Index {
         let mut gone = vec![false; self.packs.len()];
         for number in numbers {
             gone[*number as usize] = true;
+            self.set_cached(*number, false);
             let pack = self.pack_mut(*number);
-            (pack.cached, pack.acked, pack.fate) = (false, false, Fate::Sound);
+            (pack.acked, pack.fate) = (false, Fate::Sound);
         }
         if !numbers.is_empty() {
             self.chunks.retain(|pack| !gone[pack as usize]);
@@ -242,8 +265,8 @@ impl State {
     /// Enters a pack that the cache has just acknowledged (R2).
     pub(crate) fn enter_stored(&mut self, name: PackName, rows: &[Row], footer: Bytes, born: u64) {
         let number = self.index.enter(name);
-        let info = self.index.pack_mut(number);
-        (info.cached, info.born) = (true, born);
+        self.index.set_cached(number, true);
+        self.index.pack_mut(number).born = born;
         self.index.enter_rows(number, rows);
         self.unlisted.insert(number, Unlisted { chunks: rows.len(), footer: Some(footer) });
     }
@@ -325,7 +348,7 @@ impl State {
         match layout::parse_pack(key) {
             Some((_, id)) => {
                 if let Some(number) = self.index.number(&id) {
-                    self.index.pack_mut(number).cached = cached;
+                    self.index.set_cached(number, cached);
                 }
             }
             None => {

@@ -212,3 +212,26 @@ async fn what_left_is_known_and_not_stored_again() {
     let same = back_up(&again, "shop", &all[0].1).await.unwrap();
     assert!(same.stats.bytes_new < 100_000, "{}", same.stats.bytes_new);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_counted_is_what_lies_there() {
+    let (repository, cache, bucket, _) = shipped(3, 2 * MB).await;
+    let lies = async |cache: &Arc<dyn Store>| -> u64 {
+        let all = cache.list("").await.unwrap();
+        // The way in of this machine counts too: it lies there.
+        all.iter().map(|object| object.size).sum()
+    };
+    assert_eq!(repository.cache_view().used_bytes, lies(&cache).await);
+    repository.evict(Some(0), &Stop::new()).await.unwrap();
+    assert_eq!(repository.cache_view().used_bytes, lies(&cache).await);
+    let oldest = repository.snapshots()[0].snapshot.clone();
+    repository.warm(&[volume(&oldest).clone()], None, &Stop::new()).await.unwrap();
+    assert_eq!(repository.cache_view().used_bytes, lies(&cache).await);
+    let plan = repository.prune_plan(vec![oldest.id.clone()]).await.unwrap();
+    repository.prune(plan, &Stop::new()).await.unwrap();
+    assert_eq!(repository.cache_view().used_bytes, lies(&cache).await);
+    drop(repository);
+    let again = reopen(&cache).await;
+    again.attach_bucket(bucket).await.unwrap();
+    assert_eq!(again.cache_view().used_bytes, lies(&cache).await);
+}

@@ -306,7 +306,7 @@ async fn play(width: u32, deeds: Vec<Deed>) {
             Deed::Vanish(at) | Deed::Return(at) => {
                 let cached = matches!(deed, Deed::Return(_));
                 if let Some((number, _, false)) = packs.get(at) {
-                    inner.write().index.pack_mut(*number).cached = cached;
+                    inner.write().index.set_cached(*number, cached);
                 }
             }
             Deed::Forget(at) => {

@@ -263,7 +263,7 @@ async fn lacks(inner: &Arc<Inner>, segments: &[SegmentRef]) -> Result<Vec<Range<
         let recipe = inner.open_recipe(segment, From::Auto).await?;
         let cached = |pack: &PackId| {
             let state = inner.read();
-            state.index.number(pack).is_some_and(|pack| state.index.pack(pack).cached)
+            state.index.number(pack).is_some_and(|pack| state.index.pack(pack).cached())
         };
         let mut lost = HashSet::new();
         for chunk in recipe.packs() {
