@@ -172,6 +172,23 @@ fn set_here(appliance: &Appliance, app: &App) {
     assert_eq!((who.trim(), app.hooks_said().as_str()), ("here", "free"));
 }
 
+/// Kills an engine.
+fn kill_engine(folder: &Path) {
+    let pid = sh(&format!("cat {}/docker.pid", folder.display())).trim().to_owned();
+    Command::new("kill").args(["-9", &pid]).status().expect("kill runs");
+    wait_for("the engine is gone", 20, || !Path::new(&format!("/proc/{pid}")).exists());
+}
+
+/// What an engine leaves that is killed in the middle of a pause: a container that is frozen and written down as running. Whether
+/// there was one to make it of.
+fn forget_a_pause(folder: &Path, id: &str) -> bool {
+    let path = folder.join(format!("data/containers/{id}/config.v2.json"));
+    let said = std::fs::read_to_string(&path).expect("the engine wrote it down");
+    let forgotten = said.replace("\"Paused\":true", "\"Paused\":false");
+    std::fs::write(&path, &forgotten).expect("it can be written");
+    said != forgotten
+}
+
 #[test]
 fn killed_inside_a_hold_everybody_is_let_go() {
     let Some(binary) = house::real_parts("real_holds") else { return };
@@ -200,6 +217,14 @@ fn killed_inside_a_hold_everybody_is_let_go() {
     app.demo.verify_database(APP);
 }
 
+fn wait_for_jobs(appliance: &Appliance) {
+    wait_for("the job has ended", 60, || {
+        let jobs = appliance.cli(&["jobs"]).expect(0).json();
+        let open = |job: &serde_json::Value| matches!(job["state"].as_str(), Some("running" | "queued"));
+        !jobs.as_array().into_iter().flatten().any(open)
+    });
+}
+
 #[test]
 fn an_engine_killed_inside_a_hold_lets_everybody_go_when_it_is_back() {
     let Some(binary) = house::real_parts("real_holds engine") else { return };
@@ -226,10 +251,8 @@ fn an_engine_killed_inside_a_hold_lets_everybody_go_when_it_is_back() {
         for way in WAYS {
             let when = format!("round {round}, {way:?}");
             begin_and_wait(&appliance, &app, round, way);
-            let pid = sh(&format!("cat {}/docker.pid", folder.display())).trim().to_owned();
             let held = app.is_held();
-            Command::new("kill").args(["-9", &pid]).status().expect("kill runs");
-            wait_for("the engine is gone", 20, || !Path::new(&format!("/proc/{pid}")).exists());
+            kill_engine(&folder);
             engine("up");
             if held {
                 met.held += 1
@@ -238,15 +261,25 @@ fn an_engine_killed_inside_a_hold_lets_everybody_go_when_it_is_back() {
             }
             app.wait_as_before(&when);
             nothing_is_owed(&setup, &when);
-            wait_for("the job has ended", 60, || {
-                let jobs = appliance.cli(&["jobs"]).expect(0).json();
-                let open = |job: &serde_json::Value| matches!(job["state"].as_str(), Some("running" | "queued"));
-                !jobs.as_array().into_iter().flatten().any(open)
-            });
+            wait_for_jobs(&appliance);
         }
     }
     println!("the kills met: {met:?}");
     assert!(met.held > 0, "no kill met a hold: {met:?}");
+    let hooked = app.demo.docker(&format!("inspect -f '{{{{.Id}}}}' {APP}-hooked-1")).trim().to_owned();
+    let forgotten = (0..10).any(|_| {
+        appliance.cli(&["backup", APP, "--consistency", "pause"]).expect(0);
+        wait_for("it is held", 20, || app.is_held());
+        kill_engine(&folder);
+        let forgotten = forget_a_pause(&folder, &hooked);
+        engine("up");
+        app.wait_as_before("after a forgotten pause");
+        nothing_is_owed(&setup, "after a forgotten pause");
+        wait_for_jobs(&appliance);
+        forgotten
+    });
+    assert!(forgotten, "no kill met the pause");
+    app.demo.docker(&format!("exec {APP}-hooked-1 /bin/sleep 0"));
     app.demo.verify_database(APP);
     wait_for("helpers that were left behind are swept", 180, || {
         !app.demo.docker("ps -a --filter label=io.holdfast.helper --format '{{.ID}} {{.Names}}'").contains("holdfast-")

@@ -4,7 +4,10 @@
 //! or the disappearance of whoever asked, and then lets all members go. So a cancelled or panicking
 //! capture can never leave an app frozen while the process lives; the journal covers its death.
 
-use crate::journal::{Held, Journal};
+use crate::{
+    frozen,
+    journal::{Held, Journal},
+};
 use futures::future::join_all;
 use holdfast_docker::Engine;
 use holdfast_model::{Error, Kind, Moment, Result};
@@ -290,6 +293,10 @@ async fn unpause(engine: &dyn Engine, id: &str, name: &str) -> Result<()> {
             let cause =
                 first.err().unwrap_or_else(|| Error::new(Kind::Conflict, "container.state", "it is paused again"));
             Err(cause.while_doing(format!("container {name} is still paused")))
+        }
+        // The engine says that it was not paused; an engine that was killed meanwhile may have forgotten.
+        Some(state) if state.running && first.is_err() && frozen::is_frozen(engine, id).await? => {
+            frozen::free(engine, id, name).await
         }
         _ => Ok(()),
     }

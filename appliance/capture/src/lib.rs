@@ -6,6 +6,7 @@
 mod data;
 mod database;
 mod found;
+mod frozen;
 mod gaps;
 mod helper;
 mod hold;

@@ -166,6 +166,18 @@ impl FakeDocker {
         })
     }
 
+    /// Freezes a container without the engine's knowledge, as one does that is killed in the middle of a pause.
+    pub fn container_freeze(&self, container: &str) {
+        if let Ok(container) = self.machine().container(container) {
+            (container.state, container.frozen) = (State::Running, true);
+        }
+    }
+
+    /// Whether it is frozen like that.
+    pub fn container_is_frozen(&self, container: &str) -> bool {
+        self.machine().container(container).is_ok_and(|container| container.frozen)
+    }
+
     /// Removes a container at once, as somebody else would.
     pub fn container_vanish(&self, container: &str) {
         self.machine().remove_container(container, false);
@@ -315,6 +327,15 @@ impl Engine for FakeDocker {
         self.enter("container_unpause", id)?;
         let outcome = self.machine().pause(id, false);
         self.told("container", "unpause", id, outcome)
+    }
+
+    async fn container_restart(&self, id: &str, _: u32) -> Result<()> {
+        self.enter("container_restart", id)?;
+        let outcome = {
+            let mut machine = self.machine();
+            machine.stop(id).and_then(|()| machine.start(id))
+        };
+        self.told("container", "restart", id, outcome)
     }
 
     async fn container_rename(&self, id: &str, name: &str) -> Result<()> {

@@ -111,6 +111,8 @@ pub trait Engine: Send + Sync {
     async fn container_pause(&self, id: &str) -> Result<()>;
     /// Thaws; one that is not paused is `Conflict`.
     async fn container_unpause(&self, id: &str) -> Result<()>;
+    /// Stops, killing after `seconds`, and starts: one step for the engine.
+    async fn container_restart(&self, id: &str, seconds: u32) -> Result<()>;
     /// Renames.
     async fn container_rename(&self, id: &str, name: &str) -> Result<()>;
     /// `POST /containers/{id}/attach`, to one that is created and not yet started, with an open standard input and no

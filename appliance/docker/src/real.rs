@@ -244,6 +244,13 @@ impl Engine for RealDocker {
         self.done(container(id), self.docker.unpause_container(&segment(container(id))?).await)
     }
 
+    async fn container_restart(&self, id: &str, seconds: u32) -> Result<()> {
+        let seconds_told = Some(i32::try_from(seconds).unwrap_or(i32::MAX));
+        let options = query::RestartContainerOptions { signal: None, t: seconds_told };
+        let docker = self.docker.clone().with_timeout(COMMAND_LIMIT + Duration::from_secs(seconds.into()));
+        self.done(container(id), docker.restart_container(&segment(container(id))?, Some(options)).await)
+    }
+
     async fn container_rename(&self, id: &str, name: &str) -> Result<()> {
         let options = query::RenameContainerOptions { name: name.to_owned() };
         self.done(container(id), self.docker.rename_container(&segment(container(id))?, options).await)

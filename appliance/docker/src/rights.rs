@@ -63,6 +63,11 @@ fn backup(engine: &dyn Engine) -> Vec<Try<'_>> {
         ("stop containers", "POST /containers/*/stop", quiet(engine.container_stop(NOBODY, 1))),
         ("start containers", "POST /containers/*/start", quiet(engine.container_start(NOBODY))),
         (
+            "free what an engine froze and forgot",
+            "POST /containers/*/restart",
+            quiet(engine.container_restart(NOBODY, 1)),
+        ),
+        (
             "run commands in containers",
             "POST /containers/*/exec",
             quiet(async move {

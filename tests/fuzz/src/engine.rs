@@ -267,6 +267,9 @@ impl Engine for Host {
     async fn container_unpause(&self, _: &str) -> Result<()> {
         Ok(())
     }
+    async fn container_restart(&self, _: &str, _: u32) -> Result<()> {
+        Ok(())
+    }
     async fn container_attach(&self, _: &str) -> Result<Attached> {
         let Some(said) = &self.said else {
             return Err(Error::new(Kind::Denied, "host.denied", "no mover may run here"));

@@ -206,6 +206,33 @@ fn a_crash_while_members_are_held_is_undone_at_start_up() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_an_engine_froze_and_forgot_is_started_anew_and_nobody_else() {
+    let bench = Bench::new().await;
+    let web = bench.id("shop-web").await;
+    // The engine dies in the middle of the pause: frozen, and not written down.
+    bench.docker.meanwhile("archive_get", 1, move |docker| docker.container_freeze(&web));
+    bench.capture(Consistency::Pause).await.unwrap();
+    assert!(!bench.docker.container_is_frozen("shop-web"));
+    let web = bench.id("shop-web").await;
+    assert_eq!(bench.calls("container_restart"), [web]);
+    bench.assert_untouched().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_frozen_unknown_to_its_engine_is_owed_until_it_is_free() {
+    let bench = Bench::new().await;
+    let web = bench.id("shop-web").await;
+    bench.docker.meanwhile("archive_get", 1, move |docker| docker.container_freeze(&web));
+    (0..20).for_each(|n| bench.docker.fail("container_restart", 1 + n, Kind::Denied, "host.denied"));
+    bench.capture(Consistency::Pause).await.unwrap();
+    let left = bench.journal.left_over();
+    assert_eq!(left[0].containers.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["shop-web"]);
+    while bench.journal.undo(&bench.docker, &left[0]).await.is_err() {}
+    assert!(!bench.docker.container_is_frozen("shop-web"));
+    bench.assert_nothing_left().await;
+}
+
 #[tokio::test]
 async fn the_entry_is_on_disk_before_the_first_member_is_touched() {
     let bench = Bench::new().await;

@@ -31,6 +31,8 @@ pub(super) async fn run(bench: &Bench) -> Result<()> {
     refused(engine.container_pause(&id).await, Kind::Conflict, "container.state", "pausing twice")?;
     engine.container_unpause(&id).await?;
     refused(engine.container_unpause(&id).await, Kind::Conflict, "container.state", "unpausing twice")?;
+    engine.container_restart(&id, 0).await?;
+    ensure!(bench.inspect(&id).await?["State"]["Running"] == true, "a container does not run after its restart");
     engine.container_stop(&id, 0).await?;
     engine.container_stop(&id, 0).await?;
     ensure!(bench.inspect(&id).await?["State"]["Running"] == false, "a stopped container runs");
@@ -46,6 +48,8 @@ pub(super) async fn run(bench: &Bench) -> Result<()> {
     }
     refused(engine.container_inspect(&id).await, Kind::NotFound, "container.not_found", "a removed container")?;
     refused(engine.container_start(&id).await, Kind::NotFound, "container.not_found", "starting what is not there")?;
+    let outcome = engine.container_restart(&id, 0).await;
+    refused(outcome, Kind::NotFound, "container.not_found", "restarting what is not there")?;
     refused(engine.container_inspect("..").await, Kind::NotFound, "container.not_found", "a name with a way up")?;
     let outcome = engine.container_create(&bench.name("c"), &json!({ "Image": "no-such/image:1" })).await;
     refused(outcome, Kind::NotFound, "image.not_found", "a container of a missing image")?;

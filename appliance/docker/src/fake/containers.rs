@@ -20,6 +20,8 @@ pub(crate) struct Container {
     pub(crate) files: Tree,
     image_files: Tree,
     pub(crate) exit_code: i64,
+    /// Nothing runs in it though it is called running.
+    pub(crate) frozen: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +175,7 @@ impl Machine {
             image_files: files.clone(),
             files,
             exit_code: 0,
+            frozen: false,
         };
         for (network, id, endpoint) in networks {
             let number = self.next_number();
@@ -273,7 +276,7 @@ impl Machine {
         if !container.running() {
             return Ok(());
         }
-        container.state = State::Exited;
+        (container.state, container.frozen) = (State::Exited, false);
         if container.base["HostConfig"]["AutoRemove"].as_bool().unwrap_or(false) {
             self.remove_container(name, true);
         }

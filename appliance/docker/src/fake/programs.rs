@@ -20,6 +20,9 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 /// Bytes that a pipe holds.
 const PIPE: usize = 64 << 10;
 
+/// What engines say in the place of a command's output, where the container is frozen and they do not know it.
+const FROZEN: &[u8] = b"OCI runtime exec failed: exec failed: cannot exec in a paused container (use --ignore-paused to override): unknown\r\n";
+
 /// Mounts of a container: path, and the files there with paths below it, the root (an empty path) first.
 pub type Mounts = Box<dyn Fn() -> Vec<(String, Vec<Entry>)> + Send + Sync>;
 
@@ -108,7 +111,13 @@ impl FakeDocker {
             id
         };
         let (input, far_input) = duplex(PIPE);
-        let (far_output, output) = duplex(PIPE);
+        let (mut far_output, output) = duplex(PIPE);
+        if self.container_is_frozen(&of) {
+            let number = format!("{:064x}", self.machine().next_number());
+            self.programs().codes.insert(number.clone(), Some(126));
+            tokio::spawn(async move { far_output.write_all(FROZEN).await });
+            return Ok(Running { id: number, input: None, output: said(output, usize::MAX).boxed() });
+        }
         let is_shell = |shell: &String, flag: &String| shell == "/bin/sh" && flag == "-c";
         let words: Vec<String> = match exec.command {
             [shell, flag, line] if is_shell(shell, flag) => line.split(' ').map(str::to_owned).collect(),

@@ -1,0 +1,53 @@
+//! Containers that are frozen while their engine says that they run.
+//!
+//! An engine that is killed in the middle of a pause may have frozen a container without having written that down (seen on Docker
+//! with `live-restore`). After its return it refuses to let go what it does not call paused, and to pause what does not run. Only a
+//! command in the container tells it, which the runtime refuses, and only a new start frees it. That hurts: but nothing runs in
+//! there until it is done.
+
+use futures::StreamExt;
+use holdfast_docker::{Engine, Exec, Said};
+use holdfast_model::{Kind, Result};
+use std::time::Duration;
+
+/// What the runtime says of a command in a frozen container.
+const REFUSAL: &str = "cannot exec in a paused container";
+/// A command in one that is not frozen has ended by then; old runtimes let one in a frozen container wait.
+const LONGEST: Duration = Duration::from_secs(10);
+/// Bytes of an answer that are looked at.
+const ANSWER: usize = 4096;
+/// Seconds for an end of its own, which nothing frozen has.
+const STOP_SECONDS: u32 = 1;
+
+/// Whether a container that is called running is frozen. Where nobody can tell it counts as running. `Unavailable` if the host is away.
+pub(crate) async fn is_frozen(engine: &dyn Engine, id: &str) -> Result<bool> {
+    match tokio::time::timeout(LONGEST, said(engine, id)).await {
+        Ok(Ok(said)) => Ok(said.contains(REFUSAL)),
+        Ok(Err(error)) if error.kind() == Kind::Unavailable => Err(error),
+        Ok(Err(error)) => Ok(error.chain().contains(REFUSAL)),
+        Err(_) => Ok(false),
+    }
+}
+
+async fn said(engine: &dyn Engine, id: &str) -> Result<String> {
+    let command = ["true".to_owned()];
+    let mut running = engine.exec_start(id, Exec::new(&command)).await?;
+    let mut answer = Vec::new();
+    while let Some(said) = running.output.next().await {
+        let (Said::Out(bytes) | Said::Err(bytes)) = said?;
+        answer.extend(bytes.iter().take(ANSWER.saturating_sub(answer.len())));
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Starts a frozen container anew.
+pub(crate) async fn free(engine: &dyn Engine, id: &str, name: &str) -> Result<()> {
+    tracing::warn!(
+        container = name,
+        "its engine was killed while it paused this container, and says now that it runs: it is started anew to be free"
+    );
+    let done = engine.container_restart(id, STOP_SECONDS).await;
+    done.map_err(|error| {
+        error.while_doing(format!("container {name} is frozen without its engine's knowledge; start it anew"))
+    })
+}
