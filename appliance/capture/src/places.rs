@@ -10,7 +10,7 @@ use crate::{
     Ask, Captured, Sink,
     data::{self, Bind, Opened, Volume},
     reach::Reader,
-    run::{Piece, READS_AT_ONCE, logical, lowest, place, reader, until_stopped},
+    run::{Piece, READS_AT_ONCE, logical, lowest, nothing_yet, place, reader, until_stopped},
 };
 use futures::{
     StreamExt, TryStreamExt,
@@ -18,11 +18,7 @@ use futures::{
     stream::{self, FuturesUnordered},
 };
 use holdfast_docker::{Engine, is_helper};
-use holdfast_model::{
-    Moment, Problem, Result,
-    policy::Consistency,
-    snapshot::{EngineInfo, Fidelity},
-};
+use holdfast_model::{Problem, Result, policy::Consistency};
 use holdfast_runtime::{Clock, Stop};
 use serde_json::Value;
 use std::{path::Path, sync::Arc};
@@ -92,26 +88,6 @@ async fn read(reader: &Reader, volumes: &[Opened<Volume>], binds: &[Opened<Bind>
         }));
     }
     stream::iter(reads).buffer_unordered(READS_AT_ONCE).try_collect().await
-}
-
-fn nothing_yet(engine: EngineInfo, time: Moment, project: bool) -> Captured {
-    Captured {
-        project,
-        engine,
-        time,
-        consistency: Consistency::None,
-        fidelity: Fidelity::Full,
-        containers: Vec::new(),
-        images: Vec::new(),
-        volumes: Vec::new(),
-        binds: Vec::new(),
-        networks: Vec::new(),
-        databases: Vec::new(),
-        problems: Vec::new(),
-        images_known: 0,
-        freeze_ms: 0,
-        bytes_logical: 0,
-    }
 }
 
 /// What tells such a snapshot from those of the app.

@@ -200,21 +200,13 @@ impl Work {
         }
         let (volumes, binds) = (self.reader.open_volumes(volumes).await, self.reader.open_binds(binds).await);
         let captured = Captured {
-            project: app.project,
-            engine: info,
-            time: self.now,
             consistency: self.ask.consistency,
-            fidelity: Fidelity::Full,
             containers: members.iter().map(section).collect(),
             images,
-            volumes: Vec::new(),
-            binds: Vec::new(),
             networks,
-            databases: Vec::new(),
             problems,
             images_known,
-            freeze_ms: 0,
-            bytes_logical: 0,
+            ..nothing_yet(info, self.now, app.project)
         };
         Ok(Ready { captured, members, volumes, binds })
     }
@@ -491,6 +483,27 @@ fn section(member: &Member) -> ContainerSection {
     }
 }
 
+/// A capture that holds nothing yet and for which nobody was held.
+pub(crate) fn nothing_yet(engine: EngineInfo, time: Moment, project: bool) -> Captured {
+    Captured {
+        project,
+        engine,
+        time,
+        consistency: Consistency::None,
+        fidelity: Fidelity::Full,
+        containers: Vec::new(),
+        images: Vec::new(),
+        volumes: Vec::new(),
+        binds: Vec::new(),
+        networks: Vec::new(),
+        databases: Vec::new(),
+        problems: Vec::new(),
+        images_known: 0,
+        freeze_ms: 0,
+        bytes_logical: 0,
+    }
+}
+
 /// Puts a piece where it belongs.
 pub(crate) fn place(captured: &mut Captured, piece: Piece) {
     match piece {
@@ -546,21 +559,8 @@ mod tests {
             fidelity: Fidelity::Full,
         };
         let captured = |lengths: &[u64]| Captured {
-            project: true,
-            engine: EngineInfo::default(),
-            time: Moment::from_millis(0),
-            consistency: Consistency::None,
-            fidelity: Fidelity::Full,
-            containers: Vec::new(),
-            images: Vec::new(),
             volumes: lengths.iter().map(|length| volume(*length)).collect(),
-            binds: Vec::new(),
-            networks: Vec::new(),
-            databases: Vec::new(),
-            problems: Vec::new(),
-            images_known: 0,
-            freeze_ms: 0,
-            bytes_logical: 0,
+            ..nothing_yet(EngineInfo::default(), Moment::from_millis(0), true)
         };
         assert_eq!(logical(&captured(&[1, 2])), 3);
         assert_eq!(logical(&captured(&[u64::MAX, 2])), u64::MAX);

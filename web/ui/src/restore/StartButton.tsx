@@ -23,6 +23,8 @@ export function StartButton({ app, request, plan, onStarted }: Props) {
   const restore = useStartRestore();
   const [asking, ask] = useDisclosure(false);
   const [lose, setLose] = useState(false);
+  const kind = request?.target.kind ?? 'beside';
+  const away = kind === 'host';
   const ready = request !== null && plan !== undefined && plan.conflicts.length === 0;
   const start = (confirmed: boolean) => {
     if (!request) return;
@@ -43,20 +45,20 @@ export function StartButton({ app, request, plan, onStarted }: Props) {
           loading={restore.isPending}
           onClick={() => (plan?.destructive ? ask.open() : start(false))}
         >
-          {t.restore.start[request?.target.kind ?? 'beside']}
+          {t.restore.start[kind]}
         </ChangeButton>
       </div>
       <Confirm
         opened={asking}
         onClose={ask.close}
-        title={t.restore.confirmTitle(app.name)}
-        act={t.restore.start.in_place}
+        title={away ? t.restore.confirmHost(app.name) : t.restore.confirmTitle(app.name)}
+        act={t.restore.start[kind]}
         word={app.name}
         busy={restore.isPending}
         error={restore.error}
         onConfirm={() => start(true)}
       >
-        <p>{t.restore.confirmHint(app.name)}</p>
+        <p>{away ? t.restore.confirmHostHint : t.restore.confirmHint(app.name)}</p>
         <Checkbox
           label={t.restore.loseUncaptured}
           description={t.restore.loseUncapturedHint}

@@ -1,5 +1,4 @@
-import { ActionIcon, Button } from '@mantine/core';
-import { IconTrash } from '@tabler/icons-react';
+import { Button } from '@mantine/core';
 import { useState } from 'react';
 import { useUnforget } from '~/api/actions';
 import { useLink } from '~/api/link';
@@ -9,7 +8,7 @@ import { useWords } from '~/i18n';
 import { DataTable } from '~/parts/DataTable';
 import { Panel } from '~/parts/Panel';
 import { useToasts } from '~/parts/Toasts';
-import { RemovePoint } from './RemovePoint';
+import { RemoveButton, RemovePoint } from './RemovePoint';
 
 /** Restore points that somebody deleted and that can be brought back; nothing where there are none. */
 export function ForgottenPoints({ app }: { app: AppView }) {
@@ -41,13 +40,10 @@ export function ForgottenPoints({ app }: { app: AppView }) {
                 >
                   {t.apps.bringBack}
                 </Button>
-                <ActionIcon
-                  aria-label={`${t.apps.removeNow}: ${f.moment(point.time)}`}
-                  disabled={!up}
+                <RemoveButton
+                  label={`${t.apps.removeNow}: ${f.moment(point.time)}`}
                   onClick={() => setRemoving(point)}
-                >
-                  <IconTrash size={16} aria-hidden />
-                </ActionIcon>
+                />
               </div>
             </td>
           </tr>

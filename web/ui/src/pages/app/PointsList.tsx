@@ -1,7 +1,5 @@
-import { ActionIcon, Button } from '@mantine/core';
-import { IconTrash } from '@tabler/icons-react';
+import { Button } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
-import { useLink } from '~/api/link';
 import type { AppView, SnapshotView } from '~/api/types';
 import { useWords } from '~/i18n';
 import { DataTable } from '~/parts/DataTable';
@@ -9,6 +7,7 @@ import { BringBack } from '~/parts/points/BringBack';
 import { Pill } from '~/parts/Pill';
 import { TierTags } from '~/parts/TierTags';
 import { useRestore } from '~/restore/RestoreProvider';
+import { RemoveButton } from './RemovePoint';
 
 interface Props {
   app: AppView;
@@ -19,7 +18,6 @@ interface Props {
 /** Restore points as rows, newest first. */
 export function PointsList({ app, snapshots, onRemove }: Props) {
   const { t, f } = useWords();
-  const { up } = useLink();
   const { open } = useRestore();
   return (
     <DataTable label={t.apps.allPoints} heads={[t.apps.colTime, t.apps.colNew, t.apps.colSize, t.apps.colHow, t.apps.colTiers, '']}>
@@ -61,13 +59,10 @@ export function PointsList({ app, snapshots, onRemove }: Props) {
                 {t.apps.restore}
               </Button>
               <BringBack snapshot={snapshot} small />
-              <ActionIcon
-                aria-label={`${t.apps.remove}: ${f.moment(snapshot.time)}`}
-                disabled={!up}
+              <RemoveButton
+                label={`${t.apps.remove}: ${f.moment(snapshot.time)}`}
                 onClick={() => onRemove(snapshot)}
-              >
-                <IconTrash size={16} aria-hidden />
-              </ActionIcon>
+              />
             </div>
           </td>
         </tr>

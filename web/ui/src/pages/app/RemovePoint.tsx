@@ -1,8 +1,21 @@
+import { ActionIcon } from '@mantine/core';
+import { IconTrash } from '@tabler/icons-react';
 import { useRemoveSnapshot } from '~/api/actions';
+import { useLink } from '~/api/link';
 import type { AppView, SnapshotView } from '~/api/types';
 import { useWords } from '~/i18n';
 import { Confirm } from '~/parts/Confirm';
 import { useToasts } from '~/parts/Toasts';
+
+/** The bin at the end of a restore point's row. */
+export function RemoveButton({ label, onClick }: { label: string; onClick: () => void }) {
+  const { up } = useLink();
+  return (
+    <ActionIcon aria-label={label} disabled={!up} onClick={onClick}>
+      <IconTrash size={16} aria-hidden />
+    </ActionIcon>
+  );
+}
 
 interface Props {
   app: AppView;

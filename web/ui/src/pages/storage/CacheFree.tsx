@@ -1,14 +1,12 @@
 import { TextInput } from '@mantine/core';
-import { useState, type FormEvent } from 'react';
+import { useState } from 'react';
 import { useEvict } from '~/api/actions';
 import { useEvictPlan } from '~/api/queries';
 import type { CacheState, Evicted } from '~/api/types';
 import { useWords } from '~/i18n';
 import { bytesOf, proposal } from '~/lib/cache';
 import { Await } from '~/parts/Await';
-import { ChangeButton } from '~/parts/ChangeButton';
-import { Failure } from '~/parts/Problems';
-import { useToasts } from '~/parts/Toasts';
+import { ActForm } from './ActForm';
 
 /** What would leave the cache, before anything leaves. */
 export function CacheFree({ room, onDone }: { room: CacheState; onDone: () => void }) {
@@ -18,20 +16,15 @@ export function CacheFree({ room, onDone }: { room: CacheState; onDone: () => vo
   const aim = bytes !== null && bytes >= 0 ? bytes : null;
   const plan = useEvictPlan(aim);
   const evict = useEvict();
-  const { done } = useToasts();
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (aim === null) return;
-    evict.mutate(aim, {
-      onSuccess: (gone) => {
-        done(t.storage.freed(f.bytes(gone.bytes)));
-        onDone();
-      },
-    });
-  };
   const nothing = plan.data === undefined || plan.data.packs === 0;
   return (
-    <form onSubmit={submit} className="page">
+    <ActForm
+      asks={evict}
+      body={nothing ? null : aim}
+      told={(gone: Evicted) => t.storage.freed(f.bytes(gone.bytes))}
+      act={t.storage.cacheFree}
+      onDone={onDone}
+    >
       <p className="dim small">{t.storage.freeHint}</p>
       <TextInput
         label={t.storage.freeField}
@@ -41,13 +34,7 @@ export function CacheFree({ room, onDone }: { room: CacheState; onDone: () => vo
         onChange={(event) => setText(event.currentTarget.value)}
       />
       {aim !== null && <Await of={plan} skeleton={1}>{(gone) => <Preview gone={gone} />}</Await>}
-      {evict.isError && <Failure error={evict.error} />}
-      <div>
-        <ChangeButton type="submit" variant="filled" disabled={aim === null || nothing} loading={evict.isPending}>
-          {t.storage.cacheFree}
-        </ChangeButton>
-      </div>
-    </form>
+    </ActForm>
   );
 }
 

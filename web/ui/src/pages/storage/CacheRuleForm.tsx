@@ -1,12 +1,10 @@
 import { NativeSelect, TextInput } from '@mantine/core';
-import { useState, type FormEvent } from 'react';
+import { useState } from 'react';
 import { useCacheRule } from '~/api/actions';
 import type { CacheRule } from '~/api/types';
 import { useWords } from '~/i18n';
 import { draftOf, isKeep, isQuota, isReserve, ruleOf, type RuleDraft } from '~/lib/cache';
-import { ChangeButton } from '~/parts/ChangeButton';
-import { Failure } from '~/parts/Problems';
-import { useToasts } from '~/parts/Toasts';
+import { ActForm } from './ActForm';
 
 const WHEN_FULL = ['wait', 'refuse'] as const;
 
@@ -15,7 +13,6 @@ export function CacheRuleForm({ rule, onDone }: { rule: CacheRule; onDone: () =>
   const { t } = useWords();
   const [draft, setDraft] = useState(() => draftOf(rule));
   const decide = useCacheRule();
-  const { done } = useToasts();
   const fits = { quota: isQuota(draft.quota), reserve: isReserve(draft.reserve), keep: isKeep(draft.keep) };
   const good = fits.quota && fits.reserve && fits.keep;
   const field = (name: keyof typeof fits, wrong: string) => ({
@@ -23,17 +20,8 @@ export function CacheRuleForm({ rule, onDone }: { rule: CacheRule; onDone: () =>
     error: fits[name] ? undefined : wrong,
     onChange: (event: { currentTarget: { value: string } }) => setDraft({ ...draft, [name]: event.currentTarget.value }),
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    decide.mutate(ruleOf(draft), {
-      onSuccess: () => {
-        done(t.storage.cacheSaved);
-        onDone();
-      },
-    });
-  };
   return (
-    <form onSubmit={submit} className="page">
+    <ActForm asks={decide} body={good ? ruleOf(draft) : null} told={() => t.storage.cacheSaved} onDone={onDone}>
       <TextInput
         label={t.storage.quotaField}
         description={t.storage.quotaFieldHint}
@@ -58,12 +46,6 @@ export function CacheRuleForm({ rule, onDone }: { rule: CacheRule; onDone: () =>
         value={draft.full}
         onChange={(event) => setDraft({ ...draft, full: event.currentTarget.value as RuleDraft['full'] })}
       />
-      {decide.isError && <Failure error={decide.error} />}
-      <div>
-        <ChangeButton type="submit" variant="filled" disabled={!good} loading={decide.isPending}>
-          {t.common.save}
-        </ChangeButton>
-      </div>
-    </form>
+    </ActForm>
   );
 }

@@ -1,6 +1,6 @@
 import { Button, Modal, NativeSelect, TextInput } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useState, type FormEvent } from 'react';
+import { useState } from 'react';
 import { useUploads } from '~/api/actions';
 import { useLink } from '~/api/link';
 import type { BucketView, UploadWindow } from '~/api/types';
@@ -9,8 +9,8 @@ import { draftOf, isSpeed, isWindow, NEW_WINDOW, uploadsOf, type WindowDraft } f
 import { ChangeButton } from '~/parts/ChangeButton';
 import { Facts } from '~/parts/Facts';
 import { Notice } from '~/parts/Notice';
-import { Failure } from '~/parts/Problems';
 import { useToasts } from '~/parts/Toasts';
+import { ActForm } from './ActForm';
 
 /** What uploads may take of the line: a pause, a limit, hours with another one. */
 export function Uploads({ bucket }: { bucket: BucketView }) {
@@ -69,24 +69,15 @@ function Limits({ bucket, onDone }: { bucket: BucketView; onDone: () => void }) 
   const [before] = useState(bucket.uploads);
   const [draft, setDraft] = useState(() => draftOf(before));
   const decide = useUploads();
-  const { done } = useToasts();
   const good = isSpeed(draft.speed, false) && draft.windows.every(isWindow);
   const put = (at: number, window: WindowDraft | null) =>
     setDraft({
       ...draft,
       windows: draft.windows.flatMap((old, index) => (index !== at ? [old] : window ? [window] : [])),
     });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    decide.mutate({ ...uploadsOf(draft, before), expected: before }, {
-      onSuccess: () => {
-        done(t.storage.limitsDone);
-        onDone();
-      },
-    });
-  };
+  const body = good ? { ...uploadsOf(draft, before), expected: before } : null;
   return (
-    <form onSubmit={submit} className="page">
+    <ActForm asks={decide} body={body} told={() => t.storage.limitsDone} onDone={onDone}>
       <TextInput
         label={t.storage.limitField}
         description={t.storage.limitFieldHint}
@@ -104,13 +95,7 @@ function Limits({ bucket, onDone }: { bucket: BucketView; onDone: () => void }) 
           {t.storage.windowAdd}
         </Button>
       </div>
-      {decide.isError && <Failure error={decide.error} />}
-      <div>
-        <ChangeButton type="submit" variant="filled" disabled={!good} loading={decide.isPending}>
-          {t.common.save}
-        </ChangeButton>
-      </div>
-    </form>
+    </ActForm>
   );
 }
 
