@@ -80,6 +80,8 @@ struct Board {
 
 /// Starts shipping from the repository to the bucket over the line, until `stop`. Must be called within a tokio runtime.
 pub fn start(repository: Repository, bucket: Arc<dyn Store>, line: Line, clock: Clock, stop: Stop) -> Arc<Shipper> {
+    // What it takes is locked, and a snapshot comes after the locks of all that it needs.
+    let bucket = repository.guard(bucket);
     begin(Arc::new(repository), bucket, line, clock, stop)
 }
 

@@ -14,6 +14,7 @@ use holdfast_mover::{Archive, Options, Rights, Time, Writer};
 use holdfast_repository::{ByteStream, Meter, Parts, Repository, Unlock};
 use holdfast_runtime::Clock;
 use holdfast_storage::{Counting, DirStore, Store};
+use holdfast_tree::Tree;
 use std::{
     io::{self, Read},
     path::Path,
@@ -70,7 +71,11 @@ pub struct BackedUp {
 impl FolderRepository {
     /// Opens the repository of a folder, or makes one.
     pub async fn open(folder: &Path) -> Result<FolderRepository> {
-        let clock = Clock::system();
+        FolderRepository::open_at(folder, Clock::system()).await
+    }
+
+    /// The same with another clock.
+    pub async fn open_at(folder: &Path, clock: Clock) -> Result<FolderRepository> {
         let is_new = !folder.join("cache/format").exists();
         let store = Arc::new(Counting::new(Arc::new(DirStore::open(folder.join("cache"))?)));
         let (catalog, _) = Catalog::open(&folder.join("catalog"))?;
@@ -86,18 +91,22 @@ impl FolderRepository {
 
     /// Backs a folder up; its last snapshot is the parent.
     pub async fn back_up(&self, folder: &Path) -> Result<BackedUp> {
-        let app = folder.display().to_string();
+        let unsettled_since = Some(Time { seconds: self.clock.now().millis() / 1000 - 2, nanos: 0 });
+        let options = Options { unsettled_since, ..Options::default() };
+        let tree = FolderTree::open(folder, b"", KEY, options)?;
+        self.back_up_tree(&folder.display().to_string(), Box::new(tree)).await
+    }
+
+    /// Backs a tree up; the last snapshot of the app is its parent.
+    pub async fn back_up_tree(&self, app: &str, tree: Box<dyn Tree>) -> Result<BackedUp> {
         let began = self.clock.now();
         let parent = self.repository.snapshots().into_iter().rev().find(|entry| entry.snapshot.app == app);
         let parent_stream = parent.as_ref().and_then(|entry| entry.snapshot.streams().next().cloned());
-        let unsettled_since = Some(Time { seconds: began.millis() / 1000 - 2, nanos: 0 });
-        let options = Options { unsettled_since, ..Options::default() };
-        let tree = FolderTree::open(folder, b"", KEY, options)?;
         let session = self.repository.session();
         let numbers = Arc::new(Numbers::default());
         let meter = Arc::clone(&numbers) as Arc<dyn Meter>;
-        let (stream, problems) = session.store_tree(parent_stream.as_ref(), Box::new(tree), meter).await?;
-        let mut snapshot = self.snapshot(app, stream, problems);
+        let (stream, problems) = session.store_tree(parent_stream.as_ref(), tree, meter).await?;
+        let mut snapshot = self.snapshot(app.to_owned(), stream, problems);
         snapshot.parent = parent.map(|entry| entry.snapshot.id.clone());
         snapshot.stats.bytes_read = numbers.moved.load(Ordering::Relaxed);
         snapshot.stats.duration_ms = u64::try_from(self.clock.now().millis() - began.millis()).unwrap_or(0);
@@ -109,11 +118,7 @@ impl FolderRepository {
         let entry = self.repository.snapshot(id)?;
         let stream =
             entry.snapshot.streams().next().ok_or_else(|| Error::invalid("snapshot.empty", "it has no stream"))?;
-        let bytes = self.repository.read(stream, From::Auto, None);
-        let (folder, runtime) = (folder.to_path_buf(), Handle::current());
-        let written =
-            tokio::task::spawn_blocking(move || write(&folder, Blocking { bytes, piece: Bytes::new(), runtime }));
-        written.await.map_err(|error| Error::bug(error.to_string()))?
+        write_stream(self.repository.read(stream, From::Auto, None), folder).await
     }
 
     fn snapshot(&self, app: String, stream: StreamRef, problems: Vec<Problem>) -> Snapshot {
@@ -150,6 +155,13 @@ impl FolderRepository {
             stats: Stats::default(),
         }
     }
+}
+
+/// Writes a stored tree into an empty folder: entries written, and what could not be restored as it was.
+pub async fn write_stream(bytes: ByteStream, folder: &Path) -> Result<(u64, Vec<Problem>)> {
+    let (folder, runtime) = (folder.to_path_buf(), Handle::current());
+    let written = tokio::task::spawn_blocking(move || write(&folder, Blocking { bytes, piece: Bytes::new(), runtime }));
+    written.await.map_err(|error| Error::bug(error.to_string()))?
 }
 
 fn write(folder: &Path, bytes: Blocking) -> Result<(u64, Vec<Problem>)> {

@@ -63,6 +63,7 @@ async fn a_tenant_gets_its_own_bucket_and_a_key_for_nothing_else() {
         credentials: Some(enrolment.credentials.clone()),
         ca: None,
         proxy_password: None,
+        lock: None,
     };
     let store = S3Store::open(&settings).unwrap();
     store.put("packs/a", "body".into(), PutMode::Once).await.unwrap();

@@ -43,6 +43,7 @@ fn settings(reach: &Reach, bucket: &str) -> BucketSettings {
         credentials: Some(reach.credentials.clone()),
         ca: None,
         proxy_password: None,
+        lock: None,
     }
 }
 
@@ -90,6 +91,8 @@ async fn is_probed(reach: &Reach) {
     let caps = probe(&settings(reach, &locking)).await.expect("the server does it");
     eprintln!("locking: {caps:?}");
     assert!(caps.versioning && caps.object_lock && caps.can_delete);
+    let store = S3Store::open(&settings(reach, &locking)).expect("the server does it");
+    conformance::locks(&store, Clock::system().now()).await;
     admin.empty_bucket(&plain).await.expect("the server does it");
     admin.delete_bucket(&plain).await.expect("the server does it");
 }
@@ -155,6 +158,7 @@ async fn seaweedfs_walls_tenants_in() {
             credentials: Some(enrolment.credentials),
             ca: enrolment.ca,
             proxy_password: None,
+            lock: None,
         };
         let caps = probe(&own).await.unwrap();
         eprintln!("{name}: {caps:?}");

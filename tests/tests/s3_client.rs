@@ -5,10 +5,12 @@ use bytes::Bytes;
 use holdfast_model::{
     Error, Kind, Secret,
     bucket::{BucketUrl, Credentials},
+    lock::LockMode,
     settings::BucketSettings,
 };
+use holdfast_runtime::Clock;
 use holdfast_s3::{Patience, S3Store, probe};
-use holdfast_storage::{PutMode, Store, conformance};
+use holdfast_storage::{Keep, PutMode, Store, conformance};
 use holdfast_tests::{
     forward::{Forward, Lets},
     s3mem::{Fault, Quirks, S3Mem},
@@ -70,6 +72,36 @@ async fn the_promises_hold_on_engines_with_quirks() {
         conformance::run(Arc::new(S3Store::open(&settings).unwrap())).await;
         assert!(server.keys("bucket").is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_bucket_with_locks_keeps_what_is_locked() {
+    let (server, plain) = server(Quirks::default()).await;
+    server.make_bucket("locking", true);
+    let settings = with(&server.settings("locking"), |place| place.prefix = "site".into());
+    let store = S3Store::open_with(&settings, hasty()).unwrap();
+    conformance::locks(&store, Clock::system().now()).await;
+    conformance::run(Arc::new(store)).await;
+    let keep = Keep { mode: LockMode::Governance, until: Clock::system().now().plus_seconds(60) };
+    put(&plain, "there").await;
+    for refused in [
+        plain.put_kept("new", BODY, PutMode::Once, keep).await.err(),
+        plain.extend("there", keep).await.err(),
+        plain.kept_until("there", None).await.err(),
+    ] {
+        assert_eq!(refused.expect("a bucket without locks says so").code(), "store.no_lock");
+    }
+    assert_eq!(server.keys("bucket"), ["there"]);
+}
+
+#[tokio::test]
+async fn a_store_that_takes_locks_and_keeps_none_is_not_believed() {
+    let (_server, store) = server(Quirks { ignores_lock: true, ..Quirks::default() }).await;
+    let keep = Keep { mode: LockMode::Compliance, until: Clock::system().now().plus_seconds(60) };
+    let error = store.put_kept("a", BODY, PutMode::Once, keep).await.unwrap_err();
+    is(&error, "lock.not_kept", Kind::Refused);
+    assert_eq!(store.get("a").await.unwrap(), BODY, "it is there all the same");
+    is(&store.extend("a", keep).await.unwrap_err(), "lock.not_kept", Kind::Refused);
 }
 
 #[tokio::test]
@@ -653,6 +685,7 @@ async fn the_probe_of_an_unreachable_bucket_is_an_error() {
         credentials: None,
         ca: None,
         proxy_password: None,
+        lock: None,
     };
     let caps = probe(&settings).await.unwrap();
     assert!(caps.list_after_put && caps.conditional_put && caps.can_delete);

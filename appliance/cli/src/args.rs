@@ -9,7 +9,7 @@ mod policy;
 mod scrub;
 mod ways;
 
-pub use bucket::{BucketCommand, LimitArgs};
+pub use bucket::{BucketCommand, LimitArgs, LockArgs};
 pub use cache::{CacheCommand, CacheSetArgs, Full};
 pub use check::CheckArgs;
 pub use files::{ComposeArgs, FilesCommand, GetArgs, LsArgs, PutArgs};

@@ -108,7 +108,7 @@ pub fn bucket(from: Lookup<'_>, url: &str) -> Result<BucketSettings> {
             (keys, ca, secret(from, "HOLDFAST_S3_PROXY_PASSWORD")?)
         }
     };
-    Ok(BucketSettings { url, credentials, ca, proxy_password })
+    Ok(BucketSettings { url, credentials, ca, proxy_password, lock: None })
 }
 
 /// The same as a request to the appliance.

@@ -134,7 +134,13 @@ mod tests {
     }
 
     fn bucket(url: &str) -> BucketSettings {
-        BucketSettings { url: BucketUrl::parse(url).unwrap(), credentials: None, ca: None, proxy_password: None }
+        BucketSettings {
+            url: BucketUrl::parse(url).unwrap(),
+            credentials: None,
+            ca: None,
+            proxy_password: None,
+            lock: None,
+        }
     }
 
     const TLS: &str = "s3://acme?endpoint=https://s3.example";

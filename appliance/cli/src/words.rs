@@ -2,7 +2,7 @@
 
 mod upkeep;
 
-pub use upkeep::{forgotten, scrub, verification};
+pub use upkeep::{forgotten, lock, scrub, verification};
 
 use crate::output::{bytes, duration, moment, moment_or_dash, name_of, table};
 use holdfast_model::{
@@ -79,10 +79,11 @@ pub fn snapshots(views: &[SnapshotView]) -> String {
             bytes(snapshot.bytes_new),
             name_of(&snapshot.state.local),
             name_of(&snapshot.state.cloud),
+            moment_or_dash(snapshot.locked_until),
             snapshot.problems.len().to_string(),
         ]
     };
-    let titles = ["SNAPSHOT", "APP", "TIME", "HELD", ">SIZE", ">NEW", "LOCAL", "CLOUD", ">PROBLEMS"];
+    let titles = ["SNAPSHOT", "APP", "TIME", "HELD", ">SIZE", ">NEW", "LOCAL", "CLOUD", "LOCKED UNTIL", ">PROBLEMS"];
     table(&titles, &views.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -352,6 +353,9 @@ pub fn bucket(view: &BucketView) -> String {
     if view.uploads != Uploads::default() {
         lines.push(uploads(view).lines().next().map(|line| format!("  {line}")).unwrap_or_default());
     }
+    if view.lock.is_some() {
+        lines.extend(lock(view).lines().map(|line| format!("  {line}")));
+    }
     lines.join("\n")
 }
 
@@ -438,6 +442,9 @@ pub fn prune(view: &PruneView) -> String {
             bytes(view.repack_bytes),
             bytes(view.repack_frees)
         ));
+    }
+    if view.locked_bytes > 0 {
+        lines.push(format!("{} more are dead and stay in the bucket until their locks end", bytes(view.locked_bytes)));
     }
     lines.extend(
         view.forget.iter().map(|line| format!("  {} {} {}: {}", line.id, line.app, moment(line.time), line.reason)),

@@ -4,7 +4,7 @@
 
 use crate::{
     apps::Facts, backup, bucket, cache, coverage, doctor, files, forgotten, hooks, hostbook, house::House, keyring,
-    kit, policies, recover, restore, snapshots, start, start::Start, status, upkeep, users, verify,
+    kit, locks, policies, recover, restore, snapshots, start, start::Start, status, upkeep, users, verify,
 };
 use holdfast_model::{
     Error, JobId, Result, Secret,
@@ -12,6 +12,7 @@ use holdfast_model::{
     cache::{CacheRule, CacheView, EvictRequest, Evicted},
     hooks::ServiceHooks,
     job::JobView,
+    lock::LockRequest,
     policy::Policy,
     uploads::UploadsRequest,
     verification::{Verification, VerificationView},
@@ -260,6 +261,10 @@ impl Appliance {
     /// Decides what uploads may take of the line. `Invalid` (`uploads.limit`, `uploads.window`), `Conflict` (`uploads.changed`).
     pub async fn uploads_set(&self, request: UploadsRequest) -> Result<BucketView> {
         self.shielded(|house| async move { bucket::uploads(&house, request).await }).await
+    }
+    /// Decides how long the bucket keeps what is written into it. `Invalid` (`lock.days`), `Refused` (`bucket.no_lock`).
+    pub async fn lock_set(&self, request: LockRequest) -> Result<BucketView> {
+        self.shielded(move |house| async move { locks::decide(&house, request).await }).await
     }
     /// Finds out again what the bucket really does.
     pub async fn bucket_probe(&self) -> Result<BucketView> {

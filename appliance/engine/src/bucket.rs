@@ -3,7 +3,7 @@
 //! Invariants: credentials never come out again; a bucket is believed only after it was probed and
 //! attached; if the new one is refused the old one stays; the old bucket's contents are never touched.
 
-use crate::{house::House, ship, words::count};
+use crate::{house::House, locks, ship, words::count};
 use holdfast_model::{
     Error, Kind, Result, Secret,
     bucket::{BucketUrl, Credentials},
@@ -47,6 +47,7 @@ pub fn view(house: &House) -> BucketView {
         uploads: settings.uploads.clone(),
         last_ack: house.repository().last_acknowledged(),
         quota_bytes: settings.enrolment.as_ref().and_then(|enrolment| enrolment.quota_bytes),
+        lock: locks::view(house),
     }
 }
 
@@ -124,6 +125,9 @@ pub async fn probe(house: &House) -> Result<BucketView> {
     }
     let url = bucket.url.to_string();
     ship::learn(house, &url, house.memory.capabilities(&url).as_ref(), seen);
+    if let Err(error) = locks::prove(house).await {
+        tracing::warn!(error = ?error, "the lock of the bucket could not be tried; it is tried again");
+    }
     Ok(view(house))
 }
 
@@ -131,7 +135,10 @@ pub async fn probe(house: &House) -> Result<BucketView> {
 pub async fn enrol(house: &Arc<House>, bundle: SignedBundle, leave_behind: bool) -> Result<EnrolmentView> {
     let says = house.outside.open_bundle(&bundle, &house.clock)?;
     let credentials = Some(says.credentials);
-    let bucket = BucketSettings { url: says.bucket, credentials, ca: says.ca, proxy_password: None };
+    // New keys for the same bucket take nothing of what was decided about its locks.
+    let before = house.settings().bucket.clone().filter(|before| before.url.is_same_place(&says.bucket));
+    let lock = before.and_then(|before| before.lock);
+    let bucket = BucketSettings { url: says.bucket, credentials, ca: says.ca, proxy_password: None, lock };
     let enrolment = Enrolment {
         provider: says.provider.clone(),
         tenant: says.tenant.clone(),
@@ -160,10 +167,11 @@ pub fn settings_of(request: &BucketRequest, old: Option<&BucketSettings>) -> Res
     };
     let ca = request.ca.clone().or_else(|| old.and_then(|old| old.ca.clone()));
     let proxy_password = request.proxy_password.clone().map(Secret::new);
+    let lock = old.and_then(|old| old.lock);
     // A password is for the proxy that it was given for: another one would be told it.
     let old = old.filter(|old| old.url.proxy() == url.proxy());
     let proxy_password = proxy_password.or_else(|| old.and_then(|old| old.proxy_password.clone()));
-    Ok(BucketSettings { url, credentials, ca, proxy_password })
+    Ok(BucketSettings { url, credentials, ca, proxy_password, lock })
 }
 
 /// Probes and attaches the new bucket, then lets the old one go.
@@ -191,7 +199,17 @@ async fn change(
         true => ship::end(house).await,
         false => ship::halt(house).await,
     }
+    if !leave_behind && !is_ours(house, &bucket) {
+        // What was let go from the cache meanwhile lies in the old one alone.
+        if let Err(error) = nothing_left_behind(house) {
+            ship::start(house, None);
+            return Err(error);
+        }
+    }
+    // What attaching writes is locked by the rule of this bucket, or not at all.
+    house.repository().set_lock(bucket.lock);
     if let Err(error) = house.repository().attach_bucket(store.clone()).await {
+        locks::keep_to_settings(house);
         if !flies_on || !house.repository().has_bucket() {
             ship::end(house).await;
             ship::start(house, None);
@@ -209,6 +227,7 @@ async fn change(
         })
         .await;
     if let Err(error) = saved {
+        locks::keep_to_settings(house);
         ship::end(house).await;
         house.repository().detach_bucket();
         ship::start(house, None);
@@ -229,6 +248,7 @@ async fn change(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use holdfast_model::lock::{LockMode, LockRule};
 
     fn request(url: &str, keys: Option<(&str, &str)>) -> BucketRequest {
         BucketRequest {
@@ -257,5 +277,11 @@ mod tests {
         assert_eq!(again, by_proxy);
         let other = settings_of(&request("s3://acme?proxy=http://ada@other:3128", None), Some(&by_proxy)).unwrap();
         assert_eq!(other.proxy_password, None, "another proxy is not told it");
+        let rule = LockRule { mode: LockMode::Compliance, days: 30 };
+        let locked = BucketSettings { lock: Some(rule), ..by_proxy };
+        for way in ["s3://acme", "s3://acme?proxy=http://ada@other:3128"] {
+            assert_eq!(settings_of(&request(way, None), Some(&locked)).unwrap().lock, Some(rule), "{way}");
+        }
+        assert_eq!(settings_of(&request("s3://other", Some(("k", "s"))), Some(&locked)).unwrap().lock, None);
     }
 }

@@ -29,6 +29,7 @@ mod judging;
 mod keyring;
 mod kit;
 mod listing;
+mod locks;
 mod memory;
 mod outside;
 mod policies;

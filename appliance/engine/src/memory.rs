@@ -96,6 +96,16 @@ pub struct Alarm {
     pub problem: Problem,
 }
 
+/// What tries to break the bucket's lock came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LockTried {
+    /// When the newest one was made.
+    pub at: Moment,
+    /// When one was last refused; the newest went through if that was before it, or never.
+    pub held: Option<Moment>,
+}
+
 /// Bytes per second that restores were measured at.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
@@ -230,6 +240,15 @@ impl Memory {
     /// Keeps what a bucket was seen to do.
     pub fn put_capabilities(&self, url: &str, seen: &Capabilities) {
         self.put("bucket/capabilities", &(url, seen));
+    }
+
+    /// What tries to break the lock of the bucket at `url` came to.
+    pub fn lock_tried(&self, url: &str) -> Option<LockTried> {
+        self.get::<(String, LockTried)>("bucket/lock").filter(|(at, _)| at == url).map(|(_, tried)| tried)
+    }
+    /// Keeps that.
+    pub fn put_lock_tried(&self, url: &str, tried: LockTried) {
+        self.put("bucket/lock", &(url, tried));
     }
 
     /// Rates measured so far.

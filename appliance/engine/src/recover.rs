@@ -81,6 +81,8 @@ struct Found {
     generation: u64,
     /// If there are documents and none is whole.
     lost: Option<Error>,
+    /// If there is no document at all.
+    none: bool,
 }
 
 /// Builds the new cache beside the old one.
@@ -98,14 +100,16 @@ async fn rebuild(house: &House, desk: &Desk, store: &Arc<dyn Store>, key: Key) -
             .advice("Take the kit that was printed for this bucket."));
     }
     desk.log(&format!("{} found", count(recovered.snapshots().len() as u64, "snapshot")));
+    // The repository is opened again in a moment, and knows nothing of them then.
+    desk.problems(recovered.take_healed());
     // Data counts more than settings: that no copy of these is whole is told, and stops nothing.
-    let lost = match recovered.settings().await {
-        Err(error) if error.kind() == Kind::Corrupt => Some(error),
-        read => read.map(|_| None)?,
+    let (lost, none) = match recovered.settings().await {
+        Err(error) if error.kind() == Kind::Corrupt => (Some(error), false),
+        read => (None, read?.is_none()),
     };
     let generation = recovered.settings_generation();
     recovered.detach_bucket();
-    Ok(Found { generation, lost })
+    Ok(Found { generation, lost, none })
 }
 
 /// Puts the new cache into place and starts everything again with it.
@@ -132,6 +136,9 @@ async fn take_over(house: &Arc<House>, desk: &Desk, bucket: BucketSettings, foun
         desk.log(&format!("the settings are lost: {}", error.chain()));
         told.push_str("; the settings of before (hosts, policies, users) are damaged in the bucket and begin anew");
     }
+    if found.none {
+        told.push_str("; the bucket has no settings (hosts, policies, users), so those of this appliance count");
+    }
     Ok(told)
 }
 
@@ -153,9 +160,11 @@ async fn swap(house: &House, mine: &Settings, bucket: BucketSettings, newest: u6
     Ok((repository, settings))
 }
 
-/// What was recovered, with what was given just now: the bucket's keys, and people who would else be locked out.
+/// What was recovered, with what was given just now: the bucket's keys, and people who would else be locked out. How long the bucket
+/// keeps its objects was decided before.
 fn merge(mut recovered: Settings, mine: &Settings, bucket: BucketSettings) -> Settings {
-    recovered.bucket = Some(bucket);
+    let before = recovered.bucket.take().filter(|before| before.url.is_same_place(&bucket.url));
+    recovered.bucket = Some(BucketSettings { lock: bucket.lock.or(before.and_then(|before| before.lock)), ..bucket });
     for user in &mine.users {
         if recovered.users.iter().all(|known| known.name != user.name) {
             recovered.users.push(user.clone());
@@ -187,7 +196,12 @@ fn refuse_if_used(house: &House) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_model::{Moment, Secret, bucket::BucketUrl, settings::User};
+    use holdfast_model::{
+        Moment, Secret,
+        bucket::BucketUrl,
+        lock::{LockMode, LockRule},
+        settings::User,
+    };
 
     fn user(name: &str, hash: &str) -> User {
         User { name: name.into(), password: Secret::new(hash), created: Moment::from_millis(0) }
@@ -198,9 +212,22 @@ mod tests {
         let recovered = Settings { users: vec![user("ada", "old")], ..Settings::default() };
         let mine = Settings { users: vec![user("ada", "new"), user("bob", "b")], ..Settings::default() };
         let url = BucketUrl::Directory("/b".into());
-        let bucket = BucketSettings { url, credentials: None, ca: None, proxy_password: None };
+        let bucket = BucketSettings { url, credentials: None, ca: None, proxy_password: None, lock: None };
         let merged = merge(recovered, &mine, bucket.clone());
         assert_eq!(merged.users, [user("ada", "old"), user("bob", "b")]);
         assert_eq!(merged.bucket, Some(bucket));
+    }
+
+    #[test]
+    fn the_lock_of_a_bucket_outlives_a_recovery_from_it() {
+        let rule = LockRule { mode: LockMode::Compliance, days: 30 };
+        let at = |path: &str, lock| {
+            let url = BucketUrl::Directory(path.into());
+            BucketSettings { url, credentials: None, ca: None, proxy_password: None, lock }
+        };
+        let recovered = Settings { bucket: Some(at("/b", Some(rule))), ..Settings::default() };
+        let merged = merge(recovered.clone(), &Settings::default(), at("/b", None));
+        assert_eq!(merged.bucket.unwrap().lock, Some(rule));
+        assert_eq!(merge(recovered, &Settings::default(), at("/c", None)).bucket.unwrap().lock, None);
     }
 }

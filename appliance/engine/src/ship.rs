@@ -4,7 +4,7 @@
 //! restoring from the cache; attaching is tried again with growing pauses, for ever; what fails is
 //! shown with code and words.
 
-use crate::{house::House, outside::Shipping};
+use crate::{house::House, locks, outside::Shipping};
 use holdfast_model::{Error, Moment, Result, settings::BucketSettings, view::Capabilities};
 use holdfast_runtime::{Backoff, Stop};
 use holdfast_storage::Store;
@@ -33,16 +33,17 @@ pub fn start(house: &Arc<House>, ready: Option<Arc<dyn Store>>) {
             None => attach(&inner, &bucket, &mine).await,
         };
         if let Some(store) = store {
-            tokio::join!(tend(&inner, store, &mine), get_to_know(&inner, &bucket, &mine));
+            tokio::join!(tend(&inner, store, &mine), get_to_know(&inner, &bucket, &mine), locks::tend(&inner, &mine));
         }
     });
     house.tier.began(stop, task);
 }
 
-/// Brings the line to what the settings say, whoever changed them last.
+/// Brings the line and the locks to what the settings say, whoever changed them last.
 pub fn keep_to_settings(house: &House) {
     let _turn = house.tier.line();
     house.outside.uploads(&house.settings().uploads);
+    locks::keep_to_settings(house);
 }
 
 /// Ends shipping and lets the bucket go. Nothing is lost: what was not acknowledged is still queued.

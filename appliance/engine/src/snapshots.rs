@@ -75,6 +75,7 @@ pub fn view(house: &House, entry: &Entry) -> SnapshotView {
         problems: snapshot.problems.clone(),
         stats: snapshot.stats.clone(),
         forgotten_until: house.settings().forgotten_until(&snapshot.id),
+        locked_until: house.repository().locked_until(&snapshot.id),
     }
 }
 

@@ -189,7 +189,7 @@ mod tests {
         let keys =
             |key: &str| Credentials { access_key: "k".into(), secret_key: Secret::new(key), session_token: None };
         let url = BucketUrl::parse(url).unwrap();
-        BucketSettings { url, credentials: key.map(keys), ca: None, proxy_password: None }
+        BucketSettings { url, credentials: key.map(keys), ca: None, proxy_password: None, lock: None }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     folder::Space,
     hostbook::{self, twins},
     house::House,
-    verify,
+    locks, verify,
     words::{ago, size},
 };
 use holdfast_model::{
@@ -120,6 +120,7 @@ fn problems(house: &House, facts: &Facts, bucket: &BucketView, space: Space) -> 
             Problem::error("bucket.worse", "bucket", words).advice("Ask the provider; then probe the bucket again."),
         );
     }
+    problems.extend(locks::problem(house));
     problems.extend(alarms::problems(house, facts.now));
     problems.extend(findings::problems(house, facts.now));
     problems.extend(verify::problem(house));

@@ -5,6 +5,7 @@ mod cache;
 mod control;
 mod forgotten;
 mod hooks;
+mod locks;
 pub(crate) mod looks;
 mod safety;
 mod trouble;

@@ -13,7 +13,7 @@ use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 
 /// The cloud tier's state.
 #[derive(Default)]
@@ -22,6 +22,7 @@ pub struct Tier {
     changing: AtomicBool,
     probing: tokio::sync::Mutex<()>,
     line: Mutex<()>,
+    relock: Notify,
 }
 
 #[derive(Default)]
@@ -73,6 +74,15 @@ impl Tier {
     /// Whoever tells the line what counts does so alone.
     pub fn line(&self) -> std::sync::MutexGuard<'_, ()> {
         lock(&self.line)
+    }
+
+    /// Something lacks its lock.
+    pub fn relock(&self) {
+        self.relock.notify_one();
+    }
+    /// Waits until somebody says so.
+    pub async fn relocked(&self) {
+        self.relock.notified().await;
     }
 
     /// An attachment begins its life.

@@ -157,10 +157,13 @@ fn finish(house: &House, desk: &Desk, outcome: PruneOutcome) -> String {
     if outcome.repacked > 0 {
         done += &format!(", {} repacked, which moved {}", count(outcome.repacked, "pack"), size(outcome.moved_bytes));
     }
-    match outcome.waiting {
-        0 => done,
-        _ => format!("{done}; {} more leave the bucket after their grace", size(outcome.waiting_bytes)),
+    if outcome.waiting > 0 {
+        done += &format!("; {} more leave the bucket after their grace", size(outcome.waiting_bytes));
     }
+    if outcome.locked > 0 {
+        done += &format!("; {} stay in the bucket until their locks end", size(outcome.locked_bytes));
+    }
+    done
 }
 
 /// Judges the snapshots of every app by its own policy, and those that somebody forgot by their time.
@@ -195,4 +198,5 @@ fn fill(view: &mut PruneView, plan: &PrunePlan) {
     view.repack = plan.repack.len() as u64;
     view.repack_bytes = plan.repack_bytes;
     view.repack_frees = plan.repack_frees;
+    view.locked_bytes = plan.locked_bytes;
 }

@@ -13,7 +13,7 @@ const MOST_KEPT: u32 = 1000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheRule {
-    /// Bytes of all its objects, at most; absent for what the disk gives.
+    /// Bytes of all its objects, at most, but for metadata, which comes in beyond it; absent for what the disk gives.
     pub quota_bytes: Option<u64>,
     /// Bytes of the disk that stay free whatever the quota says; absent for a twentieth of the disk, 20 GiB at most.
     pub reserve_bytes: Option<u64>,
@@ -27,7 +27,7 @@ pub struct CacheRule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
-    /// It goes on at the bucket's speed, and fails only if the bucket takes nothing for a quarter of an hour.
+    /// It goes on at the bucket's speed, and fails only if the bucket takes nothing for a quarter of an hour, or none is attached.
     #[default]
     Wait,
     /// It fails at once, and says so.

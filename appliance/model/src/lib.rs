@@ -13,6 +13,7 @@ pub mod error;
 pub mod hooks;
 pub mod id;
 pub mod job;
+pub mod lock;
 pub mod moment;
 pub mod policy;
 pub mod problem;

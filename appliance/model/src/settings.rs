@@ -3,7 +3,7 @@
 
 use crate::{
     Error, Moment, Result, Secret, SnapshotId, bucket::BucketUrl, bucket::Credentials, cache::CacheRule,
-    hooks::AppHooks, policy::Policy, uploads::Uploads, verification::Verification,
+    hooks::AppHooks, lock::LockRule, policy::Policy, uploads::Uploads, verification::Verification,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -158,6 +158,9 @@ pub struct BucketSettings {
     /// What the proxy on the way asks its user for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_password: Option<Secret>,
+    /// How long the bucket is to keep what is written into it, whoever asks for it to be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockRule>,
 }
 
 /// The service provider this appliance is enrolled with.

@@ -199,6 +199,9 @@ pub struct SnapshotView {
     /// When it is removed for good, if somebody forgot it; until then it can be restored and brought back.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub forgotten_until: Option<Moment>,
+    /// Until when nobody can take it out of the bucket, nor anything that it needs; only what the bucket acknowledged counts.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub locked_until: Option<Moment>,
 }
 
 /// One snapshot with its contents.

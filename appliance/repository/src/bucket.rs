@@ -5,13 +5,16 @@
 
 use crate::{
     Parts, Unlock,
+    beneath::{WayIn, way_in},
     format::Format,
     inner::{ACKS, Inner, is_absent},
     layout::{self, DEVICE_SLOT, FORMAT},
     looks::{Copy, Looks, unsteady},
     opening,
     slots::{self, recovery_slot},
-    unlock,
+    state::Held,
+    unusable::some_of,
+    vault::Vault,
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -30,6 +33,8 @@ const AT_ONCE: usize = 8;
 const SEGMENTS_AT_ONCE: usize = 2;
 /// Objects of a kind that are tried for whose bucket it is.
 const PROOFS: usize = 16;
+/// The highest number that a fence's name has room for.
+const LAST_GENERATION: u64 = 9_999_999_999_999_999;
 
 /// Rebuilds a cache from a bucket.
 pub(crate) async fn recover(
@@ -42,28 +47,18 @@ pub(crate) async fn recover(
         return Err(Error::new(Kind::Conflict, "repository.exists", "there is a repository here already")
             .advice("recover into an empty data directory"));
     }
-    let bytes = bucket.get(FORMAT).await.map_err(|error| match error.kind() {
-        Kind::NotFound => Error::not_found("bucket.empty", format!("{} holds no repository", bucket.place()))
-            .advice("check the bucket's name and prefix against the kit"),
-        _ => error,
-    })?;
-    let format = Format::decode(&bytes)?;
-    let id = format.repository;
-    let with_kit = matches!(unlock, Unlock::Recovery(_));
-    let ring = unlock::unlock(&*bucket, id, unlock).await.map_err(|error| match error.code() {
-        "key.wrong" if with_kit => {
-            Error::new(Kind::Denied, "kit.wrong", "this recovery kit does not open the bucket's repository")
-                .advice("use the newest kit that belongs to this bucket")
-        }
-        _ => error,
-    })?;
-    format.verify(&Keys::of(&ring))?;
+    let WayIn { id, ring, bytes, format, by_older_slot } = way_in(&*bucket, &Arc::new(unlock)).await?;
     let device = slots::device_slot(&ring, id, &device_key, parts.clock.now())?;
     parts.catalog.clear(Table::Packs)?;
     let fence = take_over(&parts, &*bucket, &ring, id).await?;
     let inner = opening::load(parts, ring, id).await?;
-    inner.attach(bucket).await?;
-    if let Some(problem) = fence {
+    if let Some(version) = format {
+        inner.under.put(FORMAT, version);
+    }
+    inner.attach_to_recover(bucket).await?;
+    inner.tell_settings().await;
+    inner.tell_incomplete();
+    for problem in fence.into_iter().chain(by_older_slot.then(old_slot)) {
         inner.write().note(problem);
     }
     // Last: from here on the repository exists in this cache. One without the device's slot is not taken for it either.
@@ -77,14 +72,13 @@ async fn take_over(parts: &Parts, bucket: &dyn Store, ring: &Ring, id: Repositor
     let keys = Keys::of(ring);
     let envelope = Envelope::new(&keys, id);
     let newest = newest_fence(bucket, envelope).await?.unwrap_or_default();
-    let generation = generation_of(&newest).saturating_add(1);
-    let key = format!("{}{generation:016}-{}", layout::FENCES, hex::encode(holdfast_runtime::random::<8>()));
+    let key = fence_above(&newest);
     let sealed = Bytes::from(envelope.seal(ObjectKind::Fence, &key, parts.clock.now().to_string().as_bytes())?);
     parts.cache.put(&key, sealed.clone(), PutMode::Replace).await?;
     match bucket.put(&key, sealed, PutMode::Once).await {
         Ok(()) => Ok(None),
         // Restoring matters more than shipping: a key that can only read is enough for it.
-        Err(error) if error.kind() == Kind::Denied => Ok(Some(
+        Err(error) if matches!(error.kind(), Kind::Denied | Kind::Invalid) => Ok(Some(
             Problem::warning("repository.not_fenced", bucket.place(), error.chain())
                 .advice("give the appliance a key that can write before it backs up to this bucket"),
         )),
@@ -92,14 +86,27 @@ async fn take_over(parts: &Parts, bucket: &dyn Store, ring: &Ring, id: Repositor
     }
 }
 
-fn generation_of(key: &str) -> u64 {
-    let number = key.strip_prefix(layout::FENCES).and_then(|rest| rest.split('-').next());
-    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+/// A name that sorts above the newest fence. Whoever had our keys may have written the last number; a longer name goes above it.
+fn fence_above(newest: &str) -> String {
+    let random = hex::encode(holdfast_runtime::random::<8>());
+    match generation_of(newest).unwrap_or(0).checked_add(1).filter(|generation| *generation <= LAST_GENERATION) {
+        Some(generation) => format!("{}{generation:016}-{random}", layout::FENCES),
+        None => format!("{newest}.{random}"),
+    }
+}
+
+/// The number in a fence's name; `None` if it is not the name of a fence.
+fn generation_of(key: &str) -> Option<u64> {
+    let (number, rest) = key.strip_prefix(layout::FENCES)?.split_once('-')?;
+    let is_hex = |part: &str| part.len() == 16 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_number = number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse().ok().filter(|_| is_number && rest.split('.').all(is_hex))
 }
 
 /// The highest fence that was made with the repository's key; others are somebody's noise.
 async fn newest_fence(bucket: &dyn Store, envelope: Envelope<'_>) -> Result<Option<String>> {
-    for object in bucket.list(layout::FENCES).await?.into_iter().rev() {
+    let listed = bucket.list(layout::FENCES).await?.into_iter().rev();
+    for object in listed.filter(|object| generation_of(&object.key).is_some()) {
         let bytes = bucket.get(&object.key).await?;
         if envelope.open(ObjectKind::Fence, &object.key, &bytes).is_ok() {
             return Ok(Some(object.key));
@@ -108,10 +115,20 @@ async fn newest_fence(bucket: &dyn Store, envelope: Envelope<'_>) -> Result<Opti
     Ok(None)
 }
 
+fn old_slot() -> Problem {
+    let text = "the bucket was opened by a version of a key slot that had been deleted or written over there";
+    Problem::warning("bucket.tampered", layout::SLOTS, text)
+        .advice("if nobody of yours has retired this key, somebody had the appliance's keys: print a new kit, and give the appliance new keys for the bucket")
+}
+
 impl Inner {
     pub(crate) async fn attach(self: &Arc<Self>, bucket: Arc<dyn Store>) -> Result<()> {
         // A prune would delete what the listing has just shown, and take segments that are being read for void ones.
         let _no_prune = self.gate.read().await;
+        self.under.clear();
+        // It may be another bucket.
+        self.write().deleted.clear();
+        let bucket = Vault::over(self, bucket);
         self.same_repository(&*bucket).await?;
         // Condemn lists before packs, the fence last: what somebody took away between is missed or forbidden to us.
         self.learn_condemned(&*bucket).await?;
@@ -119,13 +136,66 @@ impl Inner {
         let before = self.acknowledged_before();
         let listed = bucket.list("").await?;
         self.not_fenced(&*bucket).await?;
-        self.learn(&listed, before);
+        self.know_locks_of(&*bucket).await?;
+        let listed = self.with_missed(&*bucket, listed).await?;
+        self.settle_in(bucket, &listed, before).await
+    }
+
+    /// The same for whoever has just taken over, and knows nothing of what there should be. Where somebody has tampered with the
+    /// bucket, all that is locked counts; a fence that he put there keeps from writing, not from restoring.
+    async fn attach_to_recover(self: &Arc<Self>, bucket: Arc<dyn Store>) -> Result<()> {
+        let _no_prune = self.gate.read().await;
+        let bucket = Vault::over(self, bucket);
+        self.same_repository(&*bucket).await?;
+        self.learn_condemned(&*bucket).await?;
+        let before = self.acknowledged_before();
+        let listed = bucket.list("").await?;
+        match self.not_fenced(&*bucket).await {
+            Err(error) if error.kind() == Kind::Refused => {
+                self.write().note(Problem::from_error(layout::FENCES, &error));
+            }
+            seen => seen?,
+        }
+        self.know_locks_of(&*bucket).await?;
+        let (listed, hidden) = self.with_hidden(&*bucket, listed).await?;
+        self.settle_in(Arc::clone(&bucket), &listed, before).await?;
+        self.distrust(&hidden);
+        self.lift(&*bucket, &hidden).await;
+        Ok(())
+    }
+
+    /// Whoever recovers is told at once which snapshots the bucket cannot give: perhaps there is another copy of it.
+    fn tell_incomplete(&self) {
+        let mut state = self.write();
+        let lacks = |held: &Held| held.reach.iter().any(|pack| !state.index.pack(*pack).present());
+        let lacking = state.snapshots.iter().filter(|(_, held)| lacks(held));
+        let ids: Vec<String> = lacking.map(|(id, _)| id.to_string()).collect();
+        let Some(first) = ids.first() else { return };
+        let text = format!(
+            "packs are lost in the bucket, and snapshots cannot be restored completely for want of them ({} in all): {}",
+            ids.len(),
+            some_of(&ids)
+        );
+        let problem = Problem::warning("snapshot.damaged", first.as_str(), text);
+        state.note(problem.advice("run a check: it names the packs; back the apps up again"));
+    }
+
+    /// Takes in what the bucket was seen to hold; `before` is what it had acknowledged until then.
+    async fn settle_in(
+        self: &Arc<Self>,
+        bucket: Arc<dyn Store>,
+        listed: &[ObjectInfo],
+        before: Vec<String>,
+    ) -> Result<()> {
+        self.learn(listed, before);
+        self.distrust(&self.under.all().into_iter().map(|(key, _)| key).collect());
         *self.bucket.write().expect("no holder panics") = Some(Arc::clone(&bucket));
         self.finder.try_again();
-        self.bring_in(&*bucket, &listed).await.inspect_err(|_| self.detach())?;
+        self.bring_in(&*bucket, listed).await.inspect_err(|_| self.detach())?;
         for problem in self.retire_slots().await {
             self.write().note(problem);
         }
+        self.room.bucket_came();
         Ok(())
     }
 
@@ -304,6 +374,10 @@ impl Inner {
                 });
                 theirs.cloned().collect::<Vec<_>>()
             };
+            let wanted = match class {
+                layout::TOMBSTONES => self.without_locked(bucket, wanted).await?,
+                _ => wanted,
+            };
             let at_once = if class == layout::SEGMENTS { SEGMENTS_AT_ONCE } else { AT_ONCE };
             let mut fetched = stream::iter(wanted)
                 .map(|key| async move { self.pull_one(bucket, &key).await.map(drop) })
@@ -313,6 +387,28 @@ impl Inner {
             }
         }
         self.pull_settings(bucket, listed).await
+    }
+
+    /// Words of others to forget a snapshot count only when its lock has ended: until then whoever wrote them may have stolen our keys.
+    async fn without_locked(&self, bucket: &dyn Store, tombstones: Vec<String>) -> Result<Vec<String>> {
+        if !self.locks.answers() {
+            return Ok(tombstones);
+        }
+        let mut good = Vec::new();
+        for key in tombstones {
+            let is_locked = match layout::snapshot_of(&key) {
+                Some(id) => self.is_locked_anywhere(bucket, &layout::snapshot_key(&id)).await?,
+                None => false,
+            };
+            if !is_locked {
+                good.push(key);
+                continue;
+            }
+            let text = format!("{key} in the bucket says that a snapshot was forgotten, and its lock has not ended");
+            let advice = "the snapshot is shown until its lock ends; forget it here if that is what you want";
+            self.write().note(Problem::note("snapshot.locked", &key, text).advice(advice));
+        }
+        Ok(good)
     }
 
     /// The newest settings that can be read, if they are newer than ours.
@@ -343,7 +439,7 @@ impl Inner {
     /// The answer is whether the object was good. One that is not stays in the bucket alone: in the cache it would count as
     /// ours.
     async fn pull_one(&self, bucket: &dyn Store, key: &str) -> Result<bool> {
-        let problem = match self.look_at(bucket, key).await? {
+        let problem = match self.look_deep(bucket, key).await? {
             Copy::Good(bytes) => {
                 let size = bytes.len() as u64;
                 self.take_in(key, bytes).await?;

@@ -3,6 +3,7 @@
 //! Invariants: nothing is called good that was not looked at; what is mended is told as a note, what
 //! is lost as an error that names the snapshots; a mended object is verified before it is written.
 
+mod cached;
 mod segments;
 
 use crate::{
@@ -64,6 +65,9 @@ impl Inner {
         let _no_prune = self.gate.read().await;
         let mut report = Report { view: Mutex::default(), bucket: self.bucket() };
         let in_bucket = self.list_bucket(&mut report).await?;
+        if let (Some(bucket), Some(there)) = (report.bucket.clone(), &in_bucket) {
+            self.name_undeleted(&*bucket, there).await;
+        }
         self.compare_listings(in_bucket.as_ref(), &report).await?;
         self.check_way_in(&report).await?;
         self.check_small(&report).await?;
@@ -85,7 +89,7 @@ impl Inner {
         self.tell_verified(&report);
         self.tell_scattered(&report);
         let mut view = report.view.into_inner().expect("no holder panics");
-        view.problems.append(&mut self.write().notes);
+        view.problems.append(&mut self.write().take_notes());
         Ok(view)
     }
 
@@ -226,12 +230,35 @@ impl Inner {
     /// Asks the bucket for the object itself: a listing may be an old one, and what is good where it lies is not written over.
     async fn is_lost(&self, key: &str, size: u64, report: &Report) -> Result<bool> {
         let Some(bucket) = &report.bucket else { return Ok(false) };
-        Ok(bucket.head(key).await?.is_none_or(|info| info.size != size))
+        if bucket.head(key).await?.is_some_and(|info| info.size == size) {
+            return Ok(false);
+        }
+        // What the cache holds is sent again; of what it does not an older version may be left.
+        Ok(self.is_cached(key) || self.beneath(&**bucket, key).await?.is_none())
+    }
+
+    fn is_cached(&self, key: &str) -> bool {
+        let state = self.read();
+        match layout::parse_pack(key) {
+            Some((_, id)) => state.index.number(&id).is_some_and(|pack| state.index.pack(pack).cached()),
+            None => state.small.get(key).is_some_and(|small| small.cached),
+        }
+    }
+
+    /// The bucket's copy of a small object. Where the cache has no good one, an older version of it does as well.
+    async fn small_in_bucket(&self, key: &str, cached: &Copy, report: &Report) -> Result<Copy> {
+        match report.bucket.clone().filter(|_| self.read().is_acked(key)) {
+            Some(bucket) if matches!(cached, Copy::Good(_)) => self.look_at(&*bucket, key).await,
+            Some(bucket) => self.look_deep(&*bucket, key).await,
+            None => Ok(Copy::Absent),
+        }
     }
 
     async fn lost_in_cache(self: &Arc<Self>, pack: PackNo, report: &Report) -> Result<()> {
+        if !self.is_missed(pack).await? {
+            return Ok(());
+        }
         let info = self.read().index.pack(pack).clone();
-        self.write().index.set_cached(pack, false);
         if !info.acked || report.bucket.is_none() {
             // Named with its snapshots at the end.
             return Ok(());
@@ -248,10 +275,12 @@ impl Inner {
 
     async fn mend_cache(&self, pack: PackNo, bytes: Bytes, code: &str, report: &Report) -> Result<()> {
         let key = self.read().index.pack(pack).key();
-        self.cache.put(&key, bytes, PutMode::Replace).await?;
-        self.write().index.set_cached(pack, true);
+        let text = match self.put_back(pack, bytes).await? {
+            true => "a pack of the cache was bad or gone and was replaced from the bucket",
+            false => "a pack of the cache was gone; the bucket has it, and the cache has no room for it now",
+        };
         self.shelf.drop_pack(pack);
-        report.healed(code, &key, "a pack of the cache was bad or gone and was replaced from the bucket".into());
+        report.healed(code, &key, text.into());
         Ok(())
     }
 
@@ -311,10 +340,7 @@ impl Inner {
         keys.extend(slots.collect::<Vec<_>>());
         for key in keys {
             let cached = self.look_at(&*self.cache, &key).await?;
-            let in_bucket = match report.bucket.clone().filter(|_| self.read().is_acked(&key)) {
-                Some(bucket) => self.look_at(&*bucket, &key).await?,
-                None => Copy::Absent,
-            };
+            let in_bucket = self.small_in_bucket(&key, &cached, report).await?;
             if !matches!((&cached, &in_bucket), (Copy::Good(_), _) | (_, Copy::Good(_))) {
                 if self.is_litter(&key) {
                     self.name_litter(&key, &in_bucket, report);
@@ -358,7 +384,7 @@ impl Inner {
         let unread = unreadable_snapshots(&self.read());
         let mut found = false;
         for key in unread.iter().map(layout::snapshot_key).filter(|key| self.read().is_acked(key)) {
-            if let Copy::Good(bytes) = self.look_at(&*bucket, &key).await? {
+            if let Copy::Good(bytes) = self.look_deep(&*bucket, &key).await? {
                 self.take_in(&key, bytes).await?;
                 found = true;
             }
@@ -381,10 +407,7 @@ impl Inner {
         };
         for key in keys {
             let cached = self.look_at(&*self.cache, &key).await?;
-            let in_bucket = match report.bucket.clone().filter(|_| self.read().is_acked(&key)) {
-                Some(bucket) => self.look_at(&*bucket, &key).await?,
-                None => Copy::Absent,
-            };
+            let in_bucket = self.small_in_bucket(&key, &cached, report).await?;
             self.reconcile_small(&key, cached, in_bucket, report).await?;
         }
         Ok(())
@@ -398,6 +421,10 @@ impl Inner {
             (Copy::Unsure, _) | (_, Copy::Unsure) => Ok(()),
             (Copy::Good(bytes), Copy::Bad) => {
                 self.forget_ack(key);
+                self.resend(key, bytes.len() as u64, report).await
+            }
+            // It lies beneath what somebody put on top.
+            (Copy::Good(bytes), Copy::Good(_)) if self.under.get(key).is_some() => {
                 self.resend(key, bytes.len() as u64, report).await
             }
             (Copy::Bad | Copy::Absent, Copy::Good(bytes)) => {
@@ -418,11 +445,16 @@ impl Inner {
         let info = self.read().index.pack(pack).clone();
         let key = info.key();
         let cached = match info.cached() {
-            true => self.pack_copy(&*self.cache, pack, report, meter).await?,
+            true => self.cached_copy(pack, report, meter).await?,
             false => Copy::Absent,
         };
         let in_bucket = match report.bucket.clone().filter(|_| info.acked) {
-            Some(bucket) => self.pack_copy(&*bucket, pack, report, meter).await?,
+            Some(bucket) => match self.pack_copy(&*bucket, pack, report, meter).await? {
+                Copy::Bad if !matches!(cached, Copy::Good(_)) => {
+                    self.beneath(&*bucket, &key).await?.map_or(Copy::Bad, Copy::Good)
+                }
+                copy => copy,
+            },
             None => Copy::Absent,
         };
         if matches!(cached, Copy::Good(_)) || matches!(in_bucket, Copy::Good(_)) {
@@ -436,6 +468,10 @@ impl Inner {
             (Copy::Good(bytes), Copy::Bad) => {
                 self.forget_ack(&key);
                 self.mend_bucket(pack, bytes, "pack.corrupt", report).await
+            }
+            // It lies beneath what somebody put on top.
+            (_, Copy::Good(bytes)) if self.under.get(&key).is_some() => {
+                self.mend_bucket(pack, bytes, "bucket.tampered", report).await
             }
             (Copy::Bad, Copy::Good(bytes)) => self.mend_cache(pack, bytes, "pack.corrupt", report).await,
             (Copy::Good(_), _) | (Copy::Absent, Copy::Good(_)) => Ok(()),

@@ -146,6 +146,8 @@ impl Inner {
         let listed = bucket.list(layout::CONDEMNED).await?;
         let others = self.read_others(&**bucket, &listed, &ledger).await?;
         self.take_over(bucket, &mut ledger, &others).await?;
+        // Whoever wrote those lists may have had our keys: what is locked stays, whatever they say.
+        self.learn_locks(&ledger.listed().into_iter().collect::<Vec<PackNo>>()).await;
         let known = ledger.listed();
         let fresh: Vec<PackNo> = fresh.iter().filter(|pack| !known.contains(pack)).copied().collect();
         if !fresh.is_empty() {
@@ -296,6 +298,7 @@ impl Inner {
         strangers: &HashSet<PackNo>,
         bound: &HashSet<PackNo>,
     ) -> (Vec<PackNo>, bool) {
+        let now = self.clock.now();
         let mut state = self.write();
         let live = state.live();
         let view = self.pins.view();
@@ -303,6 +306,8 @@ impl Inner {
         for pack in packs {
             let info = state.index.pack_mut(*pack);
             let goes = match info.fate {
+                // Nobody can delete it, whatever a verdict says: it was not ours, or somebody has our keys.
+                _ if info.is_locked(now) => false,
                 _ if bound.contains(pack) => true,
                 Fate::Doomed => true,
                 Fate::Sound => false,

@@ -1,289 +1,414 @@
-//! Letting packs leave the cache, and bringing them back.
+//! Packs of data leave the cache for the bucket alone, what is worth least first (law L3).
 //!
-//! Invariants (law L3): a pack leaves only after the bucket was asked for it once more and showed it with its size, and only if it
-//! acknowledged or listed it in this life; metadata, the index and all that is small stay; what is not in the cache any more was
-//! marked so before its file went, so that nobody takes it for damage. What fails to leave stays and counts as there.
+//! What leaves lies in the bucket, which has said so in this life and says it once more right before, with its size; an object that it
+//! does not hold like that stays here and is sent again. Nothing leaves while another appliance writes the bucket, which may forget
+//! there what we need. Never: metadata, packs that no index segment names (their rows would be known to nobody), what was condemned, what
+//! somebody reads who has nothing but the cache.
+//!
+//! Why no session has to be asked: one that leans on a pack needs it in some tier, not here. Invariant: a pack is marked as gone before
+//! its file is deleted, under a closed door, so that nobody brings it back in between: whoever looks from then on asks the bucket, whoever
+//! looked before finds nothing and asks the bucket too. A file that outlives a crash is listed by the next start and leaves again.
 
 use crate::{
-    Meter,
-    find::Finder,
-    inner::{ACKS, Inner},
-    layout::{self, PackKind},
-    room::{Coming, Room},
-    state::{Fate, PackInfo, PackNo, State},
+    Repository,
+    inner::Inner,
+    layout::PackKind,
+    pins::View,
+    room::{Place, taken},
+    state::{Fate, PackNo, State},
 };
-use holdfast_catalog::Table;
-use holdfast_model::{
-    Error, Kind, Problem, Result,
-    cache::{CacheView, Evicted, Warmed},
-    snapshot::StreamRef,
-};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use holdfast_model::{Error, Kind, Problem, Result, SnapshotId, cache::Evicted, snapshot::StreamRef};
 use holdfast_runtime::Stop;
-use holdfast_storage::Store;
+use holdfast_storage::{PutMode, Store};
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
-/// Whether the bucket vouches for a pack of the cache, so that it may leave.
-fn may_leave(info: &PackInfo) -> bool {
-    info.name.kind == PackKind::Data && info.cached() && info.acked && info.proven && info.fate == Fate::Sound
+/// Packs that the bucket is asked for at once.
+const PROVED_AT_ONCE: usize = 8;
+
+/// How much a pack is worth in the cache; what is worth least leaves first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Worth {
+    /// The newest snapshots need it, or somebody is at work with it.
+    kept: bool,
+    /// The last snapshot that needs it, by its number.
+    needed: Option<u64>,
 }
 
-/// Packs of the newest snapshots of each app: they leave last.
-fn newest(state: &State, keep: u32) -> HashSet<PackNo> {
-    let mut seen: HashMap<(&str, &str), u32> = HashMap::new();
-    let mut packs = HashSet::new();
-    let mut held: Vec<_> = state.snapshots.values().collect();
-    held.sort_by_key(|held| std::cmp::Reverse((held.snapshot.time, held.snapshot.sequence)));
-    for held in held.into_iter().filter(|held| !held.snapshot.is_of_places()) {
-        let count = seen.entry((&held.snapshot.host, &held.snapshot.app)).or_default();
-        if *count < keep {
-            *count += 1;
-            packs.extend(held.reach.iter().copied());
-        }
-    }
-    packs
+/// A pack that may leave.
+struct Leaver {
+    pack: PackNo,
+    key: String,
+    size: u64,
 }
 
-/// What may leave, in the order in which it goes: what nobody needs, then by the newest snapshot that needs it, oldest first;
-/// what the newest snapshots need at the end.
-fn queue(state: &State, keep: u32) -> Vec<(PackNo, u64)> {
-    let newest = newest(state, keep);
-    let mut needed: HashMap<PackNo, u64> = HashMap::new();
-    for held in state.snapshots.values() {
-        for pack in &held.reach {
-            let last = needed.entry(*pack).or_default();
-            *last = held.snapshot.sequence.max(*last);
-        }
+impl Leaver {
+    fn of(state: &State, pack: PackNo) -> Leaver {
+        let info = state.index.pack(pack);
+        Leaver { pack, key: info.key(), size: info.name.size }
     }
-    let leaving = state.index.packs().filter(|(_, info)| may_leave(info));
-    let mut queue: Vec<_> = leaving.map(|(pack, info)| (pack, info.name.size)).collect();
-    queue.sort_by_key(|(pack, _)| (newest.contains(pack), needed.get(pack).copied(), *pack));
-    queue
 }
 
-/// Bytes of everything in the cache.
-fn used(state: &State) -> u64 {
-    let smalls = state.small.values().filter(|small| small.cached).map(|small| small.size);
-    state.index.cached_bytes() + smalls.sum::<u64>()
+/// Bytes of the cache by what may become of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Holdings {
+    pub(crate) used: u64,
+    /// Data that the bucket does not hold yet.
+    pub(crate) unshipped: u64,
+    /// What never leaves, and what somebody holds here.
+    pub(crate) pinned: u64,
+    /// Data that the newest snapshots need, wherever it lies.
+    pub(crate) newest: u64,
+    /// What may leave at once.
+    pub(crate) evictable: u64,
 }
 
-impl Finder {
-    fn attached(&self) -> Option<Arc<dyn Store>> {
-        self.bucket.read().expect("no holder panics").clone()
+/// How far an eviction goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Packs of the newest snapshots leave too, when nothing else is left.
+    All,
+    /// They stay.
+    SparingNewest,
+}
+
+impl Repository {
+    /// Lets packs leave the cache that the bucket holds, down to `aim` bytes; without an aim below the rule's low-water mark, if the
+    /// cache is above the high one. That not enough can leave is no error, `short_bytes` tells it. `Refused` (`repository.fenced`),
+    /// `Stopped` (`evict.stopped`), and what the bucket answers, if nothing could leave because of it.
+    pub async fn evict(&self, aim: Option<u64>, stop: &Stop) -> Result<Evicted> {
+        self.inner.evict(aim, stop).await
     }
 
-    pub(crate) fn used(&self) -> u64 {
-        used(&self.state())
-    }
-
-    /// Lets packs go until the cache takes `aim` bytes.
-    pub(crate) async fn evict(&self, aim: u64, stop: Option<&Stop>) -> Result<Evicted> {
-        let _alone = self.room.leaving.lock().await;
-        let mut gone = Evicted::default();
-        let (mut used, queue) = {
-            let state = self.state();
-            (used(&state), queue(&state, self.room.rule().keep_newest))
-        };
-        let bucket = self.attached();
-        let packs = queue.into_iter().zip(bucket.iter().cycle());
-        for ((pack, size), bucket) in packs {
-            if used <= aim {
-                break;
-            }
-            if stop.is_some_and(Stop::is_cancelled) {
-                return Err(Error::new(Kind::Stopped, "evict.stopped", "it was stopped before the cache had its aim"));
-            }
-            if self.let_go(&**bucket, pack).await? {
-                (gone.packs, gone.bytes, used) = (gone.packs + 1, gone.bytes + size, used.saturating_sub(size));
-            }
-        }
-        gone.short_bytes = used.saturating_sub(aim);
-        self.room.set_tight(gone.short_bytes > 0);
-        Ok(gone)
-    }
-
-    /// Whether the pack has left.
-    async fn let_go(&self, bucket: &dyn Store, pack: PackNo) -> Result<bool> {
-        let (key, size) = {
-            let state = self.state();
-            let info = state.index.pack(pack);
-            (info.key(), info.name.size)
-        };
-        let shown = bucket.head(&key).await?;
-        if shown.is_none_or(|info| info.size != size) {
-            self.miss(&key);
-            return Ok(false);
-        }
-        {
-            let mut state = self.state.write().expect("no holder panics");
-            if !may_leave(state.index.pack(pack)) {
-                return Ok(false);
-            }
-            state.index.set_cached(pack, false);
-        }
-        if let Err(error) = self.cache.delete(&key).await {
-            self.state.write().expect("no holder panics").index.set_cached(pack, true);
-            return Err(error.while_doing("a pack could not leave the cache"));
-        }
-        Ok(true)
-    }
-
-    /// The bucket lost a pack that it had acknowledged: it is sent again.
-    fn miss(&self, key: &str) {
-        if let Err(error) = self.catalog.remove(Table::Packs, &format!("{ACKS}{key}")) {
-            tracing::warn!(key, error = %error.chain(), "the catalog did not drop an acknowledgement");
-        }
-        let text = "the bucket does not show this pack any more as it took it; it stays in the cache and is sent again";
-        let mut state = self.state.write().expect("no holder panics");
-        state.set_acked(key, false);
-        state.note(Problem::warning("bucket.lost", key, text));
-    }
-
-    /// Waits until a pack of `size` bytes has room in the cache. Blocks. What belongs to metadata always has: it is small, and
-    /// without it nothing that was stored could be committed.
-    pub(crate) fn make_room(&self, kind: PackKind, size: u64) -> Result<Option<Coming<'_>>> {
-        if kind == PackKind::Meta {
-            return Ok(None);
-        }
-        let claim = || self.room.claim(|| self.used(), size);
-        let room = || {
-            let aim = match claim() {
-                Ok(given) => return Some(given),
-                Err(aim) => aim,
-            };
-            // As far as the low-water mark: what goes next is found by going over all snapshots, which is not for each pack.
-            let aim = aim.min(self.room.low_mark(self.used()));
-            if let Err(error) = self.runtime.block_on(self.evict(aim, None)) {
-                tracing::warn!(error = %error.chain(), "nothing could leave the full cache");
-            }
-            claim().ok()
-        };
-        let given = self.room.wait(room, || self.attached().is_some())?;
-        if self.room.aim(self.used().saturating_add(size)).is_some() {
-            self.room.changed().notify_one();
-        }
-        Ok(Some(given))
-    }
-
-    /// Whether something that nobody waits for may come into the cache.
-    pub(crate) fn has_room(&self, size: u64) -> bool {
-        let used = self.used();
-        used.saturating_add(size) <= self.room.limit(used)
+    /// What [`Repository::evict`] would do, with nothing asked and nothing touched.
+    pub fn evict_plan(&self, aim: Option<u64>) -> Evicted {
+        self.inner.evict_plan(aim)
     }
 }
 
 impl Inner {
-    pub(crate) fn room(&self) -> &Room {
-        &self.finder.room
-    }
-
-    pub(crate) async fn evict(&self, aim: Option<u64>, stop: &Stop) -> Result<Evicted> {
-        let aim = aim.or_else(|| self.room().aim(self.finder.used()));
-        match aim {
-            Some(aim) => self.finder.evict(aim, Some(stop)).await,
+    async fn evict(&self, aim: Option<u64>, stop: &Stop) -> Result<Evicted> {
+        let _alone = self.room.alone().await;
+        match aim.or_else(|| self.room.aim()) {
+            Some(aim) => self.let_go(aim, Depth::All, stop).await,
             None => Ok(Evicted::default()),
         }
     }
 
-    /// What [`Inner::evict`] would do.
-    pub(crate) fn evict_plan(&self, aim: Option<u64>) -> Evicted {
-        let state = self.read();
-        let mut used = used(&state);
-        let Some(aim) = aim.or_else(|| self.room().aim(used)) else { return Evicted::default() };
+    fn evict_plan(&self, aim: Option<u64>) -> Evicted {
+        let Some(aim) = aim.or_else(|| self.room.aim()) else { return Evicted::default() };
+        let (used, leavers) = (self.room.used(), self.leavers(aim, Depth::All));
+        let bytes = leavers.iter().map(|leaver| leaver.size).sum();
+        let short_bytes = used.saturating_sub(bytes).saturating_sub(aim);
+        Evicted { packs: leavers.len() as u64, bytes, short_bytes }
+    }
+
+    /// Room for a pack, for which others leave. One that is stolen by somebody else is made again, as long as anything leaves.
+    /// `Refused` if the bucket is not ours to lean on any more: waiting would not help.
+    pub(crate) async fn make_room(&self, kind: PackKind, bytes: u64) -> Result<Option<Place>> {
+        let _alone = self.room.alone().await;
+        loop {
+            if let Some(place) = self.room.at_once(kind, bytes) {
+                return Ok(Some(place));
+            }
+            match self.let_go(self.room.aim_for(kind, bytes), Depth::All, &Stop::new()).await {
+                Ok(Evicted { packs: 0, .. }) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == Kind::Refused => return Err(error),
+                Err(error) => {
+                    // Who waits tries again each second.
+                    tracing::debug!(error = %error.chain(), "what the bucket holds could not leave the cache");
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Lets packs go down to `aim` bytes. Whoever asks is alone with it ([`crate::room::Room::alone`]).
+    pub(crate) async fn let_go(&self, aim: u64, depth: Depth, stop: &Stop) -> Result<Evicted> {
         let mut gone = Evicted::default();
-        if self.bucket().is_some() {
-            for (_, size) in queue(&state, self.room().rule().keep_newest) {
-                if used <= aim {
+        loop {
+            let leavers = self.leavers(aim, depth);
+            let Some(bucket) = self.bucket().filter(|_| !leavers.is_empty()) else { break };
+            self.still_ours(&*bucket).await?;
+            self.room.begins_to_leave();
+            let ended = self.let_these_go(&bucket, leavers, &mut gone, stop).await;
+            match ended {
+                // Others take the place of those that the bucket does not hold after all.
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if gone.packs > 0 && error.kind() != Kind::Stopped => {
+                    tracing::warn!(error = %error.chain(), "not all could leave the cache that the bucket holds");
                     break;
                 }
-                (gone.packs, gone.bytes, used) = (gone.packs + 1, gone.bytes + size, used.saturating_sub(size));
+                Err(error) => return Err(error),
             }
         }
-        gone.short_bytes = used.saturating_sub(aim);
-        gone
+        gone.short_bytes = self.room.used().saturating_sub(aim);
+        Ok(gone)
     }
 
-    pub(crate) fn cache_view(&self) -> CacheView {
-        let bucket_only_bytes = self.only_in_bucket().bytes;
-        let attached = self.bucket().is_some();
-        let rule = self.room().rule();
-        let state = self.read();
-        let newest = newest(&state, rule.keep_newest);
-        let mut view = CacheView {
-            used_bytes: used(&state),
-            bucket_only_bytes,
-            waiting: self.room().is_waited_for(),
-            ..CacheView::default()
-        };
-        view.limit_bytes = self.room().limit(view.used_bytes);
-        for (pack, info) in state.index.packs().filter(|(_, info)| info.cached()) {
-            let size = info.name.size;
-            let add = |sum: &mut u64, is: bool| *sum += if is { size } else { 0 };
-            let is_data = info.name.kind == PackKind::Data;
-            add(&mut view.unshipped_bytes, !info.acked);
-            add(&mut view.pinned_bytes, !is_data);
-            add(&mut view.newest_bytes, is_data && newest.contains(&pack));
-            add(&mut view.evictable_bytes, attached && may_leave(info));
-        }
-        for (key, small) in state.small.iter().filter(|(_, small)| small.cached) {
-            view.pinned_bytes += small.size;
-            view.unshipped_bytes += if layout::travels(key) && !small.acked { small.size } else { 0 };
-        }
-        drop(state);
-        CacheView { rule, ..view }
-    }
-
-    /// Brings the packs of some streams back into the cache, as far as they have room.
-    pub(crate) async fn warm(
-        self: &Arc<Self>,
-        streams: &[StreamRef],
-        meter: Option<Arc<dyn Meter>>,
+    /// The answer is whether anything has changed by it. One that cannot be asked for or deleted does not hold up the others; its error is
+    /// told if nothing else could leave.
+    async fn let_these_go(
+        &self,
+        bucket: &Arc<dyn Store>,
+        leavers: Vec<Leaver>,
+        gone: &mut Evicted,
         stop: &Stop,
-    ) -> Result<Warmed> {
-        let _kept = self.pins.reader();
-        let segments = streams.iter().flat_map(|stream| stream.segments.iter().copied()).collect();
-        let mut warmed = Warmed::default();
-        for pack in self.reach_of(segments).await? {
+    ) -> Result<bool> {
+        let (mut changed, mut failed) = (false, None);
+        let mut proved = stream::iter(leavers)
+            .map(|leaver| async move {
+                let proof = lies_in(&**bucket, &leaver).await;
+                (leaver, proof)
+            })
+            .buffered(PROVED_AT_ONCE);
+        while let Some((leaver, proof)) = proved.next().await {
             if stop.is_cancelled() {
-                return Err(Error::new(Kind::Stopped, "warm.stopped", "it was stopped before all was in the cache"));
+                return Err(Error::new(Kind::Stopped, "evict.stopped", "making room in the cache was stopped"));
             }
-            let info = self.read().index.pack(pack).clone();
-            if info.cached() {
-                warmed.here += 1;
-                continue;
-            }
-            let size = info.name.size;
-            if !self.finder.has_room(size) {
-                warmed.short_bytes += size;
-                continue;
-            }
-            let bytes = self.pack_from_bucket(pack).await?;
-            self.keep(pack, &info.key(), bytes).await?;
-            (warmed.packs, warmed.bytes) = (warmed.packs + 1, warmed.bytes + size);
-            if let Some(meter) = &meter {
-                meter.moved(size);
+            let done = match proof {
+                Ok(true) => self.leave(&leaver, bucket).await,
+                Ok(false) => {
+                    changed |= self.send_again(&leaver);
+                    Ok(false)
+                }
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(true) => {
+                    gone.packs += 1;
+                    gone.bytes += leaver.size;
+                    changed = true;
+                }
+                Ok(false) => {}
+                Err(error) if error.kind().is_transient() => return Err(error),
+                Err(error) => drop(failed.get_or_insert(error)),
             }
         }
-        Ok(warmed)
+        failed.filter(|_| !changed).map_or(Ok(changed), Err)
     }
 
-    /// Packs of running backups that no snapshot needs yet: where room is wanted they go to the bucket ahead of their
-    /// snapshot, so that they can leave (law L1 holds: packs come first anyway, and nobody needs these before the commit).
-    pub(crate) fn young(&self, state: &State, listed: impl Fn(PackNo) -> bool) -> Vec<PackNo> {
-        if !self.room().is_tight() {
+    /// Whether the bucket is still ours to lean on: asked once a minute.
+    async fn still_ours(&self, bucket: &dyn Store) -> Result<()> {
+        if self.asks_for_fence("") {
+            self.not_fenced(bucket).await?;
+            self.fence_seen.store(self.clock.now().millis(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The bucket does not hold a pack as it said. The answer is whether that is news: a prune may have taken it meanwhile.
+    fn send_again(&self, leaver: &Leaver) -> bool {
+        if !may_leave(&self.read(), leaver.pack) {
+            return false;
+        }
+        self.forget_ack(&leaver.key);
+        let text = "the bucket does not hold this pack as it said; it stays in the cache and is sent again";
+        let advice = "look who may write the bucket; a check mends what lies there with another size";
+        self.write().note(Problem::warning("pack.missing", &leaver.key, text).advice(advice));
+        true
+    }
+
+    /// Lets one pack go, if it still may, and if the bucket that was asked for it is still the one that counts.
+    async fn leave(&self, leaver: &Leaver, bucket: &Arc<dyn Store>) -> Result<bool> {
+        let _closed = self.room.closed_door().await;
+        {
+            let mut state = self.write();
+            let is_attached = self.bucket().is_some_and(|attached| Arc::ptr_eq(&attached, bucket));
+            if !is_attached || !may_leave(&state, leaver.pack) || self.pins.holds(leaver.pack) {
+                return Ok(false);
+            }
+            state.index.set_cached(leaver.pack, false);
+        }
+        if let Err(error) = self.cache.delete(&leaver.key).await {
+            // It may be gone all the same.
+            let left = self.cache.head(&leaver.key).await;
+            if left.is_ok_and(|found| found.is_some_and(|found| found.size == leaver.size)) {
+                self.write().index.set_cached(leaver.pack, true);
+            }
+            return Err(error.while_doing(format!("{} could not leave the cache", leaver.key)));
+        }
+        self.room.stir();
+        Ok(true)
+    }
+
+    /// Packs that may leave, those first that are worth least, until the cache would take `aim` bytes.
+    fn leavers(&self, aim: u64, depth: Depth) -> Vec<Leaver> {
+        if self.bucket().is_none() {
             return Vec::new();
         }
-        let since = self.pins.view().oldest_session;
-        let is_young = |info: &PackInfo| {
-            info.name.kind == PackKind::Data
-                && info.cached()
-                && !info.acked
-                && info.fate == Fate::Sound
-                && info.born >= since
+        let (keep, wanted) = (self.room.keep_newest(), self.room.wanted());
+        // Somebody has tampered with these: what the bucket shows of them is not ours.
+        let under: HashSet<String> = self.under.all().into_iter().map(|(key, _)| key).collect();
+        let view = self.pins.view();
+        let state = self.read();
+        let mut over = taken(&state).saturating_sub(aim);
+        if over == 0 {
+            return Vec::new();
+        }
+        let worths = worths(&state, keep);
+        let may = |pack: PackNo| {
+            let free = may_leave(&state, pack) && !view.held.contains(&pack);
+            free && (under.is_empty() || !under.contains(&state.index.pack(pack).key()))
         };
-        let young = state.index.packs().filter(|(pack, info)| is_young(info) && !listed(*pack));
-        young.map(|(pack, _)| pack).collect()
+        let worth = |pack: PackNo| {
+            let Worth { kept, needed } = worths[pack as usize];
+            Worth { kept: kept || is_worked_on(&state, &view, pack) || wanted.contains(&pack), needed }
+        };
+        let packs = state.index.packs().map(|(pack, _)| pack).filter(|pack| may(*pack));
+        let mut order: Vec<(Worth, PackNo)> = packs.map(|pack| (worth(pack), pack)).collect();
+        order.retain(|(worth, _)| depth == Depth::All || !worth.kept);
+        order.sort_unstable();
+        let mut leavers = Vec::new();
+        for (_, pack) in order {
+            if over == 0 {
+                break;
+            }
+            let info = state.index.pack(pack);
+            over = over.saturating_sub(info.name.size);
+            leavers.push(Leaver::of(&state, pack));
+        }
+        leavers
     }
+
+    /// What the cache holds, by what may become of it.
+    pub(crate) fn holdings(&self) -> Holdings {
+        let keep = self.room.keep_newest();
+        let attached = self.bucket().is_some();
+        let view = self.pins.view();
+        let state = self.read();
+        let newest = packs_of_newest(&state, keep);
+        let mut holds = Holdings { used: taken(&state), ..Holdings::default() };
+        let small = state.small.values().filter(|small| small.cached);
+        holds.pinned += small.map(|small| small.size).sum::<u64>();
+        for (pack, info) in state.index.packs().filter(|(_, info)| info.present()) {
+            let (size, is_data) = (info.name.size, info.name.kind == PackKind::Data);
+            let (is_newest, is_held) = (is_data && newest.contains(&pack), view.held.contains(&pack));
+            holds.newest += if is_newest { size } else { 0 };
+            match info.cached() {
+                false => {}
+                true if !is_data => holds.pinned += size,
+                // It counts among the newest already.
+                true if is_held => holds.pinned += if is_newest { 0 } else { size },
+                true if !info.acked => holds.unshipped += size,
+                true if attached && may_leave(&state, pack) => holds.evictable += size,
+                true => {}
+            }
+        }
+        holds
+    }
+
+    /// Dead packs that the bucket keeps until their locks end leave the cache: nobody reads them here.
+    pub(crate) async fn let_dead_go(&self, packs: &[PackNo], stop: &Stop) -> Result<Evicted> {
+        let mut gone = Evicted::default();
+        let Some(bucket) = self.bucket() else { return Ok(gone) };
+        let _alone = self.room.alone().await;
+        let leavers = {
+            let (state, view) = (self.read(), self.pins.view());
+            let live = state.live();
+            let is_dead = |pack: &PackNo| !live.contains(pack) && !is_worked_on(&state, &view, *pack);
+            let free = packs
+                .iter()
+                .copied()
+                .filter(|pack| is_dead(pack) && may_leave(&state, *pack) && !view.held.contains(pack));
+            free.map(|pack| Leaver::of(&state, pack)).collect()
+        };
+        self.let_these_go(&bucket, leavers, &mut gone, stop).await?;
+        Ok(gone)
+    }
+
+    /// Puts a pack that came from the bucket into the cache, if there is room without anything leaving for it. The answer is whether
+    /// it is there.
+    pub(crate) async fn admit(&self, pack: PackNo, bytes: Bytes) -> Result<bool> {
+        let open = self.room.door().await;
+        let info = self.read().index.pack(pack).clone();
+        if info.cached() {
+            return Ok(true);
+        }
+        let Some(_place) = self.room.spare(info.name.kind, info.name.size) else {
+            drop(open);
+            return self.sweep_remains(pack).await.map(|()| false);
+        };
+        self.cache.put(&info.key(), bytes, PutMode::Replace).await?;
+        self.write().index.set_cached(pack, true);
+        Ok(true)
+    }
+
+    /// What was bad here and is not replaced takes no room that nobody counts.
+    async fn sweep_remains(&self, pack: PackNo) -> Result<()> {
+        let _closed = self.room.closed_door().await;
+        let info = self.read().index.pack(pack).clone();
+        if info.cached() || !info.acked {
+            return Ok(());
+        }
+        self.cache.delete(&info.key()).await
+    }
+
+    /// Packs of the snapshot that has this stream: who reads it from the cache alone wants them to stay.
+    pub(crate) fn packs_beside(&self, stream: &StreamRef) -> Vec<PackNo> {
+        let state = self.read();
+        let mut newest = state.snapshots.values().rev();
+        let held = newest.find(|held| held.snapshot.streams().any(|one| one == stream));
+        held.map(|held| held.reach.clone()).unwrap_or_default()
+    }
+}
+
+/// Whether the bucket holds a pack, as far as it tells without giving it.
+async fn lies_in(bucket: &dyn Store, leaver: &Leaver) -> Result<bool> {
+    Ok(bucket.head(&leaver.key).await?.is_some_and(|found| found.size == leaver.size))
+}
+
+/// Whether a pack may leave the cache, as far as the state knows.
+fn may_leave(state: &State, pack: PackNo) -> bool {
+    let info = state.index.pack(pack);
+    let footer = || state.unlisted.get(&pack).is_some_and(|unlisted| unlisted.footer.is_some());
+    let lies_in_bucket = info.acked && info.proven && info.fate == Fate::Sound;
+    info.name.kind == PackKind::Data && info.cached() && lies_in_bucket && (info.span.is_some() || footer())
+}
+
+/// Whether a running backup leans on a pack or has written it.
+fn is_worked_on(state: &State, view: &View, pack: PackNo) -> bool {
+    view.pinned.contains(&pack) || state.index.pack(pack).born >= view.oldest_session
+}
+
+/// Packs that the newest snapshots of each app need.
+fn packs_of_newest(state: &State, keep: u32) -> HashSet<PackNo> {
+    let newest = newest(state, keep);
+    let held = state.snapshots.iter().filter(|(id, _)| newest.contains(id));
+    held.flat_map(|(_, held)| held.reach.iter().copied()).collect()
+}
+
+/// What snapshots make of packs, by the packs' numbers.
+fn worths(state: &State, keep: u32) -> Vec<Worth> {
+    let newest = newest(state, keep);
+    let mut worths = vec![Worth::default(); state.index.packs().count()];
+    for (id, held) in &state.snapshots {
+        let own = Worth { kept: newest.contains(id), needed: Some(held.snapshot.sequence) };
+        for pack in &held.reach {
+            let worth = &mut worths[*pack as usize];
+            *worth = own.max(*worth);
+        }
+    }
+    worths
+}
+
+/// The newest snapshots of each app. What was saved of places before a restore is none of them.
+fn newest(state: &State, keep: u32) -> HashSet<&SnapshotId> {
+    let mut apps: HashMap<(&str, &str), Vec<(u64, &SnapshotId)>> = HashMap::new();
+    for (id, held) in state.snapshots.iter().filter(|(_, held)| !held.snapshot.is_of_places()) {
+        let snapshot = &held.snapshot;
+        apps.entry((snapshot.host.as_str(), snapshot.app.as_str())).or_default().push((snapshot.sequence, id));
+    }
+    let newest = apps.into_values().flat_map(|mut all| {
+        all.sort_unstable_by_key(|one| Reverse(*one));
+        all.into_iter().take(keep as usize).map(|(_, id)| id)
+    });
+    newest.collect()
 }

@@ -17,7 +17,6 @@ use bytes::Bytes;
 use holdfast_chunk::{Base, ChunkKind, Keys, Opener};
 use holdfast_model::{Error, Kind, PackId, Problem, Result, view::From};
 use holdfast_runtime::Backoff;
-use holdfast_storage::PutMode;
 use std::{
     cell::RefCell,
     ops::Range,
@@ -170,6 +169,13 @@ impl Inner {
         if cached {
             match self.open_cached(task.clone(), pack).await {
                 Ok(opened) => return Ok(opened),
+                // That is no damage, and the bucket has it.
+                Err(error) if is_damage(&error) && self.has_left(pack) => {
+                    if from == From::Cache {
+                        let id = self.read().index.pack(pack).name.id;
+                        return Err(self.missing(&id, from));
+                    }
+                }
                 Err(error) if !acked => {
                     return Err(if is_damage(&error) { self.damaged(pack, "the cache", error) } else { error });
                 }
@@ -232,11 +238,8 @@ impl Inner {
         let bytes = place
             .get_or_try_init(|| async {
                 let bytes = self.pack_from_bucket(pack).await?;
-                if from == From::Auto && !info.cached() && self.finder.has_room(info.name.size) {
-                    let kept = self.keep(pack, &info.key(), bytes.clone()).await;
-                    if let Err(error) = kept {
-                        tracing::warn!(error = %error.chain(), "a pack from the bucket was not kept in the cache");
-                    }
+                if from == From::Auto && !info.cached() {
+                    self.keep(pack, bytes.clone()).await;
                 }
                 Ok::<_, Error>(bytes)
             })
@@ -244,16 +247,29 @@ impl Inner {
         Ok(bytes.clone())
     }
 
-    /// Puts a pack that was verified back into the cache.
-    pub(crate) async fn keep(&self, pack: PackNo, key: &str, bytes: Bytes) -> Result<()> {
-        self.cache.put(key, bytes, PutMode::Replace).await?;
-        self.write().index.set_cached(pack, true);
-        Ok(())
+    /// Nothing leaves the cache for it: what has no room is read from the bucket again.
+    async fn keep(&self, pack: PackNo, bytes: Bytes) {
+        if let Err(error) = self.admit(pack, bytes).await {
+            tracing::warn!(error = %error.chain(), "a pack from the bucket was not kept in the cache");
+        }
     }
 
-    /// A pack from the bucket, verified by its name.
+    /// Whether a pack lies in the bucket alone by now.
+    fn has_left(&self, pack: PackNo) -> bool {
+        let state = self.read();
+        let info = state.index.pack(pack);
+        info.acked && !info.cached()
+    }
+
+    /// A pack from the bucket, verified by its name; an older version of it, if somebody has tampered with the newest.
     pub(crate) async fn pack_from_bucket(&self, pack: PackNo) -> Result<Bytes> {
-        self.ask_bucket(pack, None).await
+        let error = match self.ask_bucket(pack, None).await {
+            Err(error) if is_damage(&error) => error,
+            done => return done,
+        };
+        let key = self.read().index.pack(pack).key();
+        let Some(bucket) = self.bucket() else { return Err(error) };
+        self.beneath(&*bucket, &key).await?.ok_or(error)
     }
 
     /// A whole pack, verified, or a stretch of one, whose chunks have to prove themselves.
@@ -318,13 +334,13 @@ impl Inner {
 
     /// The cache's pack is bad: it counts as absent, and its replacement will be fetched.
     fn begin_healing(&self, pack: PackNo, error: &Error) {
-        self.shelf.drop_pack(pack);
         let mut state = self.write();
+        // Somebody else met it before us, or it has left the cache.
         if !state.index.set_cached(pack, false) {
-            // It has left the cache while it was being read.
             return;
         }
         let id = state.index.pack(pack).name.id;
+        self.shelf.drop_pack(pack);
         state.note(Problem::note(
             "pack.healed",
             format!("pack {}", id.short()),

@@ -11,14 +11,12 @@ use crate::{
     pack::{self, Row},
     pins::Pins,
     recipe::Placed,
-    room::Room,
     rows::{RowCache, Rows, Spot},
     segment::mark_of,
     state::{PackInfo, PackNo, State},
     threads::blocking,
 };
 use bytes::Bytes;
-use holdfast_catalog::Catalog;
 use holdfast_chunk::{Envelope, Keys};
 use holdfast_model::{ChunkId, Error, Kind, Problem, RepositoryId, Result, snapshot::ChunkRef};
 use holdfast_storage::Store;
@@ -68,8 +66,6 @@ pub(crate) struct Finder {
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) kept: Mutex<RowCache>,
     pub(crate) pins: Arc<Pins>,
-    pub(crate) catalog: Arc<Catalog>,
-    pub(crate) room: Room,
 }
 
 /// Places of a pack's sealed footer, in the order in which they are asked.

@@ -6,11 +6,14 @@ use crate::{
     condemn::Ledger,
     find::{Attached, Finder},
     layout,
+    locks::Locks,
     pins::Pins,
     press::Press,
+    room::Room,
     rotate::Before,
     shelf::Shelf,
     state::{PackNo, Small, State},
+    vault::Under,
     weave::Cutters,
 };
 use bytes::Bytes;
@@ -57,6 +60,10 @@ pub(crate) struct Inner {
     /// there for a grace, or until the next life.
     pub(crate) buried: Mutex<BTreeMap<SnapshotId, Moment>>,
     pub(crate) shelf: Shelf,
+    pub(crate) room: Arc<Room>,
+    pub(crate) locks: Locks,
+    /// Objects of the bucket whose good version lies under others.
+    pub(crate) under: Arc<Under>,
     /// When the bucket was last seen without a newer fence, in milliseconds.
     pub(crate) fence_seen: AtomicI64,
     pub(crate) runtime: tokio::runtime::Handle,
@@ -164,8 +171,11 @@ impl Inner {
         }
     }
 
-    /// Remembers that the bucket does not hold an object.
+    /// Remembers that the bucket does not hold an object, so that nothing locks it there.
     pub(crate) fn forget_ack(&self, key: &str) {
+        if self.read().kept_of(key).is_some() {
+            self.forget_kept(key);
+        }
         self.write().set_acked(key, false);
         if let Err(error) = self.catalog.remove(Table::Packs, &format!("{ACKS}{key}")) {
             tracing::warn!(key, error = %error.chain(), "the catalog did not drop an acknowledgement");

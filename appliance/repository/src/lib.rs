@@ -5,10 +5,12 @@
 //! Docker, when anything happens (engine). Formats and invariants: `FORMAT.md`.
 //!
 //! Read next: `session` (a backup), `press` (chunks become packs), `reader` (a restore), `opening`
-//! (what a start does), `listing` and `find` (the index), `ship` (the bucket's share), `prune`, `check`.
+//! (what a start does), `listing` and `find` (the index), `ship` (the bucket's share), `room` and `evict` (what the cache
+//! may take), `prune`, `check`.
 
 mod assemble;
 mod bases;
+mod beneath;
 mod branch;
 mod bucket;
 mod check;
@@ -28,6 +30,7 @@ mod late;
 mod layout;
 mod likely;
 mod listing;
+mod locks;
 mod looks;
 mod opening;
 mod pack;
@@ -57,15 +60,20 @@ mod survey;
 mod table;
 mod threads;
 mod tree;
+mod undeleted;
 mod unlock;
+mod unusable;
+mod vault;
 mod verdicts;
 mod walk;
+mod warm;
 mod weave;
 
 pub use layout::DATA_PACKS;
+pub use locks::LockProof;
 pub use parts::Part;
 pub use pins::Hold;
-pub use room::Space;
+pub use room::DiskSpace;
 
 pub use session::Session;
 pub use ship::FENCE_UNSEEN;
@@ -80,7 +88,6 @@ use holdfast_catalog::Catalog;
 use holdfast_chunk::escrow::{PrivateKey, PublicKey};
 use holdfast_model::{
     Moment, PackId, RepositoryId, Result, Secret, SnapshotId,
-    cache::{CacheRule, CacheView, Evicted, Warmed},
     settings::Settings,
     snapshot::{ImageSection, Snapshot, StreamRef},
     view::{CheckView, From, KeysView, TierState},
@@ -233,7 +240,7 @@ pub struct ShipItem {
     pub size: u64,
     /// When it may go.
     pub stage: Stage,
-    /// The snapshot it is shipped for.
+    /// The snapshot it is shipped for; none for what is for all, and for data of backups under way.
     pub snapshot: Option<SnapshotId>,
 }
 
@@ -271,6 +278,10 @@ pub struct PrunePlan {
     survey: Option<Arc<survey::Survey>>,
     /// Seconds that packs stay in the bucket after they were condemned, by the bucket's own time.
     pub grace_seconds: u64,
+    /// Packs that nothing needs either and that are locked in the bucket: they stay until their locks end.
+    pub locked: u64,
+    /// Bytes of them.
+    pub locked_bytes: u64,
 }
 
 /// What prune did.
@@ -292,6 +303,10 @@ pub struct PruneOutcome {
     pub waiting: u64,
     /// Bytes of them.
     pub waiting_bytes: u64,
+    /// Packs that nothing needs and that are locked in the bucket: they stay until their locks end.
+    pub locked: u64,
+    /// Bytes of them.
+    pub locked_bytes: u64,
     /// What could not be done.
     pub problems: Vec<holdfast_model::Problem>,
 }
@@ -464,7 +479,7 @@ impl Repository {
     }
     /// Problems healed while reading, since the last call.
     pub fn take_healed(&self) -> Vec<holdfast_model::Problem> {
-        std::mem::take(&mut self.inner.write().notes)
+        self.inner.write().take_notes()
     }
 
     /// What is to be shipped, in lawful order, oldest snapshot first.
@@ -529,36 +544,6 @@ impl Repository {
     /// longest ago first, so that a run a day has read everything after `100 / percent` days.
     pub async fn check_share(&self, percent: u8, meter: Option<Arc<dyn Meter>>, stop: &Stop) -> Result<CheckView> {
         self.inner.check(percent, meter, stop).await
-    }
-    /// What the cache may take from now on. `space` tells what its disk has.
-    pub fn set_cache_rule(&self, rule: CacheRule, space: Option<Space>) {
-        self.inner.room().decide(rule, space);
-    }
-    /// Whether a backup waits for room in the cache.
-    pub fn waits_for_room(&self) -> bool {
-        self.inner.room().is_waited_for()
-    }
-    /// How the cache does. Goes over all snapshots.
-    pub fn cache_view(&self) -> CacheView {
-        self.inner.cache_view()
-    }
-    /// Lets packs leave the cache that the bucket shows: down to `aim` bytes, or without one, if it is above its high-water
-    /// mark, to the low one. `Stopped` (`evict.stopped`), those of the bucket.
-    pub async fn evict(&self, aim: Option<u64>, stop: &Stop) -> Result<Evicted> {
-        self.inner.evict(aim, stop).await
-    }
-    /// What [`Repository::evict`] would do.
-    pub fn evict_plan(&self, aim: Option<u64>) -> Evicted {
-        self.inner.evict_plan(aim)
-    }
-    /// Brings what these streams need back into the cache, as far as it has room. `meter.moved` is told sealed bytes. `Stopped`
-    /// (`warm.stopped`), those of the bucket.
-    pub async fn warm(&self, streams: &[StreamRef], meter: Option<Arc<dyn Meter>>, stop: &Stop) -> Result<Warmed> {
-        self.inner.warm(streams, meter, stop).await
-    }
-    /// Notified when something may leave the cache, or somebody waits for that.
-    pub fn room_changed(&self) -> Arc<tokio::sync::Notify> {
-        self.inner.room().changed()
     }
     /// What the cache holds.
     pub fn cache_use(&self) -> TierUse {

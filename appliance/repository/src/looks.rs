@@ -88,7 +88,7 @@ impl Inner {
     }
 
     /// Index segments are large: hashing one runs off the async threads.
-    async fn judged(&self, key: &str, bytes: Bytes) -> Result<(Bytes, bool)> {
+    pub(crate) async fn judged(&self, key: &str, bytes: Bytes) -> Result<(Bytes, bool)> {
         let Some(id) = layout::parse_segment(key) else {
             let good = self.is_genuine(key, &bytes);
             return Ok((bytes, good));

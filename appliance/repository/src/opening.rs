@@ -10,6 +10,7 @@ use crate::{
     format::Format,
     inner::{ACKS, Inner},
     layout::{self, DEVICE_SLOT, FORMAT},
+    locks::Locks,
     looks::Copy,
     press::Press,
     recipe::Recipe,
@@ -62,7 +63,7 @@ pub(crate) async fn open(parts: Parts, unlock: Unlock) -> Result<Arc<Inner>> {
         Err(error) => return Err(error),
     };
     let is_device = matches!(unlock, Unlock::Device(_));
-    let ring = unlock::unlock(&*parts.cache, format.repository, unlock).await?;
+    let ring = unlock::unlock(&*parts.cache, format.repository, &Arc::new(unlock)).await?;
     format.verify(&Keys::of(&ring))?;
     if is_device {
         unlock::sweep(&*parts.cache, ring.epoch()).await?;
@@ -97,7 +98,7 @@ async fn remake_format(parts: &Parts, unlock: &Unlock) -> Result<Format> {
 async fn format_of_slot(parts: &Parts, unlock: &Unlock) -> Result<Format> {
     let Unlock::Device(device) = unlock else { return Err(format_lost()) };
     let id = slot::read(&parts.cache.get(DEVICE_SLOT).await?)?.repository;
-    let ring = unlock::unlock(&*parts.cache, id, Unlock::Device(*device)).await?;
+    let ring = unlock::unlock(&*parts.cache, id, &Arc::new(Unlock::Device(*device))).await?;
     let format = Format::new(id, &Keys::of(&ring));
     parts.cache.put(FORMAT, format.encode()?.into(), PutMode::Replace).await?;
     Ok(format)
@@ -123,10 +124,9 @@ pub(crate) async fn load(parts: Parts, ring: Ring, id: RepositoryId) -> Result<A
         runtime: tokio::runtime::Handle::current(),
         kept: Mutex::default(),
         pins: Arc::default(),
-        catalog: Arc::clone(&parts.catalog),
-        room: Room::default(),
     });
-    let press = Press::start(Arc::clone(&finder))?;
+    let room = Room::new(Arc::clone(&state), Arc::clone(&finder.bucket));
+    let press = Press::start(Arc::clone(&finder), Arc::clone(&room))?;
     let inner = Arc::new(Inner {
         id,
         cutters: Cutters::new(&keys),
@@ -148,10 +148,15 @@ pub(crate) async fn load(parts: Parts, ring: Ring, id: RepositoryId) -> Result<A
         ledger: tokio::sync::Mutex::default(),
         buried: Mutex::default(),
         shelf: Shelf::default(),
+        room,
+        locks: Locks::default(),
+        under: Arc::default(),
         fence_seen: AtomicI64::new(i64::MIN),
         runtime: tokio::runtime::Handle::current(),
     });
+    inner.room.belongs_to(&inner);
     inner.enter_objects().await?;
+    inner.enter_locks();
     inner.enter_verdicts().await?;
     inner.learn_recovery_number();
     inner.enter_segments().await?;
@@ -247,7 +252,7 @@ impl Inner {
             for key in editions {
                 let cached = self.read().small.get(&key).is_some_and(|small| small.cached);
                 let Some(bucket) = self.bucket().filter(|_| !cached) else { continue };
-                if let Copy::Good(bytes) = self.look_at(&*bucket, &key).await? {
+                if let Copy::Good(bytes) = self.look_deep(&*bucket, &key).await? {
                     self.take_in(&key, bytes).await?;
                 }
             }
@@ -287,7 +292,10 @@ impl Inner {
         let bucket = self.bucket().filter(|_| self.read().is_acked(key))?;
         let sealed = bucket.get(key).await.ok()?;
         let reach = self.enter_reach(key, &sealed).ok()?;
-        self.set_aside(key, "reach list", error);
+        // Only if the cache had one: else it came damaged on its way, and is good where it lies.
+        if self.read().small.get(key).is_some_and(|small| small.cached) {
+            self.set_aside(key, "reach list", error);
+        }
         if let Err(error) = self.take_in(key, sealed).await {
             tracing::warn!(key, error = %error.chain(), "the cache did not take a reach list");
         }
@@ -348,10 +356,16 @@ impl Inner {
         state.small.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
-    /// An object of the cache that cannot be used counts as absent, so that the bucket's copy may replace it.
-    pub(crate) fn set_aside(&self, key: &str, word: &str, error: &Error) {
-        tracing::warn!(key, error = %error.chain(), "an object of the cache cannot be used");
+    /// An object of the cache that cannot be used counts as absent, so that the bucket's copy may replace it. Of what only
+    /// the bucket could give there may be very much, in a recovery everything: it is told by class.
+    pub(crate) fn set_aside(&self, key: &str, word: &'static str, error: &Error) {
+        tracing::warn!(key, error = %error.chain(), "an object cannot be used");
+        let is_attached = self.bucket().is_some();
         let mut state = self.write();
+        if is_attached && state.small.get(key).is_none_or(|small| !small.cached) {
+            state.unusable.add(word, key, error);
+            return;
+        }
         state.set_cached(key, false);
         state.note(
             Problem::warning(

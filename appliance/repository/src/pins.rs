@@ -27,8 +27,8 @@ struct Inside {
     now: u64,
     /// Sessions by their beginning, with the packs they lean on.
     sessions: BTreeMap<u64, HashSet<PackNo>>,
-    /// Beginnings of readers.
-    readers: BTreeMap<u64, ()>,
+    /// Readers by their beginning, with the packs that stay in the cache for them.
+    readers: BTreeMap<u64, HashSet<PackNo>>,
 }
 
 /// What prune has to respect at one moment.
@@ -40,6 +40,8 @@ pub(crate) struct View {
     pub(crate) oldest_session: u64,
     /// What was condemned since then is held back.
     pub(crate) oldest_reader: u64,
+    /// Packs that stay in the cache, because somebody reads who has nothing else.
+    pub(crate) held: HashSet<PackNo>,
 }
 
 /// A session or reader at work; dropped, it is gone.
@@ -63,11 +65,19 @@ impl Pins {
     }
     /// A reader begins.
     pub(crate) fn reader(self: &Arc<Self>) -> Ticket {
+        self.reader_of(Vec::new())
+    }
+    /// A reader begins that has nothing but the cache; these packs stay there for it.
+    pub(crate) fn reader_of(self: &Arc<Self>, packs: Vec<PackNo>) -> Ticket {
         let mut inside = self.inside();
         inside.now += 1;
         let at = inside.now;
-        inside.readers.insert(at, ());
+        inside.readers.insert(at, packs.into_iter().collect());
         Ticket { pins: Arc::clone(self), at }
+    }
+    /// Whether a pack stays in the cache for a reader.
+    pub(crate) fn holds(&self, pack: PackNo) -> bool {
+        self.inside().readers.values().any(|packs| packs.contains(&pack))
     }
     /// The time of a condemnation.
     pub(crate) fn strike(&self) -> u64 {
@@ -86,6 +96,7 @@ impl Pins {
             pinned: inside.sessions.values().flatten().copied().collect(),
             oldest_session: inside.sessions.keys().next().copied().unwrap_or(u64::MAX),
             oldest_reader: inside.readers.keys().next().copied().unwrap_or(u64::MAX),
+            held: inside.readers.values().flatten().copied().collect(),
         }
     }
 }
@@ -135,5 +146,17 @@ mod tests {
         assert_eq!(view.oldest_reader, u64::MAX, "no reader is left");
         drop(second);
         assert_eq!(pins.view().oldest_session, u64::MAX);
+    }
+
+    #[test]
+    fn packs_of_a_reader_stay_until_it_is_dropped() {
+        let pins = Arc::new(Pins::default());
+        let (first, second) = (pins.reader_of(vec![3, 4]), pins.reader_of(vec![4, 5]));
+        assert_eq!(pins.view().held, HashSet::from([3, 4, 5]));
+        drop(first);
+        assert!(pins.holds(4) && pins.holds(5) && !pins.holds(3));
+        assert!(pins.view().pinned.is_empty(), "no backup leans on them");
+        drop(second);
+        assert!(pins.view().held.is_empty() && !pins.holds(4));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Invariants: at most [`QUEUE`] bytes per worker wait, and one pack per writer; a chunk in flight is never stored twice;
 //! a chunk becomes known only after the cache has its pack (law L2); a failed pack un-knows its chunks
-//! and is told to every session that might lean on them.
+//! and is told to every session that might lean on them. Writers wait where the cache has no room (`room`), and with them
+//! everybody before them.
 
 use crate::{
     find::Finder,
@@ -10,6 +11,7 @@ use crate::{
     pack::{Builder, Row},
     queue::{Pool, Queue},
     recipe::Placed,
+    room::Room,
     segment::PackName,
     stages::{Stage, Stages, Timers},
     state::{PackInfo, PackNo, pack_kind},
@@ -106,6 +108,7 @@ struct Failure {
 /// What workers share.
 pub(crate) struct Bench {
     finder: Arc<Finder>,
+    room: Arc<Room>,
     flight: Mutex<Flight>,
     idle: Condvar,
     pool: Pool,
@@ -130,12 +133,13 @@ impl Drop for Press {
 
 impl Press {
     /// Starts the workers. Must be called within the async runtime that the cache needs.
-    pub(crate) fn start(finder: Arc<Finder>) -> Result<Press> {
+    pub(crate) fn start(finder: Arc<Finder>, room: Arc<Room>) -> Result<Press> {
         let workers = std::thread::available_parallelism().map_or(2, usize::from).min(WORKERS_MAX);
         let jobs = Arc::new(Queue::new(QUEUE * workers));
         let (full, packs) = bounded(0);
         let bench = Arc::new(Bench {
             finder,
+            room,
             flight: Mutex::default(),
             idle: Condvar::new(),
             pool: Pool::new(QUEUE * workers),
@@ -342,9 +346,10 @@ impl Bench {
         let pack = builder.finish(Envelope::new(&self.finder.keys, self.finder.repository))?;
         let name = PackName { kind: pack.kind, id: pack.id, size: pack.bytes.len() as u64 };
         let key = crate::layout::pack_key(pack.kind, &pack.id);
-        let _room = self.finder.make_room(name.kind, name.size)?;
-        self.finder
-            .runtime
+        let runtime = &self.finder.runtime;
+        // Until the state counts it.
+        let _place = runtime.block_on(self.room.enter(pack.kind, name.size))?;
+        runtime
             .block_on(self.finder.cache.put(&key, pack.bytes, PutMode::Once))
             .map_err(|error| error.while_doing("new data could not be written into the cache"))?;
         let mut state = self.finder.state.write().expect("no holder panics");

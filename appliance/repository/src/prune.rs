@@ -16,7 +16,7 @@ use crate::{
 };
 use bytes::Bytes;
 use holdfast_chunk::ObjectKind;
-use holdfast_model::{Error, Kind, PackId, Problem, Result, SegmentId, SnapshotId};
+use holdfast_model::{Error, Kind, Moment, PackId, Problem, Result, SegmentId, SnapshotId};
 use holdfast_runtime::Stop;
 use holdfast_storage::{PutMode, Store};
 use std::{
@@ -33,7 +33,7 @@ pub(crate) struct Work {
 
 impl Work {
     /// The bucket refused or failed: named once, and left alone for the rest of this run.
-    fn give_up_bucket(&mut self, what: &str, error: &Error) {
+    pub(crate) fn give_up_bucket(&mut self, what: &str, error: &Error) {
         let Some(bucket) = self.bucket.take() else { return };
         let text = format!("{what} could not be removed from the bucket; the cache was pruned: {}", error.chain());
         self.outcome.problems.push(
@@ -42,12 +42,13 @@ impl Work {
         );
     }
 
-    /// Deletes in the bucket; the answer is whether the object is gone there.
+    /// Deletes in the bucket; the answer is whether the object is gone there, as far as the bucket says.
     pub(crate) async fn delete(&mut self, inner: &Inner, key: &str) -> bool {
         let Some(bucket) = self.bucket.clone() else { return !acked(&inner.read(), key) };
         match bucket.delete(key).await {
             Ok(()) => {
                 inner.forget_ack(key);
+                inner.note_deleted(key);
                 true
             }
             Err(error) => {
@@ -73,9 +74,17 @@ impl Inner {
             let gone: HashSet<&SnapshotId> = forget.iter().collect();
             dead_packs(&state, &gone)
         };
-        let Findings { moves, held_bytes, survey } = self.find_waste(&forget, &dead, limits).await?;
+        let Findings { mut moves, held_bytes, survey } = self.find_waste(&forget, &dead, limits).await?;
+        // What is locked stays whatever is done; moved as well, it would be there twice.
+        let moved: Vec<PackNo> = moves.iter().map(|one| one.pack).collect();
+        self.learn_locks(&dead).await;
+        self.learn_locks(&moved).await;
+        let (unmoved, _) = self.locked_among(&moved);
+        moves.retain(|one| !unmoved.contains(&one.pack));
+        let (locked, locked_bytes) = self.locked_among(&dead);
         let state = self.read();
-        let infos: Vec<_> = dead.iter().map(|pack| state.index.pack(*pack)).collect();
+        let free = dead.iter().filter(|pack| !locked.contains(pack));
+        let infos: Vec<_> = free.map(|pack| state.index.pack(*pack)).collect();
         Ok(PrunePlan {
             forget,
             packs: infos.iter().map(|info| info.name.id).collect(),
@@ -88,6 +97,8 @@ impl Inner {
             moves,
             survey,
             grace_seconds: GRACE_SECONDS,
+            locked: locked.len() as u64,
+            locked_bytes,
         })
     }
 
@@ -98,8 +109,10 @@ impl Inner {
         let mut work = Work { bucket: self.bucket(), outcome: PruneOutcome::default() };
         self.ask_the_fence(&mut work).await?;
         let unreadable = unreadable_snapshots(&self.read());
+        (work.outcome.locked, work.outcome.locked_bytes) = (plan.locked, plan.locked_bytes);
         for id in &plan.forget {
             if self.read().snapshots.contains_key(id) || unreadable.contains(id) {
+                work.outcome.problems.extend(self.locked_until(id).map(|until| still_locked(id, until)));
                 self.bury(id, &mut work).await?;
                 work.outcome.snapshots += 1;
             }
@@ -135,6 +148,7 @@ impl Inner {
             work.give_up_bucket("a condemn list", &error);
         }
         self.drop_copies(&shared, &mut work).await?;
+        self.drop_locked_copies(&mut work, stop).await;
         self.sweep_settings(&mut work).await?;
         self.sweep_verdicts().await?;
         Ok(work.outcome)
@@ -144,13 +158,14 @@ impl Inner {
     /// condemned packs: those that only the cache holds, and those that the bucket holds.
     fn condemn(&self, planned: &HashSet<PackId>) -> (Vec<PackNo>, Vec<PackNo>) {
         let struck = self.pins.strike();
+        let now = self.clock.now();
         let mut state = self.write();
         let dead = dead_packs(&state, &HashSet::new());
         let view = self.pins.view();
         let (mut local, mut shared) = (Vec::new(), Vec::new());
         for pack in dead {
             let info = state.index.pack_mut(pack);
-            let free = !view.pinned.contains(&pack) && info.born < view.oldest_session;
+            let free = !view.pinned.contains(&pack) && info.born < view.oldest_session && !info.is_locked(now);
             if info.fate == Fate::Sound && free && planned.contains(&info.name.id) {
                 info.fate = Fate::Condemned(struck);
             }
@@ -175,6 +190,23 @@ impl Inner {
                 Ok(Vec::new())
             }
             done => done,
+        }
+    }
+
+    /// What is dead and locked in the bucket need not lie here as well. That it could not leave is no reason to fail: a full cache tries again.
+    async fn drop_locked_copies(&self, work: &mut Work, stop: &Stop) {
+        let dead = dead_packs(&self.read(), &HashSet::new());
+        let (locked, _) = self.locked_among(&dead);
+        let cached: Vec<PackNo> = {
+            let state = self.read();
+            locked.into_iter().filter(|pack| state.index.pack(*pack).cached()).collect()
+        };
+        if cached.is_empty() || work.bucket.is_none() {
+            return;
+        }
+        match self.let_dead_go(&cached, stop).await {
+            Ok(gone) => work.outcome.cache_bytes += gone.bytes,
+            Err(error) => tracing::warn!(error = %error.chain(), "locked packs that nobody needs stay in the cache"),
         }
     }
 
@@ -221,8 +253,7 @@ impl Inner {
     /// Tombstone first: from then on the snapshot is gone whatever happens.
     async fn bury(self: &Arc<Self>, id: &SnapshotId, work: &mut Work) -> Result<()> {
         let key = layout::tombstone_key(id);
-        let sealed =
-            Bytes::from(self.envelope().seal(ObjectKind::Tombstone, &key, self.clock.now().to_string().as_bytes())?);
+        let sealed = self.tombstone(&key).await?;
         let kept_here = match self.put_small(&key, sealed.clone(), PutMode::Replace).await {
             Err(error) if error.kind() == Kind::Full => Err(error),
             result => Ok(result?),
@@ -243,6 +274,18 @@ impl Inner {
         self.buried.lock().expect("no holder panics").insert(id.clone(), self.clock.now());
         self.write().snapshots.remove(id);
         Ok(())
+    }
+
+    /// The words that a snapshot is forgotten: those that were written before, which the bucket may hold though it did not say so; other
+    /// ones would never take their place there.
+    async fn tombstone(&self, key: &str) -> Result<Bytes> {
+        if self.read().small.get(key).is_some_and(|small| small.cached)
+            && let Ok(known) = self.cache.get(key).await
+            && self.envelope().open(ObjectKind::Tombstone, key, &known).is_ok()
+        {
+            return Ok(known);
+        }
+        Ok(self.envelope().seal(ObjectKind::Tombstone, key, self.clock.now().to_string().as_bytes())?.into())
     }
 
     /// The disk has no room even for a tombstone. The bucket's copy of it does as well; and what the bucket does not
@@ -269,7 +312,7 @@ impl Inner {
     async fn sweep_leftovers(self: &Arc<Self>, grace_seconds: u64, work: &mut Work) -> Result<bool> {
         let buried: Vec<SnapshotId> =
             self.keys_of(layout::TOMBSTONES).iter().filter_map(|key| layout::snapshot_of(key)).collect();
-        let mut clean = true;
+        let (mut clean, mut settled) = (true, Vec::new());
         for id in buried {
             let mut gone = true;
             let mut keys = vec![layout::snapshot_key(&id), layout::reach_key(&id)];
@@ -281,11 +324,11 @@ impl Inner {
                 self.delete_cached(&key).await?;
             }
             clean &= gone;
-            let tombstone = layout::tombstone_key(&id);
-            if gone && self.is_settled(&id, grace_seconds) && work.delete(self, &tombstone).await {
-                self.delete_cached(&tombstone).await?;
+            if gone && self.is_settled(&id, grace_seconds) {
+                settled.push(id);
             }
         }
+        clean &= self.drop_tombstones(&settled, work).await?;
         let orphans: Vec<String> = {
             let state = self.read();
             let reaches = state.small.keys().filter(|key| key.starts_with(layout::REACHES));
@@ -485,6 +528,12 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+fn still_locked(id: &SnapshotId, until: Moment) -> Problem {
+    let text = format!("snapshot {id} is forgotten here; what it needs stays locked in the bucket until {until}");
+    Problem::note("snapshot.locked", id.as_str(), text)
+        .advice("whoever recovers from the bucket before that finds it there again")
 }
 
 /// Packs of some tier that no snapshot needs, but those in `gone`.

@@ -9,6 +9,7 @@ use crate::{
     excerpt::{Excerpt, Step},
     haul::Haul,
     inner::Inner,
+    pins::Ticket,
     recipe::{Placed, Row},
     shelf::Load,
     threads::blocking,
@@ -78,7 +79,8 @@ pub(crate) fn read_pieces(
         Ok(next.map(|segment| (Part { segment, wish: Wish::All }, walk)))
     });
     let whole = if stream.tree { Whole::Tree(stream.clone()) } else { Whole::Bytes(stream.clone()) };
-    start(inner, parts, whole, from, meter)
+    let ticket = begin(&inner, stream, from);
+    start(inner, ticket, parts, (whole, from), meter)
 }
 
 /// Opens a stored stream.
@@ -93,14 +95,16 @@ pub(crate) fn read_outline(inner: Arc<Inner>, stream: &StreamRef, from: From) ->
         let next = walk.leaf().await?;
         Ok(next.map(|segment| (Part { segment, wish: Wish::Outline }, walk)))
     });
-    start(inner, parts, Whole::Part(stream.length), from, None)
+    let ticket = inner.pins.reader();
+    start(inner, ticket, parts, (Whole::Part(stream.length), from), None)
 }
 
 /// Opens the outline of neighbouring segments, none of them a branch.
 pub(crate) fn read_outline_of(inner: Arc<Inner>, segments: &[SegmentRef], from: From) -> PieceStream {
     let length = segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.length));
     let parts: Vec<_> = segments.iter().map(|segment| Ok(Part { segment: *segment, wish: Wish::Outline })).collect();
-    start(inner, stream::iter(parts), Whole::Part(length), from, None)
+    let ticket = inner.pins.reader();
+    start(inner, ticket, stream::iter(parts), (Whole::Part(length), from), None)
 }
 
 /// Reads stretches of a stored stream, rising and apart, and of its recipes those that they need.
@@ -117,7 +121,8 @@ pub(crate) fn read_ranges(inner: Arc<Inner>, stream: &StreamRef, ranges: Vec<Ran
         let next = wanted.next().await?;
         Ok(next.map(|(segment, own)| (Part { segment, wish: Wish::Stretches(own) }, wanted)))
     });
-    start(inner, parts, Whole::Part(length), from, None)
+    let ticket = begin(&inner, stream, from);
+    start(inner, ticket, parts, (Whole::Part(length), from), None)
 }
 
 /// Reads stretches of a row of recipe segments, rising and apart; offsets count from the first segment's beginning.
@@ -142,7 +147,8 @@ pub(crate) fn read_stretches(
         begin = end;
     }
     let length = stretches.iter().map(|stretch| stretch.end - stretch.start).sum();
-    start(inner, stream::iter(parts), Whole::Part(length), from, None)
+    let ticket = inner.pins.reader();
+    start(inner, ticket, stream::iter(parts), (Whole::Part(length), from), None)
 }
 
 /// Zeros become bytes.
@@ -157,15 +163,21 @@ pub(crate) fn in_bytes(pieces: PieceStream) -> ByteStream {
     bytes.try_flatten().boxed()
 }
 
+/// Begins with the wish to read, not with the first byte. Who has nothing but the cache keeps there what the stream's snapshot needs.
+fn begin(inner: &Arc<Inner>, stream: &StreamRef, from: From) -> Ticket {
+    match from {
+        From::Cache => inner.pins.reader_of(inner.packs_beside(stream)),
+        From::Auto | From::Bucket => inner.pins.reader(),
+    }
+}
+
 fn start(
     inner: Arc<Inner>,
+    ticket: Ticket,
     parts: impl Stream<Item = Result<Part>> + Send + 'static,
-    whole: Whole,
-    from: From,
+    (whole, from): (Whole, From),
     meter: Option<Arc<dyn Meter>>,
 ) -> PieceStream {
-    // Begins with the wish to read, not with the first byte.
-    let ticket = inner.pins.reader();
     stream::once(async move {
         let (feed, fed) = mpsc::channel(2);
         let (out, pieces) = mpsc::channel(WAITING);

@@ -174,18 +174,29 @@ impl Inner {
         let Finished { id, bytes, footer, rows, .. } = pack;
         let name = PackName { kind, id, size: bytes.len() as u64 };
         let key = layout::pack_key(kind, &id);
-        self.cache.put(&key, bytes.clone(), PutMode::Once).await?;
+        let (place, bucket) = (self.room.ask(kind, name.size).await?, work.bucket.clone());
+        let here = place.is_some();
+        match &bucket {
+            _ if here => self.cache.put(&key, bytes.clone(), PutMode::Once).await?,
+            // A full cache does without it. What is read often has to lie here.
+            Some(bucket) if kind == PackKind::Data => bucket.put(&key, bytes.clone(), PutMode::Once).await?,
+            _ => return Err(no_room()),
+        }
         let number = {
             let mut state = self.write();
             state.enter_stored(name, &rows, footer, self.pins.now());
+            state.set_cached(&key, here);
             state.index.enter(name)
         };
+        drop(place);
         removal.new.push(number);
         for source in sources {
             removal.moved.entry(source).or_default().insert(number);
         }
-        if let Some(bucket) = &work.bucket {
-            bucket.put(&key, bytes, PutMode::Once).await?;
+        if let Some(bucket) = bucket {
+            if here {
+                bucket.put(&key, bytes, PutMode::Once).await?;
+            }
             self.remember_ack(&key, name.size);
         }
         Ok(())
@@ -327,6 +338,10 @@ impl Removal {
         };
         reach.iter().flat_map(after).collect::<BTreeSet<_>>().into_iter().collect()
     }
+}
+
+fn no_room() -> Error {
+    Error::new(Kind::Full, "cache.full", "the cache has no room for what is to be repacked")
 }
 
 fn cut_short() -> Error {

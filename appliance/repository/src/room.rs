@@ -1,256 +1,477 @@
-//! How much room the cache has: the rule that people decide, what the disk gives, and who waits for some.
+//! Room in the cache: what it may take, and the gate before every pack that comes into it.
 //!
-//! Invariant: nobody waits for ever. A backup that finds no room goes on as soon as the bucket takes something, and ends with
-//! `cache.full` if it takes nothing for [`PATIENCE`], if there is no bucket, or if the rule says so.
+//! Invariants: no pack of data comes in beyond the limit, however many come at once; none at all into the part of the disk that
+//! stays free. Packs of metadata are let in over the quota, as far as the disk gives, and small objects never ask: both are small, they
+//! never leave, and a snapshot whose data is here has to be able to commit, as a prune has to be able to forget. Who waits at the gate waits for the bucket
+//! alone, and goes on or fails; nothing that is stored is given up for what comes.
+//!
+//! Lock order: the state's lock may be taken while `inside` is held, never the other way round.
 
+use crate::{
+    Repository,
+    find::Attached,
+    inner::Inner,
+    layout::PackKind,
+    state::{PackNo, State},
+};
 use holdfast_model::{
     Error, Kind, Result,
-    cache::{CacheRule, WhenFull},
+    cache::{CacheRule, CacheView, WhenFull},
 };
 use std::{
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak},
     time::{Duration, Instant},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLockReadGuard, RwLockWriteGuard};
 
-/// Tells free and all bytes of the disk that the cache lies on; nothing where that is not known.
-pub type Space = Arc<dyn Fn() -> Option<(u64, u64)> + Send + Sync>;
+/// Tells the free bytes of the cache's disk and all of them; nothing where that is not known.
+pub type DiskSpace = Arc<dyn Fn() -> Option<(u64, u64)> + Send + Sync>;
 
-/// Of a disk this much stays free for others unless somebody decides otherwise, at most.
+/// Of the disk this part stays free, and so many bytes at most, where nothing else was decided.
+const RESERVE_PART: u64 = 20;
 const RESERVE_MOST: u64 = 20 << 30;
-/// How long a backup bears that the bucket takes nothing.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How often whoever waits looks for himself: a disk tells nobody that it has room again.
+/// Above the high-water mark packs leave without being asked, until the low one: these parts of the limit below it, and so many bytes at
+/// most. In between the gate is passed at once.
+const HIGH_PART: u64 = 20;
+const HIGH_MOST: u64 = 2 << 30;
+const LOW_PART: u64 = 10;
+const LOW_MOST: u64 = 8 << 30;
+/// Who waits gives up when the bucket has acknowledged nothing for so long.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// Whoever comes so soon after one that gave up does not wait all over again: it is more of the same.
+const IN_VAIN: Duration = Duration::from_secs(60);
+/// Who waits looks again this often: what the disk has left changes without a word.
 const LOOK: Duration = Duration::from_secs(1);
+/// And no more often than this.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A file system may take so long to show as free what was deleted.
+const SETTLES: Duration = Duration::from_secs(45);
+/// What somebody brought back stays as long as the newest snapshots do, for this time.
+const WANTED: Duration = Duration::from_secs(24 * 3600);
 
-/// The rule and who waits.
-#[derive(Default)]
+/// Up to where something may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    Limit,
+    High,
+}
+
+/// What was decided.
+#[derive(Clone, Default)]
+struct Ruled {
+    rule: CacheRule,
+    disk: Option<DiskSpace>,
+}
+
+impl Ruled {
+    fn is_boundless(&self) -> bool {
+        self.rule.quota_bytes.is_none() && self.disk.is_none()
+    }
+    fn space(&self) -> Option<(u64, u64)> {
+        let ask = self.disk.as_ref()?;
+        ask()
+    }
+}
+
+struct Inside {
+    /// Bytes that were let in and that the state does not count yet.
+    coming: u64,
+    /// Who waits.
+    waiting: usize,
+    patience: Duration,
+    /// When the bucket last acknowledged something.
+    acknowledged: Option<Instant>,
+    /// When somebody last waited in vain.
+    gave_up: Option<Instant>,
+    /// What the disk gave when something began to leave, and when that was: as if it had shown that since.
+    floor: Option<(Instant, u64)>,
+    /// Packs that somebody brought back, and when.
+    wanted: HashMap<PackNo, Instant>,
+}
+
+/// The cache's room.
 pub(crate) struct Room {
-    rule: Mutex<(CacheRule, Option<Space>)>,
-    waiting: AtomicUsize,
-    /// Bytes of packs that were given room and are being written.
-    coming: Mutex<u64>,
-    /// Something could not leave that should have: whatever the bucket takes from now on matters.
-    tight: AtomicBool,
-    /// Counts what the bucket took, and new rules.
-    moved: Mutex<u64>,
-    stirred: Condvar,
+    state: Arc<RwLock<State>>,
+    bucket: Attached,
+    owner: OnceLock<Weak<Inner>>,
+    ruled: RwLock<Ruled>,
+    inside: Mutex<Inside>,
+    /// There is something to let go, or somebody waits: for whoever tends the cache.
     changed: Arc<Notify>,
-    /// One at a time lets packs go.
-    pub(crate) leaving: tokio::sync::Mutex<()>,
+    /// Something left, or may leave by now: for those who wait.
+    moved: Notify,
+    door: tokio::sync::RwLock<()>,
+    alone: tokio::sync::Mutex<()>,
 }
 
-impl Room {
-    pub(crate) fn decide(&self, rule: CacheRule, space: Option<Space>) {
-        *self.decided() = (rule, space);
-        self.stir();
-    }
-    pub(crate) fn rule(&self) -> CacheRule {
-        self.decided().0.clone()
-    }
-    /// Bytes that the cache may take, while it takes `used`.
-    pub(crate) fn limit(&self, used: u64) -> u64 {
-        let (rule, space) = self.decided().clone();
-        let disk = space.and_then(|space| space()).map(|(free, all)| {
-            let reserve = rule.reserve_bytes.unwrap_or((all / 20).min(RESERVE_MOST));
-            used.saturating_add(free).saturating_sub(reserve)
-        });
-        rule.quota_bytes.unwrap_or(u64::MAX).min(disk.unwrap_or(u64::MAX))
-    }
-    /// What the cache comes down to if it is above its high-water mark: nineteen parts of twenty fill it, eighteen are left.
-    pub(crate) fn aim(&self, used: u64) -> Option<u64> {
-        let limit = self.limit(used);
-        (used > limit - limit / 20).then(|| low(limit))
-    }
-    /// The low-water mark, while the cache takes `used`.
-    pub(crate) fn low_mark(&self, used: u64) -> u64 {
-        low(self.limit(used))
-    }
-    pub(crate) fn is_waited_for(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-    /// Whether what the bucket takes is wanted out of the cache.
-    pub(crate) fn is_tight(&self) -> bool {
-        self.tight.load(Ordering::Relaxed) || self.is_waited_for()
-    }
-    pub(crate) fn set_tight(&self, tight: bool) {
-        self.tight.store(tight, Ordering::Relaxed);
-    }
-    /// Told whoever lets packs go: there may be some.
-    pub(crate) fn changed(&self) -> Arc<Notify> {
-        Arc::clone(&self.changed)
-    }
-    /// The bucket took something.
-    pub(crate) fn took(&self) {
-        self.stir();
-        if self.is_tight() {
-            self.changed.notify_one();
-        }
-    }
-    /// Gives `size` bytes room if they fit beside `used` ones and all that is being written. Otherwise what the cache would have to
-    /// come down to.
-    pub(crate) fn claim(&self, used: impl Fn() -> u64, size: u64) -> Result<Coming<'_>, u64> {
-        let mut coming = self.coming.lock().expect("no holder panics");
-        let used = used();
-        let limit = self.limit(used);
-        let wanted = coming.saturating_add(size);
-        if used.saturating_add(wanted) > limit {
-            return Err(limit.saturating_sub(wanted));
-        }
-        *coming = wanted;
-        Ok(Coming { room: self, size })
-    }
-    fn stir(&self) {
-        *self.moved() += 1;
-        self.stirred.notify_all();
-    }
-    fn moved(&self) -> MutexGuard<'_, u64> {
-        self.moved.lock().expect("no holder panics")
-    }
-    fn decided(&self) -> MutexGuard<'_, (CacheRule, Option<Space>)> {
-        self.rule.lock().expect("no holder panics")
-    }
+/// Room for a pack on its way into the cache. Dropped when the state counts the pack, or it did not come.
+pub(crate) struct Place {
+    room: Arc<Room>,
+    bytes: u64,
+    /// With it the cache is above its high-water mark.
+    pressing: bool,
+}
 
-    /// Waits until there is room. `can_wait`: whether there is a bucket that may take something. Blocks.
-    pub(crate) fn wait<T>(&self, mut room: impl FnMut() -> Option<T>, can_wait: impl Fn() -> bool) -> Result<T> {
-        if let Some(given) = room() {
-            return Ok(given);
-        }
-        let _waits = Waits::of(self);
-        let mut last = (*self.moved(), Instant::now());
-        loop {
-            if self.rule().when_full == WhenFull::Refuse || !can_wait() || last.1.elapsed() > PATIENCE {
-                return Err(full());
-            }
-            self.changed.notify_one();
-            let moved = self.moved();
-            let still = |moved: &mut u64| *moved == last.0;
-            let (moved, _) = self.stirred.wait_timeout_while(moved, LOOK, still).expect("no holder panics");
-            if *moved != last.0 {
-                last = (*moved, Instant::now());
-            }
-            drop(moved);
-            if let Some(given) = room() {
-                return Ok(given);
-            }
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.room.inside().coming -= self.bytes;
+        if self.pressing {
+            self.room.changed.notify_one();
         }
     }
 }
 
-/// Room for a pack on its way into the cache, until it is dropped.
-pub(crate) struct Coming<'a> {
+/// Somebody who waits; dropped, it does no more.
+struct Waiter<'a> {
     room: &'a Room,
-    size: u64,
+    begun: Instant,
 }
 
-impl Drop for Coming<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        *self.room.coming.lock().expect("no holder panics") -= self.size;
+        self.room.inside().waiting -= 1;
     }
 }
 
-/// Somebody waits as long as it lives.
-struct Waits<'a>(&'a Room);
+impl Waiter<'_> {
+    fn begin(room: &Room) -> Waiter<'_> {
+        room.inside().waiting += 1;
+        room.changed.notify_one();
+        Waiter { room, begun: Instant::now() }
+    }
 
-impl Waits<'_> {
-    fn of(room: &Room) -> Waits<'_> {
-        room.waiting.fetch_add(1, Ordering::Relaxed);
-        Waits(room)
+    /// Whether the bucket has taken nothing for too long.
+    fn is_in_vain(&self) -> bool {
+        let mut inside = self.room.inside();
+        let quiet = inside.acknowledged.map_or(self.begun, |last| last.max(self.begun));
+        let more_of_the_same = inside.gave_up.is_some_and(|at| at.elapsed() < IN_VAIN);
+        let in_vain = more_of_the_same || quiet.elapsed() >= inside.patience;
+        if in_vain {
+            inside.gave_up = Some(Instant::now());
+        }
+        in_vain
     }
 }
 
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
+fn high(limit: u64) -> u64 {
+    limit - (limit / HIGH_PART).min(HIGH_MOST)
 }
 
 fn low(limit: u64) -> u64 {
-    limit - limit / 10
+    limit - (limit / LOW_PART).min(LOW_MOST)
 }
 
-fn full() -> Error {
-    let text = "the cache has no room: its quota or its disk gives no more, and nothing in it may leave that the bucket does not hold";
-    Error::new(Kind::Full, "cache.full", text)
-        .advice("let the cache take more, free its disk, see that the bucket takes what waits, or prune")
+/// Bytes of all that the cache holds.
+pub(crate) fn taken(state: &State) -> u64 {
+    let small = state.small.values().filter(|small| small.cached).map(|small| small.size);
+    state.index.cached_bytes() + small.sum::<u64>()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ruled(rule: CacheRule, space: Option<(u64, u64)>) -> Room {
-        let room = Room::default();
-        room.decide(rule, space.map(|space| Arc::new(move || Some(space)) as Space));
-        room
+impl Room {
+    pub(crate) fn new(state: Arc<RwLock<State>>, bucket: Attached) -> Arc<Room> {
+        let inside = Inside {
+            coming: 0,
+            waiting: 0,
+            patience: PATIENCE,
+            acknowledged: None,
+            gave_up: None,
+            floor: None,
+            wanted: HashMap::new(),
+        };
+        Arc::new(Room {
+            state,
+            bucket,
+            owner: OnceLock::new(),
+            ruled: RwLock::default(),
+            inside: Mutex::new(inside),
+            changed: Arc::default(),
+            moved: Notify::new(),
+            door: tokio::sync::RwLock::default(),
+            alone: tokio::sync::Mutex::default(),
+        })
     }
 
-    #[test]
-    fn the_lower_of_quota_and_disk_is_the_limit() {
-        let quota = |bytes| CacheRule { quota_bytes: Some(bytes), ..CacheRule::default() };
-        assert_eq!(ruled(CacheRule::default(), None).limit(7), u64::MAX);
-        assert_eq!(ruled(quota(1000), None).limit(7), 1000);
-        assert_eq!(ruled(quota(1000), Some((100, 2000))).limit(300), 300, "a twentieth of the disk stays free");
-        assert_eq!(ruled(CacheRule::default(), Some((90 << 30, 4 << 40))).limit(0), 70 << 30, "20 GiB at most");
-        let none = CacheRule { reserve_bytes: Some(1 << 60), ..CacheRule::default() };
-        assert_eq!(ruled(none, Some((100, 2000))).limit(300), 0);
+    /// Tells whose cache it is: who lets packs go.
+    pub(crate) fn belongs_to(&self, owner: &Arc<Inner>) {
+        // It has one owner for life.
+        let _ = self.owner.set(Arc::downgrade(owner));
     }
 
-    #[test]
-    fn what_is_being_written_counts() {
-        let room = ruled(CacheRule { quota_bytes: Some(1000), ..CacheRule::default() }, None);
-        let first = room.claim(|| 100, 500).ok().unwrap();
-        assert_eq!(room.claim(|| 100, 500).err(), Some(0), "both do not fit");
-        let second = room.claim(|| 100, 400).ok().unwrap();
-        drop(first);
-        assert_eq!(room.claim(|| 600, 100).err(), Some(500));
-        drop(second);
-        assert!(room.claim(|| 600, 100).is_ok());
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().expect("no holder panics")
+    }
+    fn ruled(&self) -> Ruled {
+        self.ruled.read().expect("no holder panics").clone()
+    }
+    /// Bytes of all that the cache holds.
+    pub(crate) fn used(&self) -> u64 {
+        taken(&self.state.read().expect("no holder panics"))
     }
 
-    #[test]
-    fn above_the_high_mark_it_comes_down_to_the_low_one() {
-        let room = ruled(CacheRule { quota_bytes: Some(1000), ..CacheRule::default() }, None);
-        assert_eq!((room.aim(950), room.aim(951)), (None, Some(900)));
-        assert_eq!(Room::default().aim(u64::MAX / 2), None);
+    /// Held by whoever brings a pack from the bucket into the cache or looks whether one is there: nothing leaves between mark and deed.
+    pub(crate) async fn door(&self) -> RwLockReadGuard<'_, ()> {
+        self.door.read().await
+    }
+    /// Held while one pack leaves.
+    pub(crate) async fn closed_door(&self) -> RwLockWriteGuard<'_, ()> {
+        self.door.write().await
+    }
+    /// Packs are let go by one at a time: two would both let go what one needs.
+    pub(crate) async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.alone.lock().await
     }
 
-    #[test]
-    fn who_waits_goes_on_when_something_moved_and_is_seen_meanwhile() {
-        let room = Arc::new(Room::default());
-        let waiter = std::thread::spawn({
-            let room = Arc::clone(&room);
-            let mut asked = 0;
-            move || {
-                room.wait(
-                    || {
-                        asked += 1;
-                        (asked > 2).then_some(())
-                    },
-                    || true,
-                )
+    fn set_rule(&self, rule: CacheRule, disk: Option<DiskSpace>) {
+        *self.ruled.write().expect("no holder panics") = Ruled { rule, disk };
+        {
+            let mut inside = self.inside();
+            (inside.floor, inside.gave_up) = (None, None);
+        }
+        self.stir();
+        self.changed.notify_one();
+    }
+
+    /// The newest snapshots of each app whose data leave last.
+    pub(crate) fn keep_newest(&self) -> u32 {
+        self.ruled.read().expect("no holder panics").rule.keep_newest
+    }
+
+    /// Bytes that the disk lets the cache take, which takes `used` now.
+    fn disk_gives(ruled: &Ruled, inside: &Inside, used: u64) -> u64 {
+        let Some((free, total)) = ruled.space() else { return u64::MAX };
+        let reserve = ruled.rule.reserve_bytes.unwrap_or_else(|| (total / RESERVE_PART).min(RESERVE_MOST));
+        let given = used.saturating_add(free).saturating_sub(reserve);
+        // What left may not be shown as free yet; taken for lost it would make more and more leave.
+        let floor = inside.floor.filter(|(since, _)| since.elapsed() < SETTLES);
+        floor.map_or(given, |(_, floor)| given.max(floor))
+    }
+
+    fn limit(ruled: &Ruled, inside: &Inside, used: u64) -> u64 {
+        ruled.rule.quota_bytes.unwrap_or(u64::MAX).min(Room::disk_gives(ruled, inside, used))
+    }
+
+    /// What packs of a kind may take. For metadata that is what the disk gives.
+    fn most(ruled: &Ruled, inside: &Inside, used: u64, (kind, mark): (PackKind, Mark)) -> u64 {
+        match (kind, mark) {
+            (PackKind::Meta, _) => Room::disk_gives(ruled, inside, used),
+            (PackKind::Data, Mark::Limit) => Room::limit(ruled, inside, used),
+            (PackKind::Data, Mark::High) => high(Room::limit(ruled, inside, used)),
+        }
+    }
+
+    fn take(self: &Arc<Self>, kind: PackKind, bytes: u64, mark: Mark) -> Option<Place> {
+        let ruled = self.ruled();
+        let mut inside = self.inside();
+        let mut pressing = false;
+        if !ruled.is_boundless() {
+            let used = self.used();
+            let then = used.saturating_add(inside.coming).saturating_add(bytes);
+            if then > Room::most(&ruled, &inside, used, (kind, mark)) {
+                return None;
             }
-        });
-        while !room.is_waited_for() {
-            std::thread::yield_now();
+            pressing = then > high(Room::limit(&ruled, &inside, used));
         }
-        while !waiter.is_finished() {
-            room.took();
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        waiter.join().unwrap().unwrap();
-        assert!(!room.is_waited_for());
+        inside.coming = inside.coming.saturating_add(bytes);
+        Some(Place { room: Arc::clone(self), bytes, pressing })
     }
 
-    #[test]
-    fn without_a_bucket_or_by_the_rule_nobody_waits() {
-        let error = Room::default().wait(|| None::<()>, || false).unwrap_err();
-        assert_eq!((error.code(), error.kind()), ("cache.full", Kind::Full));
-        let room = ruled(CacheRule { when_full: WhenFull::Refuse, ..CacheRule::default() }, None);
-        assert_eq!(room.wait(|| None::<()>, || true).unwrap_err().code(), "cache.full");
-        assert!(room.wait(|| Some(()), || false).is_ok());
+    /// Room for a pack up to the limit, as it is now.
+    pub(crate) fn at_once(self: &Arc<Self>, kind: PackKind, bytes: u64) -> Option<Place> {
+        self.take(kind, bytes, Mark::Limit)
+    }
+
+    /// Room for what need not come: below the mark from which on packs leave.
+    pub(crate) fn spare(self: &Arc<Self>, kind: PackKind, bytes: u64) -> Option<Place> {
+        self.take(kind, bytes, Mark::High)
+    }
+
+    /// Room for a pack without waiting for the bucket; what that holds leaves for it, if need be.
+    /// `Refused` if somebody else writes the bucket by now.
+    pub(crate) async fn ask(self: &Arc<Self>, kind: PackKind, bytes: u64) -> Result<Option<Place>> {
+        if let Some(place) = self.at_once(kind, bytes) {
+            return Ok(Some(place));
+        }
+        match self.owner() {
+            Some(owner) => owner.make_room(kind, bytes).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Room for a pack of a backup. Waits where the rule says so. `Full` (`cache.full`).
+    pub(crate) async fn enter(self: &Arc<Self>, kind: PackKind, bytes: u64) -> Result<Place> {
+        let mut waiter: Option<Waiter<'_>> = None;
+        loop {
+            // Before the look: what moves meanwhile is not missed.
+            let moved = self.moved.notified();
+            if let Some(place) = self.ask(kind, bytes).await? {
+                return Ok(place);
+            }
+            if let Some(why) = self.refusal() {
+                return Err(self.full(why));
+            }
+            if waiter.get_or_insert_with(|| Waiter::begin(self)).is_in_vain() {
+                return Err(self.full("the bucket has not taken anything for a quarter of an hour"));
+            }
+            let _ = tokio::time::timeout(LOOK, moved).await;
+            // Acknowledgements come many a second, and each look goes over all snapshots.
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn owner(&self) -> Option<Arc<Inner>> {
+        self.owner.get()?.upgrade()
+    }
+
+    /// Why it makes no sense to wait.
+    fn refusal(&self) -> Option<&'static str> {
+        if self.bucket.read().expect("no holder panics").is_none() || self.owner().is_none() {
+            return Some("no bucket is attached that could hold what is in it");
+        }
+        let refuses = self.ruled().rule.when_full == WhenFull::Refuse;
+        refuses.then_some("the bucket does not hold yet what would have to leave it")
+    }
+
+    fn full(&self, why: &str) -> Error {
+        let used = self.used();
+        let limit = Room::limit(&self.ruled(), &self.inside(), used);
+        let (used, limit) = (used.div_ceil(MB), limit / MB);
+        let text = format!("the cache is full, {used} MB of {limit} MB that it may take, and {why}");
+        Error::new(Kind::Full, "cache.full", text).advice(
+            "let the cache take more (holdfast cache set), see that the bucket takes what waits, or prune; then back up again",
+        )
+    }
+
+    /// Where evictions end that make room for a pack: for data as far as the low-water mark, for what goes next is found by going over all
+    /// snapshots, which is not for each pack.
+    pub(crate) fn aim_for(&self, kind: PackKind, bytes: u64) -> u64 {
+        let ruled = self.ruled();
+        let inside = self.inside();
+        let most = Room::most(&ruled, &inside, self.used(), (kind, Mark::Limit));
+        let aim = most.saturating_sub(inside.coming).saturating_sub(bytes);
+        match kind {
+            PackKind::Data => aim.min(low(most)),
+            PackKind::Meta => aim,
+        }
+    }
+
+    /// Where evictions end that nobody gave an aim: nowhere, while the cache is below its high-water mark.
+    pub(crate) fn aim(&self) -> Option<u64> {
+        let ruled = self.ruled();
+        if ruled.is_boundless() {
+            return None;
+        }
+        let used = self.used();
+        let limit = Room::limit(&ruled, &self.inside(), used);
+        (used > high(limit)).then(|| low(limit))
+    }
+
+    /// Where evictions end so that so many bytes may be brought back without any of them leaving at once.
+    pub(crate) fn aim_below(&self, bytes: u64) -> u64 {
+        let ruled = self.ruled();
+        high(Room::limit(&ruled, &self.inside(), self.used())).saturating_sub(bytes)
+    }
+
+    /// Whether a backup waits.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.inside().waiting > 0
+    }
+
+    /// Whether a backup waits, or packs are to leave.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.is_waited_for() || self.aim().is_some()
+    }
+
+    /// Something begins to leave.
+    pub(crate) fn begins_to_leave(&self) {
+        let ruled = self.ruled();
+        let mut inside = self.inside();
+        if inside.floor.is_none_or(|(since, _)| since.elapsed() >= SETTLES) {
+            let given = Room::disk_gives(&ruled, &inside, self.used());
+            inside.floor = (given < u64::MAX).then(|| (Instant::now(), given));
+        }
+    }
+
+    /// Those who wait look again.
+    pub(crate) fn stir(&self) {
+        self.moved.notify_waiters();
+    }
+
+    /// The bucket acknowledged something.
+    pub(crate) fn acknowledged(&self) {
+        {
+            let mut inside = self.inside();
+            (inside.acknowledged, inside.gave_up) = (Some(Instant::now()), None);
+        }
+        self.stir();
+        if self.is_pressed() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// A bucket was attached, which shows what it holds.
+    pub(crate) fn bucket_came(&self) {
+        self.inside().gave_up = None;
+        self.stir();
+        self.changed.notify_one();
+    }
+
+    /// Somebody brings these packs back.
+    pub(crate) fn want(&self, packs: impl Iterator<Item = PackNo>) {
+        let mut inside = self.inside();
+        inside.wanted.retain(|_, since| since.elapsed() < WANTED);
+        let now = Instant::now();
+        inside.wanted.extend(packs.map(|pack| (pack, now)));
+    }
+
+    /// Packs that somebody brought back not long ago.
+    pub(crate) fn wanted(&self) -> HashSet<PackNo> {
+        let mut inside = self.inside();
+        inside.wanted.retain(|_, since| since.elapsed() < WANTED);
+        inside.wanted.keys().copied().collect()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn be_patient_for(&self, time: Duration) {
+        self.inside().patience = time;
+    }
+}
+
+const MB: u64 = 1_000_000;
+
+impl Repository {
+    /// What the cache may take from now on. `disk_free` is asked for the free bytes of its disk and all of them.
+    pub fn set_cache_rule(&self, rule: CacheRule, disk_free: Option<DiskSpace>) {
+        self.inner.room.set_rule(rule, disk_free);
+    }
+
+    /// How the cache does. Goes over all snapshots.
+    pub fn cache_view(&self) -> CacheView {
+        let room = &self.inner.room;
+        let holds = self.inner.holdings();
+        let ruled = room.ruled();
+        let bucket_only_bytes = self.inner.only_in_bucket().bytes;
+        let inside = room.inside();
+        CacheView {
+            used_bytes: holds.used,
+            limit_bytes: Room::limit(&ruled, &inside, holds.used),
+            unshipped_bytes: holds.unshipped,
+            pinned_bytes: holds.pinned,
+            newest_bytes: holds.newest,
+            evictable_bytes: holds.evictable,
+            bucket_only_bytes,
+            waiting: inside.waiting > 0,
+            rule: ruled.rule,
+        }
+    }
+
+    /// Whether a backup waits for room in the cache.
+    pub fn waits_for_room(&self) -> bool {
+        self.inner.room.is_waited_for()
+    }
+
+    /// Tells whoever tends the cache that something is to leave it, or that a backup waits for room. One listens.
+    pub fn room_changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.room.changed)
     }
 }

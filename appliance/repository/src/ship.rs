@@ -7,9 +7,10 @@ use crate::{
     Entry, ShipItem, ShipList, Stage, TierUse, fetch,
     inner::{Inner, is_damage, stale},
     late::Stuck,
-    layout::{self, FORMAT},
+    layout::{self, FORMAT, PackKind},
+    pins::View,
     slots::in_order,
-    state::{Held, PackNo, State},
+    state::{Fate, Held, PackNo, State},
 };
 use bytes::Bytes;
 use holdfast_model::{
@@ -38,6 +39,8 @@ impl Inner {
         if self.bucket().is_none() {
             return ShipList::default();
         }
+        // Where the cache is full, what running backups have written so far may go, so that it can leave.
+        let at_work = self.room.is_pressed().then(|| self.pins.view());
         let state = self.read();
         let mut list = List {
             state: &state,
@@ -67,8 +70,10 @@ impl Inner {
         list.packs_only = list.found.objects > list.found.items.len() as u64;
         list.most = most.max(list.found.items.len() + most / LATE_PART);
         late.into_iter().for_each(|(id, held)| list.snapshot(id, held));
-        let ahead = self.young(&state, |pack| list.packs.contains(&pack));
-        ahead.into_iter().for_each(|pack| list.ahead(pack));
+        if let Some(at_work) = at_work {
+            list.most = list.most.max(list.found.items.len() + most / LATE_PART);
+            list.unfinished(&at_work);
+        }
         list.found
     }
 
@@ -93,7 +98,8 @@ impl Inner {
         Err(self.lost_before_it_was_shipped(id, last.unwrap_or_else(stale)))
     }
 
-    fn asks_for_fence(&self, key: &str) -> bool {
+    /// Whether the fence is to be looked at before an object of this name is sent; of no name, whether the last look is too old.
+    pub(crate) fn asks_for_fence(&self, key: &str) -> bool {
         let age = self.clock.now().millis().saturating_sub(self.fence_seen.load(Ordering::Relaxed));
         DECIDING.iter().any(|class| key.starts_with(class)) || !(0..FENCE_AGE).contains(&age)
     }
@@ -123,8 +129,8 @@ impl Inner {
                     self.not_fenced(&*bucket).await.map_err(unseen)?;
                 }
                 self.remember_ack(key, size);
-                self.room().took();
                 self.write().last_acknowledged = Some(self.clock.now());
+                self.room.acknowledged();
                 Ok(())
             }
             Some(known) => Err(Error::new(
@@ -246,11 +252,6 @@ impl List<'_> {
             self.push(|| key.to_owned(), small.size, stage, snapshot);
         }
     }
-    /// A pack that no snapshot needs yet.
-    fn ahead(&mut self, pack: PackNo) {
-        let info = self.state.index.pack(pack);
-        self.push(|| info.key(), info.name.size, Stage::Pack, None);
-    }
     fn snapshot(&mut self, id: &SnapshotId, held: &Held) {
         // One that cannot be restored here does not become restorable there.
         if !is_whole(self.state, held) {
@@ -274,6 +275,17 @@ impl List<'_> {
         }
         self.small(&self.state.reach_key(id), Stage::Reach, Some(id));
         self.small(&layout::snapshot_key(id), Stage::Snapshot, Some(id));
+    }
+    /// Data that backups under way have written or lean on. It is listed last and for no snapshot: nothing waits for it, and what a
+    /// backup leaves behind that comes to nothing is garbage in the bucket as it is here.
+    fn unfinished(&mut self, at_work: &View) {
+        for (number, info) in self.state.index.packs() {
+            let goes = info.name.kind == PackKind::Data && info.cached() && !info.acked && info.fate == Fate::Sound;
+            let is_needed = info.born >= at_work.oldest_session || at_work.pinned.contains(&number);
+            if goes && is_needed && self.packs.insert(number) {
+                self.push(|| info.key(), info.name.size, Stage::Pack, None);
+            }
+        }
     }
 }
 

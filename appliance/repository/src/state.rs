@@ -8,6 +8,7 @@ use crate::{
     pack::Row,
     segment::{Directory, Mark, PackName},
     table::{Batch, Finger, PACKS_MAX, Table},
+    unusable::Unusable,
 };
 use bytes::Bytes;
 use holdfast_model::{ChunkId, Moment, PackId, Problem, SegmentId, SnapshotId, snapshot::Snapshot};
@@ -45,6 +46,8 @@ pub(crate) struct PackInfo {
     pub(crate) fate: Fate,
     /// When it was stored, in the time of [`crate::pins`]; zero if before this process began.
     pub(crate) born: u64,
+    /// Until when the bucket was last shown to lock it, as far as that is known.
+    pub(crate) kept: Option<Moment>,
 }
 
 /// Where the footer of a pack lies in an index segment.
@@ -72,6 +75,10 @@ impl PackInfo {
     /// bucket would show may have named it, and its deletion may be under way.
     pub(crate) fn carries(&self) -> bool {
         self.counts() && (self.cached || self.proven)
+    }
+    /// Whether nobody can take it out of the bucket now.
+    pub(crate) fn is_locked(&self, now: Moment) -> bool {
+        self.acked && self.kept.is_some_and(|until| until > now)
     }
     pub(crate) fn key(&self) -> String {
         layout::pack_key(self.name.kind, &self.name.id)
@@ -156,6 +163,7 @@ impl Index {
             span: None,
             fate: Fate::Sound,
             born: 0,
+            kept: None,
         });
         self.numbers.insert(name.id, number);
         number
@@ -196,7 +204,7 @@ impl Index {
             gone[*number as usize] = true;
             self.set_cached(*number, false);
             let pack = self.pack_mut(*number);
-            (pack.acked, pack.fate) = (false, Fate::Sound);
+            (pack.acked, pack.fate, pack.kept) = (false, Fate::Sound, None);
         }
         if !numbers.is_empty() {
             self.chunks.retain(|pack| !gone[pack as usize]);
@@ -248,8 +256,14 @@ pub(crate) struct State {
     pub(crate) half_done: HashSet<String>,
     /// Parts of reach lists' later editions in the bucket, which count for nothing: the next prune removes them.
     pub(crate) litter: BTreeSet<String>,
+    /// What the bucket said in this life that it deleted, until a listing shows whether it did.
+    pub(crate) deleted: HashSet<String>,
+    /// Until when the bucket was last shown to lock what is no pack.
+    pub(crate) kept: BTreeMap<String, Moment>,
     /// Problems healed or met on the way, for the next who asks.
     pub(crate) notes: Vec<Problem>,
+    /// What the bucket should give and what cannot be used, for the same.
+    pub(crate) unusable: Unusable,
     pub(crate) last_acknowledged: Option<Moment>,
 }
 
@@ -261,6 +275,12 @@ impl State {
         if self.notes.len() < NOTES_MAX {
             self.notes.push(problem);
         }
+    }
+    /// What there is to tell since somebody asked last.
+    pub(crate) fn take_notes(&mut self) -> Vec<Problem> {
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.append(&mut self.unusable.take());
+        notes
     }
     /// Enters a pack that the cache has just acknowledged (R2).
     pub(crate) fn enter_stored(&mut self, name: PackName, rows: &[Row], footer: Bytes, born: u64) {
@@ -336,6 +356,32 @@ impl State {
                 }
             }
         }
+    }
+    /// Until when the bucket was last shown to lock an object that it holds.
+    pub(crate) fn kept_of(&self, key: &str) -> Option<Moment> {
+        match layout::parse_pack(key) {
+            Some((_, id)) => {
+                let info = self.index.pack(self.index.number(&id)?);
+                info.kept.filter(|_| info.acked)
+            }
+            None => self.kept.get(key).copied().filter(|_| self.is_acked(key)),
+        }
+    }
+    pub(crate) fn set_kept(&mut self, key: &str, until: Option<Moment>) {
+        match (layout::parse_pack(key), until) {
+            (Some((_, id)), _) => {
+                if let Some(number) = self.index.number(&id) {
+                    self.index.pack_mut(number).kept = until;
+                }
+            }
+            (None, Some(until)) => drop(self.kept.insert(key.to_owned(), until)),
+            (None, None) => drop(self.kept.remove(key)),
+        }
+    }
+    /// Nothing is known of locks any more: it is another bucket.
+    pub(crate) fn forget_locks(&mut self) {
+        self.kept.clear();
+        self.index.packs.iter_mut().for_each(|info| info.kept = None);
     }
     /// What an earlier life remembers of the bucket.
     pub(crate) fn set_remembered(&mut self, key: &str) {

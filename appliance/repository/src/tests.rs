@@ -13,6 +13,7 @@ mod handover;
 mod index;
 mod keys;
 mod lives;
+mod locks;
 mod losses;
 mod proofs;
 mod reading;
@@ -26,6 +27,8 @@ mod speed;
 mod taken;
 mod tiers;
 mod trees;
+mod undeleted;
+mod unusable;
 mod vast;
 
 use crate::*;

@@ -9,44 +9,29 @@ use crate::{
     layout::{DEVICE_SLOT, EPOCH_SLOTS, ESCROW_SLOTS, PASSPHRASE_SLOTS, RECOVERY_SLOTS, SLOTS},
     slots::{SLOTS_MAX, epoch_slot},
     threads::blocking,
+    vault::cannot_tell,
 };
 use bytes::Bytes;
 use holdfast_chunk::{
     Ring, RootKey,
-    slot::{self, Opening},
+    slot::{self, Opened, Opening},
 };
 use holdfast_model::{Error, Kind, RepositoryId, Result};
-use holdfast_storage::{PutMode, Store};
+use holdfast_storage::{PutMode, Store, Version};
 use std::sync::Arc;
 
 /// Code of the error that says that the keys of earlier epochs cannot be reached.
 const EPOCH_LOST: &str = "key.epoch_lost";
 /// Slots of one kind that are looked at: a bucket may hold more than we ever write.
 const LOOKED_AT: usize = 1024;
+
 /// Tries the slots of a store that fit the way of unlocking, newest epoch first, and gathers the roots of all epochs.
 /// `Denied` (`key.wrong`, `key.retired`, `key.foreign`), `Corrupt` (`key.epoch_lost`).
-pub(crate) async fn unlock(store: &dyn Store, id: RepositoryId, unlock: Unlock) -> Result<Ring> {
-    let wanted = match &unlock {
-        Unlock::Device(_) => DEVICE_SLOT,
-        Unlock::Recovery(_) => RECOVERY_SLOTS,
-        Unlock::Passphrase(_) => PASSPHRASE_SLOTS,
-        Unlock::Escrow(_) => ESCROW_SLOTS,
-    };
-    let is_device = matches!(unlock, Unlock::Device(_));
-    let unlock = Arc::new(unlock);
+pub(crate) async fn unlock(store: &dyn Store, id: RepositoryId, unlock: &Arc<Unlock>) -> Result<Ring> {
+    let is_device = matches!(**unlock, Unlock::Device(_));
     let (mut last, mut lost) = (None, None);
-    for bytes in candidates(store, wanted, &mut last).await? {
-        let unlock = Arc::clone(&unlock);
-        let tried = blocking(move || {
-            let opening = match &*unlock {
-                Unlock::Device(key) => Opening::Device(key),
-                Unlock::Recovery(key) => Opening::Recovery(&key.0),
-                Unlock::Passphrase(passphrase) => Opening::Passphrase(passphrase),
-                Unlock::Escrow(key) => Opening::Escrow(key),
-            };
-            slot::unwrap(&bytes, id, &opening)
-        });
-        let opened = match tried.await {
+    for bytes in candidates(store, class_of(unlock), &mut last).await? {
+        let opened = match try_slot(unlock, id, bytes).await {
             Ok(opened) => opened,
             Err(error) => {
                 last = Some(error);
@@ -77,21 +62,101 @@ pub(crate) async fn unlock(store: &dyn Store, id: RepositoryId, unlock: Unlock) 
     Err(lost.or(last).unwrap_or_else(none))
 }
 
+/// The same among all versions of all slots, hidden ones too, for a bucket that somebody has tampered with. Roots that do not fit are
+/// passed over, and a link that retires a key counts for nothing: whoever had the keys could write one. The oldest copies come first.
+pub(crate) async fn unlock_beneath(
+    store: &dyn Store,
+    id: RepositoryId,
+    unlock: &Arc<Unlock>,
+    fits: &(dyn Fn(&Ring) -> bool + Send + Sync),
+) -> Result<Option<Ring>> {
+    let class = class_of(unlock);
+    for bytes in newest_epoch_first(every_copy(store, class).await?, class, &mut None) {
+        let Ok(opened) = try_slot(unlock, id, bytes).await else { continue };
+        let ring = match opened.ring() {
+            Some(ring) => ring,
+            None => match ring_of(store, id, opened.root.clone(), opened.epoch).await {
+                Ok(ring) => ring,
+                Err(_) => continue,
+            },
+        };
+        if opened.confirm(ring.first()).is_ok() && fits(&ring) {
+            return Ok(Some(ring));
+        }
+    }
+    Ok(None)
+}
+
+fn class_of(unlock: &Unlock) -> &'static str {
+    match unlock {
+        Unlock::Device(_) => DEVICE_SLOT,
+        Unlock::Recovery(_) => RECOVERY_SLOTS,
+        Unlock::Passphrase(_) => PASSPHRASE_SLOTS,
+        Unlock::Escrow(_) => ESCROW_SLOTS,
+    }
+}
+
+async fn try_slot(unlock: &Arc<Unlock>, id: RepositoryId, bytes: Bytes) -> Result<Opened> {
+    let unlock = Arc::clone(unlock);
+    blocking(move || {
+        let opening = match &*unlock {
+            Unlock::Device(key) => Opening::Device(key),
+            Unlock::Recovery(key) => Opening::Recovery(&key.0),
+            Unlock::Passphrase(passphrase) => Opening::Passphrase(passphrase),
+            Unlock::Escrow(key) => Opening::Escrow(key),
+        };
+        slot::unwrap(&bytes, id, &opening)
+    })
+    .await
+}
+
 /// Slots of a kind, newest epoch first.
 async fn candidates(store: &dyn Store, class: &str, last: &mut Option<Error>) -> Result<Vec<Bytes>> {
-    let mut found = Vec::new();
+    let mut copies = Vec::new();
     let listed = store.list(class).await?.into_iter().filter(|object| object.size <= slot::SLOT_MAX as u64);
     for object in listed.take(LOOKED_AT) {
         let bytes = store.get(&object.key).await?;
+        copies.push((object.key, bytes));
+    }
+    Ok(newest_epoch_first(copies, class, last))
+}
+
+/// All versions of slots of a kind, what was written first before the others. None if the store keeps no versions.
+async fn every_copy(store: &dyn Store, class: &str) -> Result<Vec<(String, Bytes)>> {
+    let layers = match store.list_versions(class).await {
+        Ok(layers) => layers,
+        Err(error) if cannot_tell(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let oldest_first = |(key, versions): (String, Vec<Version>)| {
+        versions.into_iter().rev().map(move |version| (key.clone(), version)).collect::<Vec<_>>()
+    };
+    let mut all: Vec<(String, Version)> = layers.into_iter().flat_map(oldest_first).collect();
+    all.retain(|(_, version)| !version.is_marker && version.size <= slot::SLOT_MAX as u64);
+    all.sort_by_key(|(_, version)| version.modified);
+    let mut copies = Vec::new();
+    for (key, version) in all.into_iter().take(LOOKED_AT) {
+        match store.get_version(&key, &version).await {
+            Ok(bytes) => copies.push((key, bytes)),
+            Err(error) if cannot_tell(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(copies)
+}
+
+fn newest_epoch_first(copies: Vec<(String, Bytes)>, class: &str, last: &mut Option<Error>) -> Vec<Bytes> {
+    let mut found = Vec::new();
+    for (key, bytes) in copies {
         match slot::read(&bytes) {
-            Ok(clear) if clear.id == object.key => found.push((clear.epoch, bytes)),
+            Ok(clear) if clear.id == key => found.push((clear.epoch, bytes)),
             Ok(_) => {}
             Err(error) => *last = Some(error),
         }
     }
     found.sort_by_key(|(epoch, _)| std::cmp::Reverse(*epoch));
     let tried = if class == PASSPHRASE_SLOTS { SLOTS_MAX } else { LOOKED_AT };
-    Ok(found.into_iter().take(tried).map(|(_, bytes)| bytes).collect())
+    found.into_iter().take(tried).map(|(_, bytes)| bytes).collect()
 }
 
 /// From the newest root down to the first, by the links between epochs.

@@ -1,13 +1,16 @@
 //! What every store must do, as one suite that every store's tests run.
 //!
-//! Panics on the first difference. Works under the prefix `conformance/` and leaves nothing behind.
+//! Panics on the first difference. Works under the prefix `conformance/` and leaves nothing behind; [`locks`], which is for stores
+//! that lock, leaves under `conformance-locks/` what nobody can delete yet.
 
-use crate::{ObjectInfo, PutMode, Store};
+use crate::{Keep, ObjectInfo, PutMode, Store, Version, words};
 use bytes::Bytes;
-use holdfast_model::Kind;
+use holdfast_model::{Error, Kind, Moment, lock::LockMode};
 use std::sync::Arc;
 
 const BASE: &str = "conformance";
+/// How long the suite locks what it makes, seconds: long enough for a slow store, short enough to be swept soon.
+const LOCKED: i64 = 60;
 
 /// Runs the suite.
 ///
@@ -175,4 +178,95 @@ async fn many_at_once(store: &Arc<dyn Store>) {
         task.await.expect("a writer among many");
     }
     assert_eq!(store.list(&name("many/")).await.expect("list").len(), 9);
+}
+
+/// What a store that locks must do beside [`run`]; `now` is its own time.
+///
+/// # Panics
+/// As [`run`].
+pub async fn locks(store: &dyn Store, now: Moment) {
+    let key = format!("conformance-locks/{}-{}", now.millis(), std::process::id());
+    let keep = |seconds: i64| Keep { mode: LockMode::Compliance, until: now.plus_seconds(seconds) };
+    let (first, other) = (body(5, 1000), body(6, 700));
+    store.put_kept(&key, first.clone(), PutMode::Once, keep(LOCKED)).await.expect("put locked");
+    let original = is_alone(store, &key, first.len() as u64).await;
+    is_kept(store, &key, &original, keep(LOCKED)).await;
+
+    store.put_kept(&key, first.clone(), PutMode::Once, keep(LOCKED * 2)).await.expect("put what is there already");
+    is_alone(store, &key, first.len() as u64).await;
+    is_kept(store, &key, &original, keep(LOCKED * 2)).await;
+    store.extend(&key, keep(LOCKED * 3)).await.expect("extend");
+    is_kept(store, &key, &original, keep(LOCKED * 3)).await;
+    is_refused("a shorter lock", store.extend(&key, keep(LOCKED)).await);
+    is_refused("to delete a locked version", store.delete_version(&key, &original).await);
+    is_kept(store, &key, &original, keep(LOCKED * 3)).await;
+
+    store.put(&key, other.clone(), PutMode::Replace).await.expect("write over what is locked");
+    assert!(store.get(&key).await.expect("get the newest") == other, "the newest version is told");
+    assert!(store.get_version(&key, &original).await.expect("get the first version") == first, "it survives");
+    store.delete(&key).await.expect("delete what is locked");
+    assert_eq!(store.head(&key).await.expect("head what is hidden"), None);
+    assert!(store.list(&key).await.expect("list what is hidden").is_empty(), "what is deleted is not listed");
+    assert!(store.get_version(&key, &original).await.expect("get it by its version") == first, "nor is it gone");
+    is_uncovered(store, &key, &original, &first).await;
+}
+
+/// An object that is locked in its one version.
+async fn is_alone(store: &dyn Store, key: &str, size: u64) -> Version {
+    let mut versions = store.versions(key).await.expect("list versions");
+    assert_eq!(versions.len(), 1, "one version: {versions:?}");
+    let one = versions.remove(0);
+    assert_eq!((one.size, one.is_marker), (size, false), "{one:?}");
+    one
+}
+
+async fn is_kept(store: &dyn Store, key: &str, version: &Version, keep: Keep) {
+    for until in [store.kept_until(key, None).await, store.kept_until(key, Some(version)).await] {
+        let until = until.expect("ask for the lock").expect("it is locked");
+        assert!((0..2000).contains(&until.since(keep.until)), "locked until {until}, asked for {}", keep.until);
+    }
+}
+
+fn is_refused(what: &str, result: Result<(), Error>) {
+    let error = result.err().unwrap_or_else(|| panic!("the store allowed {what}"));
+    assert!(!error.kind().is_transient(), "{what}: {error:?}");
+}
+
+/// Takes away what lies on top of a locked version: two newer ones.
+async fn is_uncovered(store: &dyn Store, key: &str, original: &Version, bytes: &Bytes) {
+    let all = store.list_versions(key).await.expect("list all versions");
+    let (named, versions) = all.first().expect("hidden objects are listed with their versions");
+    assert_eq!((named.as_str(), all.len()), (key, 1), "and nothing else is");
+    assert_eq!(*versions, store.versions(key).await.expect("list versions"), "both tell the same");
+    let newest_first: Vec<_> = versions.iter().map(|version| (version.is_marker, version.id == original.id)).collect();
+    assert_eq!(newest_first, [(true, false), (false, false), (false, true)], "{versions:?}");
+    for version in &versions[..2] {
+        store.delete_version(key, version).await.expect("what is not locked goes");
+    }
+    assert!(store.get(key).await.expect("get what was hidden") == *bytes, "it is the newest again");
+    assert!(store.versions("conformance-locks/none").await.expect("versions of nothing").is_empty());
+}
+
+/// What a store without versions and locks must do: say so, and leave everything as it is.
+///
+/// # Panics
+/// As [`run`].
+pub async fn no_locks(store: &dyn Store) {
+    let key = name("unlocked");
+    let keep = Keep { mode: LockMode::Governance, until: Moment::from_millis(4_000_000_000_000) };
+    let version = Version { id: "1".into(), size: 1, is_marker: false, modified: None };
+    let refused = [
+        store.put_kept(&key, body(1, 1), PutMode::Once, keep).await.err(),
+        store.extend(&key, keep).await.err(),
+        store.kept_until(&key, None).await.err(),
+        store.versions(&key).await.err(),
+        store.list_versions(&key).await.err(),
+        store.get_version(&key, &version).await.err(),
+        store.delete_version(&key, &version).await.err(),
+    ];
+    for error in refused {
+        let error = error.expect("a store without locks says so");
+        assert_eq!((error.kind(), error.code()), (Kind::Refused, words::NO_LOCK));
+    }
+    assert_eq!(store.head(&key).await.expect("head"), None, "nothing was written");
 }

@@ -1,9 +1,9 @@
 //! A wrapper that counts: operations and bytes, for budgets in tests and for metering.
 
-use crate::{ObjectInfo, PutMode, Store};
+use crate::{Keep, ObjectInfo, PutMode, Store, Version};
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_model::Result;
+use holdfast_model::{Moment, Result};
 use std::ops::Range;
 use std::sync::{
     Arc,
@@ -25,6 +25,8 @@ pub struct Counts {
     pub lists: u64,
     /// Calls of `delete`.
     pub deletes: u64,
+    /// Calls of `extend`.
+    pub extends: u64,
     /// Bytes of successful puts.
     pub bytes_put: u64,
     /// Bytes of successful reads.
@@ -34,7 +36,7 @@ pub struct Counts {
 impl Counts {
     /// All operations.
     pub fn operations(&self) -> u64 {
-        self.puts + self.gets + self.ranges + self.heads + self.lists + self.deletes
+        self.puts + self.gets + self.ranges + self.heads + self.lists + self.deletes + self.extends
     }
 }
 
@@ -46,6 +48,7 @@ struct Tally {
     heads: AtomicU64,
     lists: AtomicU64,
     deletes: AtomicU64,
+    extends: AtomicU64,
     bytes_put: AtomicU64,
     bytes_got: AtomicU64,
 }
@@ -73,6 +76,7 @@ impl Counting {
             heads: t.heads.load(Relaxed),
             lists: t.lists.load(Relaxed),
             deletes: t.deletes.load(Relaxed),
+            extends: t.extends.load(Relaxed),
             bytes_put: t.bytes_put.load(Relaxed),
             bytes_got: t.bytes_got.load(Relaxed),
         }
@@ -81,7 +85,8 @@ impl Counting {
     /// Begins again at zero.
     pub fn reset(&self) {
         let t = &self.tally;
-        for counter in [&t.puts, &t.gets, &t.ranges, &t.heads, &t.lists, &t.deletes, &t.bytes_put, &t.bytes_got] {
+        let calls = [&t.puts, &t.gets, &t.ranges, &t.heads, &t.lists, &t.deletes, &t.extends];
+        for counter in calls.into_iter().chain([&t.bytes_put, &t.bytes_got]) {
             counter.store(0, Relaxed);
         }
     }
@@ -132,6 +137,41 @@ impl Store for Counting {
         self.tally.deletes.fetch_add(1, Relaxed);
         self.inner.delete(key).await
     }
+
+    async fn put_kept(&self, key: &str, bytes: Bytes, mode: PutMode, keep: Keep) -> Result<()> {
+        self.tally.puts.fetch_add(1, Relaxed);
+        let size = bytes.len() as u64;
+        self.inner.put_kept(key, bytes, mode, keep).await?;
+        self.tally.bytes_put.fetch_add(size, Relaxed);
+        Ok(())
+    }
+
+    async fn extend(&self, key: &str, keep: Keep) -> Result<()> {
+        self.tally.extends.fetch_add(1, Relaxed);
+        self.inner.extend(key, keep).await
+    }
+
+    async fn kept_until(&self, key: &str, version: Option<&Version>) -> Result<Option<Moment>> {
+        self.inner.kept_until(key, version).await
+    }
+
+    async fn versions(&self, key: &str) -> Result<Vec<Version>> {
+        self.inner.versions(key).await
+    }
+
+    async fn list_versions(&self, prefix: &str) -> Result<Vec<(String, Vec<Version>)>> {
+        self.tally.lists.fetch_add(1, Relaxed);
+        self.inner.list_versions(prefix).await
+    }
+
+    async fn get_version(&self, key: &str, version: &Version) -> Result<Bytes> {
+        self.tally.gets.fetch_add(1, Relaxed);
+        self.got(self.inner.get_version(key, version).await)
+    }
+
+    async fn delete_version(&self, key: &str, version: &Version) -> Result<()> {
+        self.inner.delete_version(key, version).await
+    }
 }
 
 #[cfg(test)]
@@ -152,5 +192,13 @@ mod tests {
         store.reset();
         assert_eq!(store.counts(), Counts::default());
         crate::conformance::run(store).await;
+    }
+
+    #[tokio::test]
+    async fn locks_pass_through() {
+        let now = Moment::from_millis(1_795_000_000_000);
+        let store = Counting::new(Arc::new(MemStore::locking(holdfast_runtime::Clock::manual(now))));
+        crate::conformance::locks(&store, now).await;
+        assert_eq!(store.counts().extends, 2);
     }
 }

@@ -3,10 +3,10 @@
 //! Counting: every call takes one number from its own kind's counter and one from the common
 //! counter ([`Op::Any`]), both from 0 since the wrapper was made or [`Faulty::heal`] was called.
 
-use crate::{ObjectInfo, PutMode, Store};
+use crate::{Keep, ObjectInfo, PutMode, Store, Version};
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_model::{Error, Kind, Result};
+use holdfast_model::{Error, Kind, Moment, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +27,8 @@ pub enum Op {
     List,
     /// `delete`
     Delete,
+    /// `extend`
+    Extend,
     /// Any of them.
     Any,
 }
@@ -215,6 +217,44 @@ impl Store for Faulty {
         self.inner.delete(key).await?;
         reply(lost, ())
     }
+
+    async fn put_kept(&self, key: &str, bytes: Bytes, mode: PutMode, keep: Keep) -> Result<()> {
+        let lost = self.begin(Op::Put).await?;
+        let mode = if self.is_lost(key) { PutMode::Replace } else { mode };
+        self.inner.put_kept(key, bytes, mode, keep).await?;
+        self.plan().lost.remove(key);
+        reply(lost, ())
+    }
+
+    async fn extend(&self, key: &str, keep: Keep) -> Result<()> {
+        let lost = self.begin(Op::Extend).await?;
+        self.inner.extend(key, keep).await?;
+        reply(lost, ())
+    }
+
+    async fn kept_until(&self, key: &str, version: Option<&Version>) -> Result<Option<Moment>> {
+        self.inner.kept_until(key, version).await
+    }
+
+    async fn versions(&self, key: &str) -> Result<Vec<Version>> {
+        self.inner.versions(key).await
+    }
+
+    async fn list_versions(&self, prefix: &str) -> Result<Vec<(String, Vec<Version>)>> {
+        let lost = self.begin(Op::List).await?;
+        reply(lost, self.inner.list_versions(prefix).await?)
+    }
+
+    async fn get_version(&self, key: &str, version: &Version) -> Result<Bytes> {
+        let lost = self.begin(Op::Get).await?;
+        reply(lost, self.inner.get_version(key, version).await?)
+    }
+
+    async fn delete_version(&self, key: &str, version: &Version) -> Result<()> {
+        let lost = self.begin(Op::Delete).await?;
+        self.inner.delete_version(key, version).await?;
+        reply(lost, ())
+    }
 }
 
 #[cfg(test)]
@@ -233,6 +273,18 @@ mod tests {
     #[tokio::test]
     async fn conforms_while_nothing_is_programmed() {
         crate::conformance::run(Arc::new(store())).await;
+    }
+
+    #[tokio::test]
+    async fn locks_pass_through_while_nothing_is_programmed() {
+        let now = Moment::from_millis(1_795_000_000_000);
+        let store = Faulty::new(Arc::new(MemStore::locking(holdfast_runtime::Clock::manual(now))));
+        crate::conformance::locks(&store, now).await;
+        let keep = Keep { mode: holdfast_model::lock::LockMode::Compliance, until: now.plus_seconds(9) };
+        put(&store, "a").await.unwrap();
+        store.fail(Op::Extend, store.calls(Op::Extend), Kind::Denied);
+        assert_eq!(store.extend("a", keep).await.unwrap_err().kind(), Kind::Denied);
+        store.extend("a", keep).await.unwrap();
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ pub use paced::Paced;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_model::{Moment, Result};
+use holdfast_model::{Moment, Result, lock::LockMode};
 use std::ops::Range;
 
 /// What a store says of an object.
@@ -63,7 +63,32 @@ pub enum PutMode {
     Replace,
 }
 
+/// How long a store is to keep an object, whoever asks for it to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Who may end it before its time.
+    pub mode: LockMode,
+    /// Its end, by the store's clock.
+    pub until: Moment,
+}
+
+/// One version of an object, or the mark of its deletion, as a store that keeps versions tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// What the store calls it.
+    pub id: String,
+    /// Bytes; none of a mark.
+    pub size: u64,
+    /// It says that the object was deleted, and hides the versions before it.
+    pub is_marker: bool,
+    /// When the store took it, as in [`ObjectInfo::modified`].
+    pub modified: Option<Moment>,
+}
+
 /// A place that keeps objects.
+///
+/// A store that keeps versions of them hides what is deleted or written over, and gives it back by its version; one that locks
+/// refuses to delete a locked version. What a store has not of this it says: `Refused` (`store.no_lock`), and nothing was done.
 ///
 /// Errors: `NotFound` (`object.missing`), `Denied`, `Unavailable`, `Full`, `Corrupt`.
 /// When `put` returns, the object is as durable as the store can make it (law L2).
@@ -81,6 +106,47 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn head(&self, key: &str) -> Result<Option<ObjectInfo>>;
     /// All objects whose key begins with `prefix`, in key order.
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>>;
-    /// Removes an object; one that is not there is fine.
+    /// Removes an object; one that is not there is fine. Where versions are kept it is hidden.
     async fn delete(&self, key: &str) -> Result<()>;
+
+    /// As [`Store::put`], locked from the first moment. With `Once`, what is there already is locked too. When it returns, the store
+    /// has shown that the lock lasts as long at least; one that took the object and does not show it: `lock.not_kept`.
+    async fn put_kept(&self, key: &str, bytes: Bytes, mode: PutMode, keep: Keep) -> Result<()> {
+        let _ = (key, bytes, mode, keep);
+        Err(words::no_lock(&self.place()))
+    }
+    /// Locks the newest version of an object for longer. The store refuses to make a lock shorter.
+    async fn extend(&self, key: &str, keep: Keep) -> Result<()> {
+        let _ = (key, keep);
+        Err(words::no_lock(&self.place()))
+    }
+    /// Until when a version is locked, the newest if none is named; `None` if it is not.
+    async fn kept_until(&self, key: &str, version: Option<&Version>) -> Result<Option<Moment>> {
+        let _ = (key, version);
+        Err(words::no_lock(&self.place()))
+    }
+    /// All versions of one object, newest first; none if there never was one.
+    async fn versions(&self, key: &str) -> Result<Vec<Version>> {
+        let _ = key;
+        Err(words::no_lock(&self.place()))
+    }
+    /// All versions of all objects whose key begins with `prefix`, in key order, hidden ones too.
+    async fn list_versions(&self, prefix: &str) -> Result<Vec<(String, Vec<Version>)>> {
+        let _ = prefix;
+        Err(words::no_lock(&self.place()))
+    }
+    /// Reads one version whole.
+    async fn get_version(&self, key: &str, version: &Version) -> Result<Bytes> {
+        let _ = (key, version);
+        Err(words::no_lock(&self.place()))
+    }
+    /// Removes one version for good, or takes a mark of deletion away. Refused while it is locked.
+    async fn delete_version(&self, key: &str, version: &Version) -> Result<()> {
+        let _ = (key, version);
+        Err(words::no_lock(&self.place()))
+    }
+    /// The same with whatever right the key may have to pass over a lock of governance: as a thief would.
+    async fn force_version(&self, key: &str, version: &Version) -> Result<()> {
+        self.delete_version(key, version).await
+    }
 }

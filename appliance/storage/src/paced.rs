@@ -1,9 +1,9 @@
 //! A store that is written no faster than it may be.
 
-use crate::{ObjectInfo, PutMode, Store};
+use crate::{Keep, ObjectInfo, PutMode, Store, Version};
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_model::Result;
+use holdfast_model::{Moment, Result};
 use holdfast_runtime::Throttle;
 use std::{ops::Range, sync::Arc};
 
@@ -23,6 +23,16 @@ impl Paced {
     pub fn new(inner: Arc<dyn Store>, throttle: Arc<Throttle>) -> Paced {
         Paced { inner, throttle }
     }
+
+    /// In small steps, so that another limit counts soon.
+    async fn wait_for(&self, bytes: &Bytes) {
+        let mut left = bytes.len();
+        while left > 0 {
+            let step = left.min(self.throttle.portion(STEP));
+            self.throttle.take(step as u64).await;
+            left -= step;
+        }
+    }
 }
 
 #[async_trait]
@@ -31,13 +41,7 @@ impl Store for Paced {
         self.inner.place()
     }
     async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
-        // In small steps, so that another limit counts soon.
-        let mut left = bytes.len();
-        while left > 0 {
-            let step = left.min(self.throttle.portion(STEP));
-            self.throttle.take(step as u64).await;
-            left -= step;
-        }
+        self.wait_for(&bytes).await;
         self.inner.put(key, bytes, mode).await
     }
     async fn get(&self, key: &str) -> Result<Bytes> {
@@ -55,6 +59,31 @@ impl Store for Paced {
     async fn delete(&self, key: &str) -> Result<()> {
         self.inner.delete(key).await
     }
+    async fn put_kept(&self, key: &str, bytes: Bytes, mode: PutMode, keep: Keep) -> Result<()> {
+        self.wait_for(&bytes).await;
+        self.inner.put_kept(key, bytes, mode, keep).await
+    }
+    async fn extend(&self, key: &str, keep: Keep) -> Result<()> {
+        self.inner.extend(key, keep).await
+    }
+    async fn kept_until(&self, key: &str, version: Option<&Version>) -> Result<Option<Moment>> {
+        self.inner.kept_until(key, version).await
+    }
+    async fn versions(&self, key: &str) -> Result<Vec<Version>> {
+        self.inner.versions(key).await
+    }
+    async fn list_versions(&self, prefix: &str) -> Result<Vec<(String, Vec<Version>)>> {
+        self.inner.list_versions(prefix).await
+    }
+    async fn get_version(&self, key: &str, version: &Version) -> Result<Bytes> {
+        self.inner.get_version(key, version).await
+    }
+    async fn delete_version(&self, key: &str, version: &Version) -> Result<()> {
+        self.inner.delete_version(key, version).await
+    }
+    async fn force_version(&self, key: &str, version: &Version) -> Result<()> {
+        self.inner.force_version(key, version).await
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +95,13 @@ mod tests {
     #[tokio::test]
     async fn it_is_a_store() {
         conformance::run(Arc::new(Paced::new(Arc::new(MemStore::new()), Arc::default()))).await;
+    }
+
+    #[tokio::test]
+    async fn locks_pass_through() {
+        let now = Moment::from_millis(1_795_000_000_000);
+        let locking = MemStore::locking(holdfast_runtime::Clock::manual(now));
+        conformance::locks(&Paced::new(Arc::new(locking), Arc::default()), now).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 /// Rights on `bucket` and nothing else. Deletion is left out for append-only keys, retention is put in for
-/// buckets with object lock. Conditions are left out on purpose: some engines accept those they do not know
+/// buckets with object lock. Where old versions are kept they can be listed: whoever is recovering looks among them for what
+/// somebody hid or wrote over. Conditions are left out on purpose: some engines accept those they do not know
 /// and then refuse every write.
 pub(crate) fn document(bucket: &str, append_only: bool, lock: bool) -> String {
     let mut on_objects = vec!["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:AbortMultipartUpload"];
@@ -15,11 +16,14 @@ pub(crate) fn document(bucket: &str, append_only: bool, lock: bool) -> String {
     }
     let allow =
         |actions: Value, resource: String| json!({"Effect": "Allow", "Action": actions, "Resource": [resource]});
-    let on_bucket = json!(["s3:ListBucket", "s3:GetBucketLocation", "s3:GetBucketVersioning"]);
+    let mut on_bucket = vec!["s3:ListBucket", "s3:GetBucketLocation", "s3:GetBucketVersioning"];
+    if append_only || lock {
+        on_bucket.push("s3:ListBucketVersions");
+    }
     json!({
         "Version": "2012-10-17",
         "Statement": [
-            allow(on_bucket, format!("arn:aws:s3:::{bucket}")),
+            allow(json!(on_bucket), format!("arn:aws:s3:::{bucket}")),
             allow(json!(on_objects), format!("arn:aws:s3:::{bucket}/*")),
         ],
     })
@@ -55,6 +59,7 @@ mod tests {
         assert!(!document("b", true, true).contains("Delete"));
         assert!(document("b", false, false).contains("s3:DeleteObject\""));
         assert!(!document("b", false, false).contains("Retention"));
+        assert!(document("b", false, true).contains("s3:ListBucketVersions"));
     }
 
     #[test]

@@ -97,6 +97,7 @@ impl Suspect<'_> {
             credentials: Some(self.credentials.clone()),
             ca: self.ca.map(str::to_owned),
             proxy_password: None,
+            lock: None,
         }
     }
 
@@ -143,6 +144,7 @@ pub(crate) async fn prove(
         credentials: Some(driver.reach().credentials),
         ca: driver.ca.clone(),
         proxy_password: None,
+        lock: None,
     })?;
     ours.create_bucket(canary, false).await.map_err(|error| unproven("make a canary bucket", error))?;
     keeper.put(CANARY_KEY, CANARY, PutMode::Replace).await.map_err(|error| unproven("put the canary", error))?;

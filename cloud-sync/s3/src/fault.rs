@@ -6,6 +6,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::{DateTime, date_time::Format};
 use holdfast_model::{Error, Kind};
 use holdfast_runtime::Clock;
+use holdfast_storage::words;
 use std::error::Error as StdError;
 
 /// What stands between the name of a place and its proxy. The proxy is part of the name, so that every error tells it.
@@ -48,6 +49,20 @@ impl Refusal {
     /// Whether the store says that it does not know what was asked.
     pub(crate) fn not_implemented(&self) -> bool {
         self.status == 501 || self.code == "NotImplemented"
+    }
+
+    /// Whether the bucket has no object lock. Stores have no code of their own for it.
+    pub(crate) fn no_lock(&self) -> bool {
+        let words = self.message.to_lowercase();
+        self.code == "ObjectLockConfigurationNotFoundError"
+            || (matches!(self.code.as_str(), "InvalidRequest" | "InvalidBucketState" | "InvalidArgument")
+                && ["object lock", "objectlock"].iter().any(|name| words.contains(name))
+                && ["missing", "not configured", "not enabled", "disabled"].iter().any(|lack| words.contains(lack)))
+    }
+
+    /// Whether the object is not locked.
+    pub(crate) fn not_locked(&self) -> bool {
+        self.code == "NoSuchObjectLockConfiguration"
     }
 
     /// Whether the object is not there.
@@ -201,6 +216,7 @@ fn by_code(place: &str, said: &Refusal) -> Option<Error> {
     let quota_in_words = said.status == 403 && said.message.to_lowercase().contains("quota");
     Some(match said.code.as_str() {
         _ if quota_in_words => full(place),
+        _ if said.no_lock() => words::no_lock(place),
         "NoSuchBucket" => missing(place),
         "NoSuchKey" | "NoSuchVersion" => Error::not_found("object.missing", format!("the object is not in {place}")),
         "QuotaExceeded"

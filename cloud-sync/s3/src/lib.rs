@@ -17,6 +17,8 @@ mod iam;
 mod name;
 mod probe;
 mod proxy;
+#[doc(hidden)]
+pub mod raw;
 mod read;
 mod signed;
 mod store;

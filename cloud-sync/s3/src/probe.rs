@@ -364,7 +364,7 @@ impl Probe {
 }
 
 /// The URL of something in a bucket, for calls that the SDK does not make.
-fn bucket_url(reach: &Reach, bucket: &str, rest: &str) -> String {
+pub(crate) fn bucket_url(reach: &Reach, bucket: &str, rest: &str) -> String {
     let endpoint = match &reach.endpoint {
         Some(endpoint) => endpoint.clone(),
         None => format!("https://s3.{}.amazonaws.com", reach.region),

@@ -24,7 +24,7 @@ use aws_smithy_types::DateTime;
 use bytes::Bytes;
 use holdfast_model::{Error, Kind, Moment, Result, bucket::Credentials, settings::BucketSettings, view::Capabilities};
 use holdfast_runtime::Throttle;
-use holdfast_storage::{ObjectInfo, PutMode, Store, key, words};
+use holdfast_storage::{Keep, ObjectInfo, PutMode, Store, Version, key, words};
 use std::{
     collections::HashSet,
     fmt,
@@ -36,6 +36,7 @@ use std::{
 };
 
 mod fetch;
+mod locks;
 
 /// Times a body is asked for again when nothing of it comes, and a lost condition is looked into.
 const TRIES: u32 = 3;
@@ -43,6 +44,7 @@ const TRIES: u32 = 3;
 const MOST_LISTED: usize = 4_000_000;
 /// Pages a listing may have; empty pages count too.
 const MOST_PAGES: usize = 50_000;
+
 /// Objects in an S3 bucket, under the prefix of the bucket's URL.
 pub struct S3Store {
     pub(crate) client: Client,
@@ -62,6 +64,15 @@ pub struct S3Store {
     unconditional: AtomicBool,
     /// The newest probe saw that it keeps conditions, also among racers.
     keeps_conditions: AtomicBool,
+}
+
+/// What the store shows of an object.
+struct Shown {
+    info: ObjectInfo,
+    /// Its SHA-256 in base 64, if that was asked for and the store tells it.
+    checksum: Option<String>,
+    /// Until when it is locked, if the store tells it.
+    kept: Option<Moment>,
 }
 
 impl fmt::Debug for S3Store {
@@ -152,6 +163,8 @@ impl S3Store {
             .checksum_sha256(&upload.checksum)
             .set_if_none_match(once.then(|| "*".to_owned()))
             .set_storage_class(self.class_of(key))
+            .set_object_lock_mode(upload.keep.map(|keep| locks::mode_of(keep.mode)))
+            .set_object_lock_retain_until_date(upload.keep.map(|keep| locks::date_of(keep.until)))
             .body(ByteStream::from(upload.bytes.clone()))
             .customize()
             .interceptor(SignedHash(upload.signed_hash.clone()))
@@ -167,28 +180,36 @@ impl S3Store {
         }
     }
 
-    async fn put_once(&self, key: &str, upload: &Upload) -> Result<()> {
+    /// The answer is what the store shows afterwards.
+    async fn put_once(&self, key: &str, upload: &Upload) -> Result<Shown> {
         for _ in 0..TRIES {
             let conditional = !self.unconditional.load(Ordering::Relaxed);
             let asks_first = !(conditional && self.keeps_conditions.load(Ordering::Relaxed));
-            if asks_first && self.is_there(key, upload).await? {
-                return Ok(());
+            if asks_first && let Some(there) = self.is_there(key, upload).await? {
+                return Ok(there);
             }
             let Err(error) = self.send(key, upload, conditional).await else {
                 return self.prove(key, upload, !asks_first).await;
             };
             match fault::refusal(&error) {
                 Some(said) if conditional && said.lost_condition() => {
-                    if !asks_first && self.is_there(key, upload).await? {
-                        return Ok(());
+                    if !asks_first && let Some(there) = self.is_there(key, upload).await? {
+                        return Ok(there);
                     }
                 }
                 Some(said) if conditional && said.not_implemented() => {
                     self.unconditional.store(true, Ordering::Relaxed)
                 }
-                // The answer was lost, or never waited for: it may be there all the same.
-                None if !asks_first && self.is_there(key, upload).await.is_ok_and(|there| there) => return Ok(()),
-                _ => return Err(fault::explain(&self.place, &error)),
+                said => {
+                    // The answer was lost, or never waited for: it may be there all the same.
+                    if said.is_none()
+                        && !asks_first
+                        && let Ok(Some(there)) = self.is_there(key, upload).await
+                    {
+                        return Ok(there);
+                    }
+                    return Err(fault::explain(&self.place, &error));
+                }
             }
         }
         Err(Error::new(
@@ -199,14 +220,14 @@ impl S3Store {
         .advice("It is tried again."))
     }
 
-    /// Whether the object is there already; with another size it is another one.
-    async fn is_there(&self, key: &str, upload: &Upload) -> Result<bool> {
+    /// The object, if it is there already; with another size it is another one.
+    async fn is_there(&self, key: &str, upload: &Upload) -> Result<Option<Shown>> {
         let size = upload.bytes.len() as u64;
         match self.look(key, true).await? {
-            None => Ok(false),
-            Some((there, _)) if there.size != size => Err(words::differs(key, there.size, size)),
-            Some((_, checksum)) if is_other(checksum.as_deref(), upload) => Err(self.other_bytes(key)),
-            Some(_) => Ok(true),
+            None => Ok(None),
+            Some(there) if there.info.size != size => Err(words::differs(key, there.info.size, size)),
+            Some(there) if is_other(there.checksum.as_deref(), upload) => Err(self.other_bytes(key)),
+            Some(there) => Ok(Some(there)),
         }
     }
 
@@ -220,21 +241,20 @@ impl S3Store {
     /// store shows afterwards has to be what was sent, in size and, where it tells one, in checksum.
     ///
     /// `ours`: nobody else can have written it meanwhile, so what differs may be written over.
-    async fn prove(&self, key: &str, upload: &Upload, ours: bool) -> Result<()> {
-        let is_kept = |(there, checksum): &(ObjectInfo, Option<String>)| {
-            there.size == upload.bytes.len() as u64 && !is_other(checksum.as_deref(), upload)
-        };
+    async fn prove(&self, key: &str, upload: &Upload, ours: bool) -> Result<Shown> {
+        let size = upload.bytes.len() as u64;
+        let is_kept = |shown: &Shown| shown.info.size == size && !is_other(shown.checksum.as_deref(), upload);
         match self.look(key, true).await? {
-            Some(shown) if is_kept(&shown) => return Ok(()),
+            Some(shown) if is_kept(&shown) => return Ok(shown),
             // Of two who wrote at once, one store or the other kept the last; who came second leaves it.
-            Some((there, _)) if !ours && there.size == upload.bytes.len() as u64 => return Err(self.other_bytes(key)),
-            Some((there, _)) if !ours => return Err(words::differs(key, there.size, upload.bytes.len() as u64)),
+            Some(shown) if !ours && shown.info.size == size => return Err(self.other_bytes(key)),
+            Some(shown) if !ours => return Err(words::differs(key, shown.info.size, size)),
             _ => {}
         }
         // What lies there is not what was sent: sent once more.
         self.send(key, upload, false).await.map_err(|error| fault::explain(&self.place, &error))?;
-        if self.look(key, true).await?.is_some_and(|shown| is_kept(&shown)) {
-            return Ok(());
+        if let Some(shown) = self.look(key, true).await?.filter(is_kept) {
+            return Ok(shown);
         }
         let text = format!("{} said that it took {key}, and does not show it as it was sent", self.place);
         Err(Error::new(Kind::Unavailable, "bucket.unkept", text).advice(
@@ -242,8 +262,18 @@ impl S3Store {
         ))
     }
 
-    /// What the store shows of an object, with its SHA-256 in base 64 if that is asked for and the store tells it.
-    async fn look(&self, key: &str, with_checksum: bool) -> Result<Option<(ObjectInfo, Option<String>)>> {
+    async fn place_in(&self, key: &str, upload: &Upload, mode: PutMode) -> Result<Shown> {
+        match mode {
+            PutMode::Once => self.put_once(key, upload).await,
+            PutMode::Replace => {
+                self.send(key, upload, false).await.map_err(|error| fault::explain(&self.place, &error))?;
+                self.prove(key, upload, true).await
+            }
+        }
+    }
+
+    /// What the store shows of an object, with its checksum if that is asked for.
+    async fn look(&self, key: &str, with_checksum: bool) -> Result<Option<Shown>> {
         self.throttles.1.take(1).await;
         let asked = self.client.head_object().bucket(&self.bucket).key(self.name(key));
         let asked = asked.set_checksum_mode(with_checksum.then_some(ChecksumMode::Enabled));
@@ -253,7 +283,8 @@ impl S3Store {
                 let size = found.content_length().and_then(|size| u64::try_from(size).ok());
                 let size = size.ok_or_else(|| odd_listing(&self.place, "an object without a size"))?;
                 let info = ObjectInfo::new(key, size).at(moment(found.last_modified()));
-                return Ok(Some((info, found.checksum_sha256)));
+                let kept = moment(found.object_lock_retain_until_date());
+                return Ok(Some(Shown { info, checksum: found.checksum_sha256, kept }));
             }
             Err(error) => error,
         };
@@ -291,14 +322,7 @@ impl Store for S3Store {
 
     async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
         key::check(key)?;
-        let upload = Upload::of(bytes).await?;
-        match mode {
-            PutMode::Once => self.put_once(key, &upload).await,
-            PutMode::Replace => {
-                self.send(key, &upload, false).await.map_err(|error| fault::explain(&self.place, &error))?;
-                self.prove(key, &upload, true).await
-            }
-        }
+        self.place_in(key, &Upload::of(bytes).await?, mode).await.map(drop)
     }
 
     async fn get(&self, key: &str) -> Result<Bytes> {
@@ -322,7 +346,7 @@ impl Store for S3Store {
 
     async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         key::check(key)?;
-        Ok(self.look(key, false).await?.map(|(there, _)| there))
+        Ok(self.look(key, false).await?.map(|shown| shown.info))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
@@ -363,6 +387,46 @@ impl Store for S3Store {
             Some(said) if said.no_object() => Ok(()),
             _ => Err(fault::explain(&self.place, &error)),
         }
+    }
+
+    async fn put_kept(&self, key: &str, bytes: Bytes, mode: PutMode, keep: Keep) -> Result<()> {
+        key::check(key)?;
+        let shown = self.place_in(key, &Upload::of(bytes).await?.kept(keep), mode).await?;
+        if shown.is_kept(keep) { Ok(()) } else { self.keep_what_is_there(key, keep).await }
+    }
+
+    async fn extend(&self, key: &str, keep: Keep) -> Result<()> {
+        key::check(key)?;
+        self.lock(key, keep).await
+    }
+
+    async fn kept_until(&self, key: &str, version: Option<&Version>) -> Result<Option<Moment>> {
+        key::check(key)?;
+        self.lock_of(key, version).await
+    }
+
+    async fn versions(&self, key: &str) -> Result<Vec<Version>> {
+        key::check(key)?;
+        let all = self.all_versions(key).await?;
+        Ok(all.into_iter().find(|(other, _)| other == key).map(|(_, versions)| versions).unwrap_or_default())
+    }
+
+    async fn list_versions(&self, prefix: &str) -> Result<Vec<(String, Vec<Version>)>> {
+        key::check_prefix(prefix)?;
+        self.all_versions(prefix).await
+    }
+
+    async fn get_version(&self, key: &str, version: &Version) -> Result<Bytes> {
+        key::check(key)?;
+        self.fetch_version(key, version).await
+    }
+
+    async fn delete_version(&self, key: &str, version: &Version) -> Result<()> {
+        self.remove_version(key, version, None).await
+    }
+
+    async fn force_version(&self, key: &str, version: &Version) -> Result<()> {
+        self.remove_version(key, version, Some(true)).await
     }
 }
 

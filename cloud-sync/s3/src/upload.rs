@@ -5,6 +5,7 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_smithy_runtime_api::{box_error::BoxError, client::interceptors::context::BeforeTransmitInterceptorContextMut};
 use bytes::Bytes;
 use holdfast_model::{Error, Result};
+use holdfast_storage::Keep;
 use sha2::{Digest, Sha256};
 
 /// Hashing more than this would hold up other tasks, so it moves to a thread of its own.
@@ -17,6 +18,8 @@ pub(crate) struct Upload {
     pub(crate) checksum: String,
     /// Hex, as the signature has it.
     pub(crate) signed_hash: String,
+    /// The lock that the object gets with its first byte.
+    pub(crate) keep: Option<Keep>,
 }
 
 impl Upload {
@@ -29,7 +32,13 @@ impl Upload {
                 .await
                 .map_err(|_| Error::bug("hashing an upload was broken off"))?
         };
-        Ok(Upload { bytes, checksum: aws_smithy_types::base64::encode(hash), signed_hash: hex::encode(hash) })
+        let checksum = aws_smithy_types::base64::encode(hash);
+        Ok(Upload { bytes, checksum, signed_hash: hex::encode(hash), keep: None })
+    }
+
+    /// The same, locked.
+    pub(crate) fn kept(self, keep: Keep) -> Upload {
+        Upload { keep: Some(keep), ..self }
     }
 }
 

@@ -136,6 +136,20 @@ fn packs_of_a_younger_snapshot_fly_while_the_older_one_is_finished() {
 }
 
 #[test]
+fn a_pack_for_no_snapshot_that_is_listed_last_holds_up_nobody() {
+    let mut model = two_snapshots();
+    model.items.push(ShipItem { key: "p9".into(), size: 1, stage: Stage::Pack, snapshot: None });
+    model.needs.push(vec![1]);
+    explore(&model, false);
+    let last = model.items.len() - 1;
+    for standing in [Standing::Waiting, Standing::Flying, Standing::Failed] {
+        let list = [(model.items[10].clone(), Standing::Waiting), (model.items[last].clone(), standing)];
+        assert_eq!(startable(&list)[0], 0, "{standing:?}");
+    }
+    assert_eq!(startable(&[(model.items[last].clone(), Standing::Waiting)]), [0]);
+}
+
+#[test]
 fn a_failed_snapshot_object_does_not_hold_the_next_one_up() {
     let model = two_snapshots();
     let list = [(model.items[6].clone(), Standing::Failed), (model.items[10].clone(), Standing::Waiting)];

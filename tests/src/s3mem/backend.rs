@@ -102,11 +102,54 @@ impl Backend {
         self.0.quirks.open_doors || who.is_some_and(allowed)
     }
 
+    fn may_bypass(&self, who: Option<&Credentials>, bucket: &str, key: &str) -> bool {
+        self.may(who, "s3:BypassGovernanceRetention", bucket, key)
+    }
+
+    /// Object lock is decided when a bucket is made, together with versions.
+    fn must_lock(&self, bucket: &str) -> S3Result<()> {
+        if self.0.quirks.ignores_lock {
+            return Err(s3_error!(NotImplemented));
+        }
+        match self.0.state().buckets.get(bucket).ok_or_else(no_bucket)?.versioning {
+            true => Ok(()),
+            false => Err(s3_error!(InvalidRequest, "Bucket is missing Object Lock Configuration")),
+        }
+    }
+
+    /// Deletes a version, or puts the mark of its deletion on an object whose bucket keeps versions.
+    fn remove(&self, bucket: &str, key: &str, version: Option<&str>, bypass: bool) -> S3Result<()> {
+        let now = self.0.now();
+        let mut state = self.0.state();
+        let there = state.buckets.get_mut(bucket).ok_or_else(no_bucket)?;
+        let versioning = there.versioning;
+        let Some(versions) = there.objects.get_mut(key) else { return Ok(()) };
+        match version {
+            Some(id) => {
+                let passes = |version: &Version| version.governance && bypass;
+                if versions.iter().any(|one| one.id == id && one.is_locked(now) && !passes(one)) {
+                    return Err(s3_error!(AccessDenied, "the version is locked"));
+                }
+                versions.retain(|version| version.id != id);
+            }
+            None if versioning => {
+                let marker = Version { marker: true, ..Version::default() };
+                state.write(bucket, key, marker);
+            }
+            None => versions.clear(),
+        }
+        if let Some(bucket) = state.buckets.get_mut(bucket) {
+            bucket.objects.retain(|_, versions| !versions.is_empty());
+        }
+        Ok(())
+    }
+
     /// What forbids a write, if anything does.
     fn obstacle(&self, state: &State, input: &PutObjectInput, body: &Bytes) -> Option<S3Error> {
         let quirks = &self.0.quirks;
-        if !state.buckets.contains_key(&input.bucket) {
-            return Some(no_bucket());
+        let Some(bucket) = state.buckets.get(&input.bucket) else { return Some(no_bucket()) };
+        if input.object_lock_mode.is_some() && !bucket.versioning && !quirks.ignores_lock {
+            return Some(s3_error!(InvalidRequest, "Bucket is missing Object Lock Configuration"));
         }
         if input.if_none_match.is_some() && quirks.refuses_condition {
             return Some(s3_error!(NotImplemented, "a header implies functionality that is not implemented"));
@@ -150,7 +193,8 @@ impl S3 for Backend {
         }
         let until = input.object_lock_retain_until_date.map(|until| time::OffsetDateTime::from(until).unix_timestamp());
         let locked_until = until.filter(|_| !quirks.ignores_lock);
-        let version = Version { id: String::new(), body, sha256: sha256.clone(), marker: false, locked_until };
+        let governance = input.object_lock_mode.is_some_and(|mode| mode.as_str() == ObjectLockMode::GOVERNANCE);
+        let version = Version { body, sha256: sha256.clone(), locked_until, governance, ..Version::default() };
         let version_id = state.write(&input.bucket, &input.key, version);
         let place = (input.bucket, input.key);
         match input.storage_class {
@@ -199,7 +243,12 @@ impl S3 for Backend {
         let version = self.find(&self.0.state(), &input.bucket, &input.key, input.version_id.as_deref())?;
         let until = version.locked_until.and_then(|until| time::OffsetDateTime::from_unix_timestamp(until).ok());
         Ok(S3Response::new(HeadObjectOutput {
-            object_lock_mode: until.map(|_| ObjectLockMode::from_static(ObjectLockMode::COMPLIANCE)),
+            object_lock_mode: until.map(|_| {
+                ObjectLockMode::from_static(match version.governance {
+                    true => ObjectLockMode::GOVERNANCE,
+                    false => ObjectLockMode::COMPLIANCE,
+                })
+            }),
             object_lock_retain_until_date: until.map(Timestamp::from),
             content_length: Some(version.body.len() as i64),
             e_tag: Some(etag(&version)),
@@ -209,37 +258,62 @@ impl S3 for Backend {
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let (input, now) = (request.input, self.0.now());
-        let mut state = self.0.state();
-        let bucket = state.buckets.get_mut(&input.bucket).ok_or_else(no_bucket)?;
-        let versioning = bucket.versioning;
-        let Some(versions) = bucket.objects.get_mut(&input.key) else {
-            return Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT));
-        };
-        match &input.version_id {
-            Some(id) => {
-                let locked = |version: &&Version| version.locked_until.is_some_and(|until| until > now);
-                if versions.iter().filter(|version| version.id == *id).any(|version| locked(&version)) {
-                    return Err(s3_error!(AccessDenied, "the version is locked"));
-                }
-                versions.retain(|version| version.id != *id);
-            }
-            None if versioning => {
-                let marker = Version {
-                    id: String::new(),
-                    body: Bytes::new(),
-                    sha256: String::new(),
-                    marker: true,
-                    locked_until: None,
-                };
-                state.write(&input.bucket, &input.key, marker);
-            }
-            None => versions.clear(),
-        }
-        if let Some(bucket) = state.buckets.get_mut(&input.bucket) {
-            bucket.objects.retain(|_, versions| !versions.is_empty());
-        }
+        let bypass = request.input.bypass_governance_retention.unwrap_or(false);
+        let bypass = bypass && self.may_bypass(request.credentials.as_ref(), &request.input.bucket, &request.input.key);
+        let input = request.input;
+        self.remove(&input.bucket, &input.key, input.version_id.as_deref(), bypass)?;
         Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
+    }
+
+    async fn put_object_retention(
+        &self,
+        request: S3Request<PutObjectRetentionInput>,
+    ) -> S3Result<S3Response<PutObjectRetentionOutput>> {
+        let bypass = request.input.bypass_governance_retention.unwrap_or(false);
+        let bypass = bypass && self.may_bypass(request.credentials.as_ref(), &request.input.bucket, &request.input.key);
+        let (input, now) = (request.input, self.0.now());
+        if self.0.quirks.ignores_lock {
+            return Ok(S3Response::new(PutObjectRetentionOutput::default()));
+        }
+        self.must_lock(&input.bucket)?;
+        let wanted = input.retention.ok_or_else(|| s3_error!(MalformedXML))?;
+        let until = wanted.retain_until_date.map(|until| time::OffsetDateTime::from(until).unix_timestamp());
+        let governance = wanted.mode.is_none_or(|mode| mode.as_str() == ObjectLockRetentionMode::GOVERNANCE);
+        let mut state = self.0.state();
+        let missing = || s3_error!(NoSuchKey, "the object is not there");
+        let versions = state.buckets.get_mut(&input.bucket).and_then(|bucket| bucket.objects.get_mut(&input.key));
+        let versions = versions.ok_or_else(missing)?;
+        let found = match &input.version_id {
+            Some(id) => versions.iter_mut().find(|version| version.id == *id),
+            None => versions.last_mut(),
+        };
+        let version = found.filter(|version| !version.marker).ok_or_else(missing)?;
+        let weaker = until < version.locked_until || (governance && !version.governance);
+        if version.is_locked(now) && weaker && !(version.governance && bypass) {
+            return Err(s3_error!(AccessDenied, "the version is locked"));
+        }
+        (version.locked_until, version.governance) = (until, governance);
+        Ok(S3Response::new(PutObjectRetentionOutput::default()))
+    }
+
+    async fn get_object_retention(
+        &self,
+        request: S3Request<GetObjectRetentionInput>,
+    ) -> S3Result<S3Response<GetObjectRetentionOutput>> {
+        let input = request.input;
+        self.must_lock(&input.bucket)?;
+        let version = self.find(&self.0.state(), &input.bucket, &input.key, input.version_id.as_deref())?;
+        let until = version.locked_until.and_then(|until| time::OffsetDateTime::from_unix_timestamp(until).ok());
+        let Some(until) = until else { return Err(s3_error!(NoSuchObjectLockConfiguration)) };
+        let mode = match version.governance {
+            true => ObjectLockRetentionMode::GOVERNANCE,
+            false => ObjectLockRetentionMode::COMPLIANCE,
+        };
+        let retention = ObjectLockRetention {
+            mode: Some(ObjectLockRetentionMode::from_static(mode)),
+            retain_until_date: Some(Timestamp::from(until)),
+        };
+        Ok(S3Response::new(GetObjectRetentionOutput { retention: Some(retention) }))
     }
 
     async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
@@ -262,11 +336,12 @@ impl S3 for Backend {
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let (input, mut errors) = (request.input, Vec::new());
         for object in input.delete.objects {
-            if self.may(request.credentials.as_ref(), "s3:DeleteObject", &input.bucket, &object.key) {
-                if let Some(bucket) = self.0.state().buckets.get_mut(&input.bucket) {
-                    bucket.objects.remove(&object.key);
-                }
-            } else {
+            let action = if object.version_id.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+            let denied = match self.may(request.credentials.as_ref(), action, &input.bucket, &object.key) {
+                true => self.remove(&input.bucket, &object.key, object.version_id.as_deref(), false).is_err(),
+                false => true,
+            };
+            if denied {
                 let code = Some("AccessDenied".to_owned());
                 errors.push(s3s::dto::Error { code, key: Some(object.key), ..Default::default() });
             }
@@ -321,13 +396,16 @@ impl S3 for Backend {
         let bucket = state.buckets.get(&input.bucket).ok_or_else(no_bucket)?;
         let (mut versions, mut markers) = (Vec::new(), Vec::new());
         for (key, all) in bucket.objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
-            for version in all {
-                let (key, id) = (Some(key.clone()), Some(version.id.clone()));
+            for (age, version) in all.iter().rev().enumerate() {
+                let (key, version_id) = (Some(key.clone()), Some(version.id.clone()));
+                let last_modified = time::OffsetDateTime::from_unix_timestamp(version.time).ok().map(Timestamp::from);
+                let is_latest = Some(age == 0);
                 if version.marker {
-                    markers.push(DeleteMarkerEntry { key, version_id: id, ..Default::default() });
+                    markers.push(DeleteMarkerEntry { key, version_id, is_latest, last_modified, ..Default::default() });
                 } else {
                     let size = Some(version.body.len() as i64);
-                    versions.push(ObjectVersion { key, version_id: id, size, ..Default::default() });
+                    let one = ObjectVersion { key, version_id, is_latest, last_modified, size, ..Default::default() };
+                    versions.push(one);
                 }
             }
         }
@@ -378,8 +456,13 @@ impl S3 for Backend {
             return Err(s3_error!(NotImplemented));
         }
         let on = input.versioning_configuration.status.is_some_and(|status| status.as_str() == "Enabled");
+        let now = self.0.now();
         let mut state = self.0.state();
-        state.buckets.get_mut(&input.bucket).ok_or_else(no_bucket)?.versioning = on;
+        let bucket = state.buckets.get_mut(&input.bucket).ok_or_else(no_bucket)?;
+        if !on && bucket.objects.values().flatten().any(|version| version.is_locked(now)) {
+            return Err(s3_error!(InvalidBucketState, "versions of this bucket are locked"));
+        }
+        bucket.versioning = on;
         Ok(S3Response::new(PutBucketVersioningOutput {}))
     }
 

@@ -136,8 +136,7 @@ fn aside(shared: &Shared, method: &Method, headers: &HeaderMap, target: &str, bo
         return Some(refusal(400, "XAmzContentSHA256Mismatch"));
     }
     let (bucket, key) = target.trim_start_matches('/').split_once('/')?;
-    let version =
-        Version { id: String::new(), body: body.clone(), sha256: String::new(), marker: false, locked_until: None };
+    let version = Version { body: body.clone(), ..Version::default() };
     shared.state().write(bucket, key, version);
     Some(xml_answer(200, String::new()))
 }

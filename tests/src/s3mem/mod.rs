@@ -196,7 +196,8 @@ impl S3Mem {
         };
         let credentials =
             Credentials { access_key: key.0.to_owned(), secret_key: Secret::new(key.1), session_token: None };
-        BucketSettings { url: BucketUrl::S3(place), credentials: Some(credentials), ca: None, proxy_password: None }
+        let url = BucketUrl::S3(place);
+        BucketSettings { url, credentials: Some(credentials), ca: None, proxy_password: None, lock: None }
     }
 
     /// Ends the server; open connections break.

@@ -1,7 +1,7 @@
 //! What the server keeps: buckets with versions, users with policies and keys. No protocol.
 
 use bytes::Bytes;
-use holdfast_runtime::random;
+use holdfast_runtime::{Clock, random};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -26,15 +26,25 @@ pub(super) struct Bucket {
 }
 
 /// One version of an object, or the marker of its deletion.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Version {
     pub(super) id: String,
     pub(super) body: Bytes,
     /// Base 64 of the SHA-256 at the time of writing.
     pub(super) sha256: String,
     pub(super) marker: bool,
+    /// When it was written, in seconds.
+    pub(super) time: i64,
     /// Seconds of the server's clock.
     pub(super) locked_until: Option<i64>,
+    /// Its lock can be passed over by who has the right to.
+    pub(super) governance: bool,
+}
+
+impl Version {
+    pub(super) fn is_locked(&self, now: i64) -> bool {
+        self.locked_until.is_some_and(|until| until > now)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +103,7 @@ impl State {
     pub(super) fn write(&mut self, bucket: &str, key: &str, mut version: Version) -> Option<String> {
         self.made += 1;
         version.id = format!("v{:08}", self.made);
+        version.time = Clock::system().now().seconds();
         let id = version.id.clone();
         let bucket = self.buckets.get_mut(bucket)?;
         let versions = bucket.objects.entry(key.to_owned()).or_default();

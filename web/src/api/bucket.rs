@@ -8,6 +8,7 @@ use crate::{
 use axum::{Json, extract::State};
 use holdfast_model::{
     bundle::SignedBundle,
+    lock::LockRequest,
     uploads::UploadsRequest,
     view::{BucketRequest, BucketView, EnrolmentView},
 };
@@ -48,6 +49,13 @@ pub(super) async fn bucket_probe(State(app): State<App>) -> Answer<BucketView> {
     responses((status = 200, description = "The bucket", body = BucketView)))]
 pub(super) async fn uploads_set(State(app): State<App>, Body(request): Body<UploadsRequest>) -> Answer<BucketView> {
     Ok(Json(app.appliance.uploads_set(request).await?))
+}
+
+/// Decides how long the bucket keeps what is written into it, whoever asks for it to be deleted. What is locked stays locked.
+#[utoipa::path(put, path = "/bucket/lock", tag = "bucket", request_body = LockRequest,
+    responses((status = 200, description = "The bucket", body = BucketView)))]
+pub(super) async fn lock_set(State(app): State<App>, Body(request): Body<LockRequest>) -> Answer<BucketView> {
+    Ok(Json(app.appliance.lock_set(request).await?))
 }
 
 /// Binds the appliance to a provider by an enrolment bundle.

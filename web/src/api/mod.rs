@@ -168,6 +168,7 @@ fn closed_routes() -> OpenApiRouter<App> {
         .routes(routes!(bucket::bucket_get, bucket::bucket_set))
         .routes(routes!(bucket::bucket_probe))
         .routes(routes!(bucket::uploads_set))
+        .routes(routes!(bucket::lock_set))
         .routes(routes!(bucket::enrol));
     let needed = SecurityRequirement::new(LOGIN, Vec::<String>::new());
     for operation in operations(closed.get_openapi_mut()) {

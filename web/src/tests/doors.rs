@@ -122,6 +122,7 @@ const LINES: &[Line] = &[
     ("PUT /api/v1/bucket", r#"{"url":"nonsense"}"#, USUAL),
     ("POST /api/v1/bucket/probe", "", USUAL),
     ("PUT /api/v1/bucket/uploads", r#"{"bytes_per_second":1}"#, USUAL),
+    ("PUT /api/v1/bucket/lock", r#"{"rule":{"mode":"compliance","days":0}}"#, USUAL),
     ("POST /api/v1/enrol", r#"{"payload":"","key":"","signature":""}"#, USUAL),
     ("POST /api/v1/recover", r#"{"bucket":{"url":"nonsense"},"kit":""}"#, USUAL),
     // Last: it ends the session.

@@ -11,6 +11,7 @@ export async function manage(context, base, app, shots) {
   const { page, faults } = await openPage(context, base, { width: 1440, scheme: 'light' });
   await test('manage: the bucket is probed and says what it does', () => probe(page, base));
   await test('manage: uploads are paused, limited and go on', () => uploads(page, base));
+  await test('manage: backups are locked, and no longer', () => lock(page, base));
   await test('manage: the cache gets a quota, and shows what would leave it', () => cache(page, base));
   await test('manage: a check runs and reports', () => check(page, base));
   await test('manage: how much is verified each day is decided', () => daily(page, base));
@@ -58,6 +59,21 @@ async function uploads(page, base) {
   await dialog.getByRole('button', { name: 'Save' }).click();
   await page.getByRole('button', { name: 'Resume uploads' }).click();
   await page.getByRole('button', { name: 'Pause uploads' }).waitFor();
+}
+
+async function lock(page, base) {
+  await page.goto(`${base}/storage`);
+  await page.getByRole('button', { name: 'Lock backups' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Days').fill('0');
+  expect(await dialog.getByRole('button', { name: 'Save' }).isDisabled(), 'a lock of no days can be saved');
+  await dialog.getByLabel('Days').fill('90');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('For 90 days, by the bucket’s owner to be ended').waitFor();
+  await page.getByRole('button', { name: 'Lock backups' }).click();
+  await dialog.getByText('What is locked stays locked').waitFor();
+  await dialog.getByRole('button', { name: 'Lock nothing any more' }).click();
+  await dialog.waitFor({ state: 'hidden' });
 }
 
 async function cache(page, base) {

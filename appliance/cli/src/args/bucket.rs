@@ -1,6 +1,7 @@
 //! Arguments of `bucket`.
 
 use clap::{Args, Subcommand};
+use holdfast_model::lock::LockMode;
 
 /// Commands on the bucket.
 #[derive(Debug, Subcommand)]
@@ -23,6 +24,23 @@ pub enum BucketCommand {
     Resume,
     /// Limit uploads, also by the time of day. Without options, show the limits.
     Limit(LimitArgs),
+    /// Lock what is written into the bucket, so that it cannot be deleted before its time, not even with all keys of the appliance.
+    /// Without options, show the lock.
+    Lock(LockArgs),
+}
+
+/// Arguments of `bucket lock`.
+#[derive(Debug, Args)]
+pub struct LockArgs {
+    /// Who may end a lock before its time: governance, those whom the bucket's owner gave that right; compliance, nobody.
+    #[arg(long, value_name = "MODE", requires = "days", conflicts_with = "off")]
+    pub mode: Option<LockMode>,
+    /// Days that each snapshot is locked at least, from when it was taken: 1 to 3650.
+    #[arg(long, value_name = "N", requires = "mode", conflicts_with = "off")]
+    pub days: Option<u16>,
+    /// Write without locks from now on. What is locked stays locked until its time.
+    #[arg(long)]
+    pub off: bool,
 }
 
 /// Arguments of `bucket limit`. What is not given stays as it is.

@@ -31,7 +31,7 @@ pub enum CacheCommand {
 /// Arguments of `cache set`. What is not given stays as it is.
 #[derive(Debug, Args)]
 pub struct CacheSetArgs {
-    /// Bytes that the cache may take, such as 500GB; none for what the disk gives.
+    /// Bytes that the cache may take, such as 500GB; none for what the disk gives. Metadata comes in beyond it.
     #[arg(long, value_name = "SIZE")]
     pub quota: Option<String>,
     /// Bytes of its disk that stay free whatever the quota says; auto for a twentieth of the disk, 20 GiB at most.
@@ -48,7 +48,7 @@ pub struct CacheSetArgs {
 /// What a backup does when the cache is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Full {
-    /// Go on at the bucket's speed; fail when the bucket takes nothing for a quarter of an hour.
+    /// Go on at the bucket's speed; fail when the bucket takes nothing for a quarter of an hour, or there is none.
     Wait,
     /// Fail at once.
     Refuse,

@@ -2,13 +2,14 @@
 
 use super::Desk;
 use crate::{
-    args::LimitArgs,
+    args::{LimitArgs, LockArgs},
     files::{self, environment},
     outcome::{DONE, Failure, Outcome},
     words,
 };
 use holdfast_model::{
     Result,
+    lock::{LockRequest, LockRule},
     policy::parse_size,
     uploads::{UploadWindow, Uploads, UploadsRequest},
     view::{BucketRequest, BucketView, EnrolmentView},
@@ -50,6 +51,25 @@ pub async fn pause(desk: &Desk, paused: bool) -> Outcome {
 /// `bucket limit`.
 pub async fn limit(desk: &Desk, asked: &LimitArgs) -> Outcome {
     decide(desk, |uploads| limits(uploads, asked)).await
+}
+
+/// `bucket lock`.
+pub async fn lock(desk: &Desk, asked: &LockArgs) -> Outcome {
+    let view: BucketView = match lock_asked(asked) {
+        Some(request) => desk.client.put("/bucket/lock", &request).await?,
+        None => desk.client.get("/bucket").await?,
+    };
+    desk.output.show(&view, words::lock);
+    Ok(DONE)
+}
+
+/// What is decided; `None` if it is only to be shown.
+fn lock_asked(asked: &LockArgs) -> Option<LockRequest> {
+    match (asked.off, asked.mode, asked.days) {
+        (true, ..) => Some(LockRequest { rule: None }),
+        (false, Some(mode), Some(days)) => Some(LockRequest { rule: Some(LockRule { mode, days }) }),
+        _ => None,
+    }
 }
 
 /// Changes a part of what was decided. If somebody else decides meanwhile, it is that decision of which a part is changed.
@@ -108,6 +128,16 @@ pub async fn enrol(desk: &Desk, file: &Path, leave_behind: bool) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use holdfast_model::lock::LockMode;
+
+    #[test]
+    fn a_lock_is_decided_ended_or_only_shown() {
+        let ask = |mode, days, off| lock_asked(&LockArgs { mode, days, off });
+        let rule = LockRule { mode: LockMode::Governance, days: 30 };
+        assert_eq!(ask(Some(rule.mode), Some(30), false), Some(LockRequest { rule: Some(rule) }));
+        assert_eq!(ask(None, None, true), Some(LockRequest { rule: None }));
+        assert_eq!(ask(None, None, false), None);
+    }
 
     #[test]
     fn what_is_not_asked_for_stays() {

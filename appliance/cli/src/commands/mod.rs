@@ -67,6 +67,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Bucket(BucketCommand::Pause) => bucket::pause(&desk, true).await,
         Command::Bucket(BucketCommand::Resume) => bucket::pause(&desk, false).await,
         Command::Bucket(BucketCommand::Limit(args)) => bucket::limit(&desk, &args).await,
+        Command::Bucket(BucketCommand::Lock(args)) => bucket::lock(&desk, &args).await,
         Command::Bucket(BucketCommand::Probe) => bucket::probe(&desk).await,
         Command::Bucket(BucketCommand::Show) => bucket::show(&desk).await,
         Command::Recover(args) => recover::recover(&desk, args).await,

@@ -2,7 +2,11 @@
 
 use super::problems;
 use crate::output::{bytes, moment, moment_or_dash, table};
-use holdfast_model::{verification::VerificationView, view::SnapshotView};
+use holdfast_model::{
+    lock::LockMode,
+    verification::VerificationView,
+    view::{BucketView, SnapshotView},
+};
 use holdfast_provider::{ScrubClass, ScrubView};
 
 /// Snapshots that can be brought back, as a table.
@@ -17,6 +21,28 @@ pub fn forgotten(views: &[SnapshotView]) -> String {
         ]
     };
     table(&["SNAPSHOT", "APP", "TIME", ">SIZE", "REMOVED FROM"], &views.iter().map(row).collect::<Vec<_>>())
+}
+
+/// How long the bucket keeps what is written into it, in lines.
+pub fn lock(view: &BucketView) -> String {
+    if view.url.is_none() {
+        return "no bucket is set".into();
+    }
+    let Some(lock) = &view.lock else {
+        return "what is written into the bucket is not locked; what was locked before stays so until its time".into();
+    };
+    let who = match lock.rule.mode {
+        LockMode::Governance => "only those can delete it to whom the bucket's owner gave the right",
+        LockMode::Compliance => "nobody can delete it, with whatever keys",
+    };
+    let days = if lock.rule.days == 1 { "a day".to_owned() } else { format!("{} days", lock.rule.days) };
+    let first = format!("each snapshot is locked for {days} at least ({}): {who}", lock.rule.mode);
+    let tried = match (lock.broken, lock.proved) {
+        (true, _) => "THE BUCKET DOES NOT KEEP ITS LOCKS: a try to break one went through".to_owned(),
+        (false, Some(proved)) => format!("tried in vain to break with the appliance's own key {}", moment(proved)),
+        (false, None) => "not tried yet".to_owned(),
+    };
+    format!("{first}\n{tried}")
 }
 
 /// What is verified each day, in lines.

@@ -65,7 +65,7 @@ fn facts(entries: Vec<Entry>) -> Facts {
     let mut settings = Settings::default();
     settings.assignments.insert("local/shop".into(), "gold".into());
     let url = BucketUrl::Directory("/b".into());
-    settings.bucket = Some(BucketSettings { url, credentials: None, ca: None, proxy_password: None });
+    settings.bucket = Some(BucketSettings { url, credentials: None, ca: None, proxy_password: None, lock: None });
     Facts {
         now: now(),
         settings: Arc::new(settings),

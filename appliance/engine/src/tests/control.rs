@@ -366,7 +366,8 @@ async fn damaged_settings_come_from_the_bucket_or_begin_anew() {
     let second = world.start(new_place.path(), None, clock(), &stop).await.unwrap();
     let job = second.recover(RecoverRequest::with_kit(bucket(BUCKET), &kit)).await.unwrap();
     let job = ended(&second, &job).await;
-    assert_eq!(job.state, JobState::Done, "{job:?}");
+    assert_eq!(job.state, JobState::DoneWithProblems, "{job:?}");
+    assert!(job.problems.iter().any(|problem| problem.code == "settings.corrupt"), "{job:?}");
     assert!(job.summary.as_deref().unwrap_or_default().contains("begin anew"), "{job:?}");
     assert_eq!(second.status().await.repository, repository);
     stop.cancel();
@@ -548,7 +549,7 @@ async fn with_an_empty_cache(world: &World, place: &Path, stop: &Stop) -> Applia
 }
 
 /// What a provider hands out for a bucket, as the world outside reads it.
-fn bundle(url: &str) -> SignedBundle {
+pub fn bundle(url: &str) -> SignedBundle {
     let says = Enrolment {
         format: 1,
         provider: "Nordwind".into(),

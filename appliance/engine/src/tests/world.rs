@@ -39,6 +39,8 @@ struct Inside {
     engines: Mutex<BTreeMap<String, Arc<dyn Engine>>>,
     buckets: Mutex<BTreeMap<String, Arc<MemStore>>>,
     down: Mutex<BTreeSet<String>>,
+    /// Buckets that probes see to lock.
+    locking: Mutex<BTreeSet<String>>,
     uploads: Mutex<Uploads>,
     /// Whether probes see that buckets keep conditions, and what was learned of each bucket last.
     conditions: AtomicBool,
@@ -56,6 +58,13 @@ impl World {
     /// The bucket behind a URL.
     pub fn bucket_at(&self, url: &str) -> Arc<MemStore> {
         lock(&self.0.buckets).entry(url.into()).or_insert_with(|| Arc::new(MemStore::new())).clone()
+    }
+    /// A bucket that keeps versions and locks, behind a URL that has none yet.
+    pub fn locking_at(&self, url: &str, clock: &Clock) -> Arc<MemStore> {
+        let bucket = Arc::new(MemStore::locking(clock.clone()));
+        lock(&self.0.locking).insert(url.into());
+        lock(&self.0.buckets).insert(url.into(), bucket.clone());
+        bucket
     }
     /// As after a restart of the process.
     pub fn forget_uploads(&self) {
@@ -102,6 +111,7 @@ impl World {
                 credentials: None,
                 ca: None,
                 proxy_password: None,
+                lock: None,
             }),
             local_host: Host { name: "local".into(), url: "unix:///docker".into(), tls: None, ssh: None },
             version: "0.0.0-test".into(),
@@ -133,7 +143,8 @@ impl Outside for World {
         self.check(&bucket.url.to_string())?;
         let conditional_put = self.0.conditions.load(Ordering::Relaxed);
         let always = Capabilities { list_after_put: true, range: true, can_delete: true, ..Capabilities::default() };
-        Ok(Capabilities { conditional_put, ..always })
+        let object_lock = lock(&self.0.locking).contains(&bucket.url.to_string());
+        Ok(Capabilities { conditional_put, versioning: object_lock, object_lock, ..always })
     }
     fn learned(&self, url: &str, seen: &Capabilities) {
         lock(&self.0.learned).insert(url.into(), seen.clone());
@@ -164,6 +175,7 @@ struct Shipper {
 
 impl Shipper {
     async fn run(self: Arc<Self>, repository: Repository, bucket: Arc<dyn Store>, stop: Stop) {
+        let bucket = repository.guard(bucket);
         while !stop.is_cancelled() {
             let items = repository.to_ship();
             self.idle.store(items.is_empty(), Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! The bucket as people see it, and what it was seen to do.
 
-use crate::{Moment, uploads::Uploads};
+use crate::{Moment, lock::LockView, uploads::Uploads};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -50,6 +50,8 @@ pub struct BucketView {
     pub capabilities: Option<Capabilities>,
     /// Quota in bytes, from the provider.
     pub quota_bytes: Option<u64>,
+    /// How long it keeps what is written, whoever asks for it to be deleted; absent for no longer than nobody does.
+    pub lock: Option<LockView>,
 }
 
 /// What a store was seen to do; never taken from its name or from a 200.

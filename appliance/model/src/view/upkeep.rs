@@ -26,6 +26,8 @@ pub struct PruneView {
     pub repack_bytes: u64,
     /// Dead bytes that are freed by that, after the grace.
     pub repack_frees: u64,
+    /// Bytes that nothing needs either and that are locked in the bucket: they stay until their locks end.
+    pub locked_bytes: u64,
     /// Set where the bucket refused or must not be asked to delete.
     pub problems: Vec<Problem>,
 }

@@ -14,7 +14,8 @@ impl Inner {
             let wanted = read_all || !matches!(cached, Copy::Good(_));
             let acked = self.read().is_acked(&key);
             let in_bucket = match report.bucket.clone().filter(|_| wanted && acked) {
-                Some(bucket) => self.look_at(&*bucket, &key).await?,
+                Some(bucket) if matches!(cached, Copy::Good(_)) => self.look_at(&*bucket, &key).await?,
+                Some(bucket) => self.look_deep(&*bucket, &key).await?,
                 None => Copy::Absent,
             };
             match (&cached, &in_bucket) {

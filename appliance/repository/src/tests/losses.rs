@@ -367,6 +367,30 @@ async fn a_check_asks_the_bucket_again_for_a_snapshot_that_could_not_be_read() {
     assert_eq!(read_all(&again, volume(&written), From::Auto).await.unwrap(), some_tar(72));
 }
 
+/// The word reached the bucket and its answer did not reach us; then it could not be said again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_is_forgotten_again_in_the_same_words() {
+    let clock = Clock::manual(Moment::from_millis(1_795_000_000_123));
+    let cache = memory();
+    let parts = Parts { clock: clock.clone(), ..parts(Arc::clone(&cache)) };
+    let repository = Repository::create(parts, DEVICE).await.unwrap();
+    let faulty = Arc::new(Faulty::new(memory()));
+    let bucket: Arc<dyn Store> = faulty.clone();
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    let gone = back_up(&repository, "a", &some_tar(75)).await.unwrap();
+    ship(&repository, &bucket).await;
+    let plan = repository.prune_plan(vec![gone.id.clone()]).await.unwrap();
+    faulty.lose_reply(Op::Put, faulty.calls(Op::Put));
+    assert!(!repository.prune(plan.clone(), &Stop::new()).await.unwrap().problems.is_empty());
+    // As long in words as it is in time: three digits behind the second, or two.
+    clock.advance(std::time::Duration::from_millis(7));
+    faulty.fail(Op::Put, faulty.calls(Op::Put), Kind::Unavailable);
+    assert!(!repository.prune(plan, &Stop::new()).await.unwrap().problems.is_empty());
+    ship(&repository, &bucket).await;
+    let tombstone = format!("d/{}", gone.id);
+    assert_eq!(bucket.get(&tombstone).await.unwrap(), cache.get(&tombstone).await.unwrap());
+}
+
 /// A power cut took the cache's tombstone, not the bucket's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tombstone_that_only_the_bucket_has_hides_what_the_cache_still_shows() {

@@ -1,4 +1,4 @@
-//! Random schedules of the real coordinator: backups, shipping, prunes and readers at once, crashes in between, two
+//! Random schedules of the real coordinator: backups, shipping, prunes, evictions and readers at once, crashes in between, two
 //! appliances one after the other; what was promised is looked for after each.
 //!
 //! `HOLDFAST_SCHEDULES` sets how many; by default as many as fit into ten seconds. A failure names its seed.
@@ -159,6 +159,17 @@ async fn prunes(repository: Repository, promises: Promises, seed: u64, server: C
     }
 }
 
+async fn evictions(repository: Repository, seed: u64) {
+    let mut dice = Dice(seed | 1);
+    for _ in 0..4 {
+        // What cannot leave stays; nobody was promised more.
+        let _ = repository.evict(Some(dice.below(3) * 10_000), &Stop::new()).await;
+        for _ in 0..dice.below(20) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 async fn readers(repository: Repository, promises: Promises, alive: Arc<Shaky>) {
     for _ in 0..2 {
         let hold = repository.hold();
@@ -199,6 +210,7 @@ async fn life(cache: &Arc<dyn Store>, bucket: &Arc<dyn Store>, promises: &Promis
     let alive = if calls > 1000 { near.clone() } else { Shaky::new(cache, 1, 0) };
     alive.dead.store(calls <= 1000, Ordering::SeqCst);
     tasks.spawn(readers(repository.clone(), promises.clone(), alive));
+    tasks.spawn(evictions(repository.clone(), dice.below(1 << 40)));
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap();
     }

@@ -284,6 +284,8 @@ enum Between {
     Pruned,
     /// Packs of data are only in the bucket.
     Evicted,
+    /// The repository itself let them go.
+    LetGo,
 }
 
 pub(super) async fn evict(repository: &Repository, cache: &Arc<dyn Store>) {
@@ -298,6 +300,12 @@ pub(super) async fn evict(repository: &Repository, cache: &Arc<dyn Store>) {
     }
 }
 
+async fn let_go(repository: &Repository) {
+    repository.evict(Some(0), &Stop::new()).await.unwrap();
+    let numbers: Vec<_> = repository.inner.read().index.packs().map(|(number, _)| number).collect();
+    numbers.into_iter().for_each(|number| repository.inner.shelf.drop_pack(number));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10, ..ProptestConfig::default() })]
     #[test]
@@ -305,7 +313,13 @@ proptest! {
         base in 0u16..1200,
         rounds in prop::collection::vec((
             prop::collection::vec(edit(), 0..20),
-            prop_oneof![Just(Between::Nothing), Just(Between::Reopened), Just(Between::Pruned), Just(Between::Evicted)],
+            prop_oneof![
+                Just(Between::Nothing),
+                Just(Between::Reopened),
+                Just(Between::Pruned),
+                Just(Between::Evicted),
+                Just(Between::LetGo),
+            ],
         ), 1..5),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -351,8 +365,11 @@ proptest! {
                         ship(&repository, &bucket).await;
                         parent = Some((told.snapshot, nodes.clone()));
                     }
-                    Between::Evicted => {
-                        evict(&repository, &cache).await;
+                    Between::Evicted | Between::LetGo => {
+                        match between {
+                            Between::LetGo => let_go(&repository).await,
+                            _ => evict(&repository, &cache).await,
+                        }
                         let told = store(&repository, &nodes, parent.as_ref().map(|(snapshot, _)| snapshot)).await.unwrap();
                         prop_assert!(read_all(&repository, volume(&told.snapshot), From::Auto).await.unwrap() == plain(&nodes));
                         ship(&repository, &bucket).await;

@@ -154,6 +154,12 @@ impl Stage {
         view
     }
 
+    /// Data that the bucket holds leaves the cache of a running appliance.
+    async fn let_go(&self, repository: &Repository) {
+        let gone = repository.evict(Some(0), &Stop::new()).await.unwrap();
+        assert!(gone.packs > 0, "{gone:?}");
+    }
+
     /// Packs that the bucket holds leave the cache; the appliance learns of it at its next start.
     async fn evict(&self, disk: &SimDisk) {
         let cache = folder_on(disk).unwrap();
@@ -280,6 +286,7 @@ async fn away(stage: &mut Stage, disk: &SimDisk, seed: u64) {
     stage.ship_all(&repository).await;
     let oldest = repository.snapshots()[0].snapshot.id.clone();
     stage.forget(&repository, &oldest).await;
+    stage.let_go(&repository).await;
     stage.settings(&repository, 9).await;
     stage.ship_all(&repository).await;
     drop(repository);

@@ -18,6 +18,7 @@ async fn put(store: &DirStore, key: &str, bytes: &'static [u8]) -> Result<()> {
 #[tokio::test]
 async fn conforms() {
     let (_folder, store) = fresh();
+    crate::conformance::no_locks(&store).await;
     crate::conformance::run(Arc::new(store)).await;
 }
 

@@ -48,6 +48,21 @@ fn a_quota_told_only_in_words_is_full() {
 }
 
 #[test]
+fn a_bucket_without_locks_is_known_by_its_words() {
+    let without = [
+        said(400, "InvalidRequest", "Bucket is missing Object Lock Configuration"),
+        said(400, "InvalidRequest", "bucket object lock not configured"),
+        said(404, "ObjectLockConfigurationNotFoundError", ""),
+    ];
+    for refusal in without {
+        assert_eq!(of_refusal("bucket acme", &refusal).code(), "store.no_lock", "{refusal:?}");
+    }
+    let locked = said(403, "AccessDenied", "Access Denied because object protected by object lock.");
+    assert_eq!(of_refusal("bucket acme", &locked).code(), "bucket.denied");
+    assert_eq!(of_refusal("bucket acme", &said(400, "InvalidRequest", "no")).code(), "bucket.refused");
+}
+
+#[test]
 fn the_clocks_difference_is_told_in_words() {
     for (skew, words) in [(7_500, "2 hours behind"), (-1_000, "16 minutes ahead of"), (200_000, "2 days behind")] {
         let refusal = Refusal { skew_seconds: Some(skew), ..said(403, "RequestTimeTooSkewed", "") };

@@ -224,7 +224,7 @@ impl S3Store {
     }
 
     /// The error for bodies that would not come whole. The same end at every try is the object's end.
-    fn broken(&self, key: &str, how: Broken, same: bool) -> Error {
+    pub(super) fn broken(&self, key: &str, how: Broken, same: bool) -> Error {
         match how {
             Broken::Checksum => Error::new(
                 Kind::Corrupt,

@@ -70,6 +70,7 @@ function snapshotsOf(app, now, random) {
       },
       problems: left ? [problem('warning', 'bind.not_captured', '/srv/export', 'The bind mount /srv/export was not captured: the path is on a network file system that the engine cannot read', 'Move the data into a volume, or give the engine rights to read it.')] : [],
       forgotten_until: null,
+      locked_until: null,
       stats: { bytes_logical: Math.round(app.bytes), bytes_read: Math.round(app.bytes / 3), bytes_new: Math.round(fresh), chunks_new: 812, chunks_known: 40_122, images_known: 3, freeze_ms: 812, duration_ms: 95_000 },
     });
   }
@@ -219,7 +220,7 @@ export function appliance({ fresh = false } = {}) {
   };
 }
 
-export const noBucket = () => ({ url: null, proxy: null, health: 'none', error_code: null, error: null, stored_bytes: 0, snapshots: 0, queued_objects: 0, queued_bytes: 0, rate: 0, uploads: { paused: false, bytes_per_second: null, requests_per_second: null, windows: [] }, allowed: null, last_ack: null, capabilities: null, quota_bytes: null });
+export const noBucket = () => ({ url: null, proxy: null, health: 'none', error_code: null, error: null, stored_bytes: 0, snapshots: 0, queued_objects: 0, queued_bytes: 0, rate: 0, uploads: { paused: false, bytes_per_second: null, requests_per_second: null, windows: [] }, allowed: null, last_ack: null, capabilities: null, quota_bytes: null, lock: null });
 
 export const fullBucket = (now, url = 's3://acme-holdfast?endpoint=https://s3.example.com&region=eu-central') => ({
   url,
@@ -237,4 +238,5 @@ export const fullBucket = (now, url = 's3://acme-holdfast?endpoint=https://s3.ex
   last_ack: iso(now - 2000),
   capabilities: { probed: iso(now - 3 * DAY), list_after_put: true, conditional_put: true, conditional_race: true, range: true, checksum: true, versioning: true, object_lock: true, can_delete: false, clock_skew_seconds: 1, notes: ['Deleting was not tried: the key has no right to it, as it should be.'], lost: [] },
   quota_bytes: 5 * TB,
+  lock: null,
 });

@@ -74,7 +74,7 @@ function takeSnapshot(state, each) {
   const time = new Date().toISOString();
   const tiers = { local: 'present', cloud: state.bucket.health === 'none' ? 'none' : 'shipping' };
   const stats = { bytes_logical: 12e9, bytes_read: 12e9, bytes_new: 6e8, chunks_new: 10, chunks_known: 20, images_known: 1, freeze_ms: 400, duration_ms: 9000 };
-  const made = { id: newId(), app: app.name, host: app.host, time, consistency: 'pause', fidelity: 'api', databases: [], trigger: 'manual', policy: app.policy, bytes_logical: 12e9, bytes_new: 6e8, state: tiers, problems: [], stats, forgotten_until: null };
+  const made = { id: newId(), app: app.name, host: app.host, time, consistency: 'pause', fidelity: 'api', databases: [], trigger: 'manual', policy: app.policy, bytes_logical: 12e9, bytes_new: 6e8, state: tiers, problems: [], stats, forgotten_until: null, locked_until: null };
   state.snapshots.set(app.id, [...(state.snapshots.get(app.id) ?? []), made]);
   const point = { id: made.id, time, bytes_new: made.bytes_new, state: tiers, problems: false };
   Object.assign(app, { state: 'protected', reason: null, last_backup: time, newest: tiers, bytes_logical: 12e9, snapshots: app.snapshots + 1, points: [...app.points, point].slice(-24) });

@@ -147,6 +147,14 @@ export function useUploads() {
   });
 }
 
+/** Decides how long the bucket keeps what is written into it; `null` locks nothing any more. */
+export const useLock = () =>
+  useAct(
+    (body: { rule: T.LockRule | null }) => need<T.BucketView>(http.PUT('/api/v1/bucket/lock', { body }) as never),
+    'status',
+    'snapshots',
+  );
+
 export const useCacheRule = () =>
   useAct((body: T.CacheRule) => need<T.CacheState>(http.PUT('/api/v1/cache', { body }) as never), 'status');
 

@@ -142,6 +142,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/bucket/lock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Decides how long the bucket keeps what is written into it, whoever asks for it to be deleted. What is locked stays locked. */
+        put: operations["lock_set"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/bucket/probe": {
         parameters: {
             query?: never;
@@ -1077,6 +1094,7 @@ export interface components {
              * @description When it acknowledged something last.
              */
             last_ack?: string | null;
+            lock?: components["schemas"]["LockView"] | null;
             /** @description The proxy that leads there, from its URL or the appliance's environment, without credentials. */
             proxy?: string | null;
             /**
@@ -1124,7 +1142,7 @@ export interface components {
             keep_newest: number;
             /**
              * Format: int64
-             * @description Bytes of all its objects, at most; absent for what the disk gives.
+             * @description Bytes of all its objects, at most, but for metadata, which comes in beyond it; absent for what the disk gives.
              * @default null
              */
             quota_bytes: number | null;
@@ -1845,6 +1863,38 @@ export interface components {
          * @enum {string}
          */
         LocalState: "present" | "partial" | "absent";
+        /**
+         * @description Who may end a lock before its time.
+         * @enum {string}
+         */
+        LockMode: "governance" | "compliance";
+        /** @description Decides about the lock of the bucket, all of it. */
+        LockRequest: {
+            /** @default null */
+            rule: components["schemas"]["LockRule"] | null;
+        };
+        /** @description How long each snapshot is locked in the bucket, from when it was taken. */
+        LockRule: {
+            /**
+             * Format: int32
+             * @description Days, 1 to 3650.
+             */
+            days: number;
+            /** @description Who may end a lock before its time. */
+            mode: components["schemas"]["LockMode"];
+        };
+        /** @description The lock of the bucket, and what was seen of it. */
+        LockView: {
+            /** @description The newest such try went through: the bucket does not keep its locks. */
+            broken: boolean;
+            /**
+             * Format: date-time
+             * @description When the appliance last tried in vain to delete one of its own locked objects and to shorten its lock.
+             */
+            proved?: string | null;
+            /** @description What was decided. */
+            rule: components["schemas"]["LockRule"];
+        };
         /** @description A line of a job's log. */
         LogLine: {
             /** @description What. */
@@ -2101,6 +2151,12 @@ export interface components {
              * @default []
              */
             keep: components["schemas"]["PruneLine"][];
+            /**
+             * Format: int64
+             * @description Bytes that nothing needs either and that are locked in the bucket: they stay until their locks end.
+             * @default 0
+             */
+            locked_bytes: number;
             /**
              * Format: int64
              * @description Packs that no snapshot needs.
@@ -2471,6 +2527,11 @@ export interface components {
             host: string;
             /** @description Its id. */
             id: string;
+            /**
+             * Format: date-time
+             * @description Until when nobody can take it out of the bucket, nor anything that it needs; only what the bucket acknowledged counts.
+             */
+            locked_until?: string | null;
             /** @description Policy that asked for it. */
             policy?: string | null;
             /** @description What was left out. */
@@ -3067,6 +3128,39 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["BucketRequest"];
+            };
+        };
+        responses: {
+            /** @description The bucket */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BucketView"];
+                };
+            };
+            /** @description What went wrong, for whom, and what to do */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorView"];
+                };
+            };
+        };
+    };
+    lock_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LockRequest"];
             };
         };
         responses: {

@@ -49,6 +49,7 @@ export type ServiceHooksView = Solid<Schemas['ServiceHooksView']>;
 export type JobView = Solid<Schemas['JobView']>;
 export type KeysChange = Solid<Schemas['KeysChange']>;
 export type KeysView = Solid<Schemas['KeysView']>;
+export type LockRule = Schemas['LockRule'];
 export type KitView = Solid<Schemas['KitView']>;
 export type LocalState = Schemas['LocalState'];
 export type PlanView = Solid<Schemas['PlanView']>;

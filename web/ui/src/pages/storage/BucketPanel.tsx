@@ -15,6 +15,7 @@ import { Panel } from '~/parts/Panel';
 import { Pill } from '~/parts/Pill';
 import { useToasts } from '~/parts/Toasts';
 import { Abilities } from './Abilities';
+import { Lock } from './Lock';
 import { Uploads } from './Uploads';
 
 /** The cloud tier: where, how it does, what it was seen to do. */
@@ -36,6 +37,7 @@ export function BucketPanel({ bucket }: { bucket: BucketView }) {
         )}
         {!none && <BucketFacts bucket={bucket} />}
         {!none && <Uploads bucket={bucket} />}
+        {!none && <Lock bucket={bucket} />}
         <BucketActs none={none} />
         {!none && <Abilities capabilities={bucket.capabilities} />}
       </div>

@@ -63,7 +63,8 @@ function Preview({ plan }: { plan: PruneView }) {
         {t.storage.pruneFrees(f.number(plan.packs), f.bytes(plan.cache_bytes), f.bytes(plan.bucket_bytes))}.{' '}
         {plan.held_bytes > 0 && `${t.storage.pruneHeld(f.bytes(plan.held_bytes))}. `}
         {plan.repack > 0 &&
-          `${t.storage.pruneRepacks(f.number(plan.repack), f.bytes(plan.repack_bytes), f.bytes(plan.repack_frees))}.`}
+          `${t.storage.pruneRepacks(f.number(plan.repack), f.bytes(plan.repack_bytes), f.bytes(plan.repack_frees))}. `}
+        {plan.locked_bytes > 0 && `${t.storage.pruneLocked(f.bytes(plan.locked_bytes))}.`}
       </p>
       {plan.problems.length > 0 && <ProblemList problems={plan.problems} />}
       {lines.length > 0 && (

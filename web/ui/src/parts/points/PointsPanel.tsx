@@ -76,6 +76,7 @@ function Chosen({ app, snapshot, inside }: { app: AppView; snapshot: SnapshotVie
           {files.length > 1 && ` × ${f.number(files.length)}`}: {t.common.readiness[worst.readiness]}
         </Pill>
       )}
+      {snapshot.locked_until && <Pill tone="good">{t.apps.lockedUntil(f.moment(snapshot.locked_until))}</Pill>}
       {snapshot.problems.length > 0 && <Pill tone="warn">{t.apps.legend.problems}</Pill>}
       <div className={`row ${css.push}`}>
         {!inside && (
