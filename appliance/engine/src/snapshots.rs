@@ -9,7 +9,7 @@ use crate::{
     words::{count, meant, size},
 };
 use holdfast_model::{
-    Error, Result,
+    Error, Moment, Result,
     snapshot::{DatabaseFile, DatabaseSection, Readiness, RunState, Snapshot},
     view::{ContentView, DatabaseView, SnapshotDetail, SnapshotView},
 };
@@ -24,7 +24,10 @@ pub fn list(house: &House, app: Option<&str>, forgotten: bool) -> Result<Vec<Sna
     };
     let is_wanted =
         |entry: &&Entry| wanted.as_ref().is_none_or(|id| *id == app_id(&entry.snapshot.host, &entry.snapshot.app));
-    Ok(entries.iter().filter(is_wanted).map(|entry| view(house, entry)).collect())
+    // Once for all of them: each alone would look at what all need.
+    let locked = house.repository().locked();
+    let until = |entry: &Entry| locked.get(&entry.snapshot.id).copied();
+    Ok(entries.iter().filter(is_wanted).map(|entry| shown(house, entry, until(entry))).collect())
 }
 
 /// A compose file made of what a snapshot says, and a name to save it under.
@@ -56,8 +59,12 @@ pub fn detail(house: &House, asked: &str) -> Result<SnapshotDetail> {
     })
 }
 
-/// A snapshot in lists.
+/// A snapshot as in lists.
 pub fn view(house: &House, entry: &Entry) -> SnapshotView {
+    shown(house, entry, house.repository().locked_until(&entry.snapshot.id))
+}
+
+fn shown(house: &House, entry: &Entry, locked_until: Option<Moment>) -> SnapshotView {
     let snapshot = &entry.snapshot;
     SnapshotView {
         id: snapshot.id.clone(),
@@ -75,7 +82,7 @@ pub fn view(house: &House, entry: &Entry) -> SnapshotView {
         problems: snapshot.problems.clone(),
         stats: snapshot.stats.clone(),
         forgotten_until: house.settings().forgotten_until(&snapshot.id),
-        locked_until: house.repository().locked_until(&snapshot.id),
+        locked_until,
     }
 }
 

@@ -30,6 +30,10 @@ use std::{
 
 /// Packs that the bucket is asked for at once.
 const PROVED_AT_ONCE: usize = 8;
+/// Code of the error that says that another appliance writes the bucket.
+const FENCED: &str = "repository.fenced";
+/// Where so many cannot leave, it is not a matter of single packs: the next time begins anew.
+const STUCK_MOST: usize = 256;
 
 /// How much a pack is worth in the cache; what is worth least leaves first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,13 +58,39 @@ impl Leaver {
     }
 }
 
+/// Packs that could not be asked for or deleted. Others go in their place: the order is the same each time, and one bad file would keep
+/// all that comes behind it.
+#[derive(Default)]
+struct Stuck {
+    packs: HashSet<PackNo>,
+    /// What the first of them met.
+    error: Option<Error>,
+}
+
+impl Stuck {
+    fn add(&mut self, pack: PackNo, error: Error) {
+        self.packs.insert(pack);
+        self.error.get_or_insert(error);
+    }
+
+    /// The error counts if nothing left because of it.
+    fn end(self, gone: &Evicted) -> Result<()> {
+        let Some(error) = self.error else { return Ok(()) };
+        if gone.packs == 0 {
+            return Err(error);
+        }
+        tracing::warn!(packs = self.packs.len(), error = %error.chain(), "packs could not leave the cache, and others left");
+        Ok(())
+    }
+}
+
 /// Bytes of the cache by what may become of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Holdings {
     pub(crate) used: u64,
     /// Data that the bucket does not hold yet.
     pub(crate) unshipped: u64,
-    /// What never leaves, and what somebody holds here.
+    /// What never leaves, and what somebody holds here, but for data of the newest snapshots, which is counted there.
     pub(crate) pinned: u64,
     /// Data that the newest snapshots need, wherever it lies.
     pub(crate) newest: u64,
@@ -102,7 +132,7 @@ impl Inner {
 
     fn evict_plan(&self, aim: Option<u64>) -> Evicted {
         let Some(aim) = aim.or_else(|| self.room.aim()) else { return Evicted::default() };
-        let (used, leavers) = (self.room.used(), self.leavers(aim, Depth::All));
+        let (used, leavers) = (self.room.used(), self.leavers(aim, Depth::All, &HashSet::new()));
         let bytes = leavers.iter().map(|leaver| leaver.size).sum();
         let short_bytes = used.saturating_sub(bytes).saturating_sub(aim);
         Evicted { packs: leavers.len() as u64, bytes, short_bytes }
@@ -119,7 +149,7 @@ impl Inner {
             match self.let_go(self.room.aim_for(kind, bytes), Depth::All, &Stop::new()).await {
                 Ok(Evicted { packs: 0, .. }) => return Ok(None),
                 Ok(_) => {}
-                Err(error) if error.kind() == Kind::Refused => return Err(error),
+                Err(error) if error.code() == FENCED => return Err(error),
                 Err(error) => {
                     // Who waits tries again each second.
                     tracing::debug!(error = %error.chain(), "what the bucket holds could not leave the cache");
@@ -131,15 +161,15 @@ impl Inner {
 
     /// Lets packs go down to `aim` bytes. Whoever asks is alone with it ([`crate::room::Room::alone`]).
     pub(crate) async fn let_go(&self, aim: u64, depth: Depth, stop: &Stop) -> Result<Evicted> {
-        let mut gone = Evicted::default();
+        let (mut gone, mut stuck) = (Evicted::default(), Stuck::default());
         loop {
-            let leavers = self.leavers(aim, depth);
+            let leavers = self.leavers(aim, depth, &stuck.packs);
             let Some(bucket) = self.bucket().filter(|_| !leavers.is_empty()) else { break };
             self.still_ours(&*bucket).await?;
             self.room.begins_to_leave();
-            let ended = self.let_these_go(&bucket, leavers, &mut gone, stop).await;
+            let ended = self.let_these_go(&bucket, leavers, (&mut gone, &mut stuck), stop).await;
             match ended {
-                // Others take the place of those that the bucket does not hold after all.
+                // Others take the place of those that the bucket does not hold after all, and of those that are stuck.
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) if gone.packs > 0 && error.kind() != Kind::Stopped => {
@@ -149,20 +179,20 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
+        stuck.end(&gone)?;
         gone.short_bytes = self.room.used().saturating_sub(aim);
         Ok(gone)
     }
 
-    /// The answer is whether anything has changed by it. One that cannot be asked for or deleted does not hold up the others; its error is
-    /// told if nothing else could leave.
+    /// The answer is whether anything has changed by it, so that it may be worth to go on. A bucket that is away ends it.
     async fn let_these_go(
         &self,
         bucket: &Arc<dyn Store>,
         leavers: Vec<Leaver>,
-        gone: &mut Evicted,
+        (gone, stuck): (&mut Evicted, &mut Stuck),
         stop: &Stop,
     ) -> Result<bool> {
-        let (mut changed, mut failed) = (false, None);
+        let mut changed = false;
         let mut proved = stream::iter(leavers)
             .map(|leaver| async move {
                 let proof = lies_in(&**bucket, &leaver).await;
@@ -173,26 +203,32 @@ impl Inner {
             if stop.is_cancelled() {
                 return Err(Error::new(Kind::Stopped, "evict.stopped", "making room in the cache was stopped"));
             }
-            let done = match proof {
+            let left = match proof {
                 Ok(true) => self.leave(&leaver, bucket).await,
                 Ok(false) => {
-                    changed |= self.send_again(&leaver);
-                    Ok(false)
+                    changed |= self.send_again(&leaver, bucket);
+                    continue;
                 }
+                Err(error) if error.kind().is_transient() => return Err(error),
                 Err(error) => Err(error),
             };
-            match done {
+            match left {
+                Ok(false) => {}
                 Ok(true) => {
                     gone.packs += 1;
                     gone.bytes += leaver.size;
                     changed = true;
                 }
-                Ok(false) => {}
-                Err(error) if error.kind().is_transient() => return Err(error),
-                Err(error) => drop(failed.get_or_insert(error)),
+                Err(error) => {
+                    stuck.add(leaver.pack, error);
+                    changed = true;
+                    if stuck.packs.len() >= STUCK_MOST {
+                        return Ok(false);
+                    }
+                }
             }
         }
-        failed.filter(|_| !changed).map_or(Ok(changed), Err)
+        Ok(changed)
     }
 
     /// Whether the bucket is still ours to lean on: asked once a minute.
@@ -204,9 +240,24 @@ impl Inner {
         Ok(())
     }
 
+    /// Whoever waits for the bucket asks whether it still takes what is ours: `Refused` (`repository.fenced`). One that does not answer
+    /// is waited for.
+    pub(crate) async fn still_takes(&self) -> Result<()> {
+        let Some(bucket) = self.bucket() else { return Ok(()) };
+        match self.still_ours(&*bucket).await {
+            Err(error) if error.code() == FENCED => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a bucket is still the one that counts: each attachment is another one.
+    fn is_attached(&self, bucket: &Arc<dyn Store>) -> bool {
+        self.bucket().is_some_and(|attached| Arc::ptr_eq(&attached, bucket))
+    }
+
     /// The bucket does not hold a pack as it said. The answer is whether that is news: a prune may have taken it meanwhile.
-    fn send_again(&self, leaver: &Leaver) -> bool {
-        if !may_leave(&self.read(), leaver.pack) {
+    fn send_again(&self, leaver: &Leaver, bucket: &Arc<dyn Store>) -> bool {
+        if !self.is_attached(bucket) || !may_leave(&self.read(), leaver.pack) {
             return false;
         }
         self.forget_ack(&leaver.key);
@@ -221,8 +272,7 @@ impl Inner {
         let _closed = self.room.closed_door().await;
         {
             let mut state = self.write();
-            let is_attached = self.bucket().is_some_and(|attached| Arc::ptr_eq(&attached, bucket));
-            if !is_attached || !may_leave(&state, leaver.pack) || self.pins.holds(leaver.pack) {
+            if !self.is_attached(bucket) || !may_leave(&state, leaver.pack) || self.pins.holds(leaver.pack) {
                 return Ok(false);
             }
             state.index.set_cached(leaver.pack, false);
@@ -240,7 +290,7 @@ impl Inner {
     }
 
     /// Packs that may leave, those first that are worth least, until the cache would take `aim` bytes.
-    fn leavers(&self, aim: u64, depth: Depth) -> Vec<Leaver> {
+    fn leavers(&self, aim: u64, depth: Depth, stuck: &HashSet<PackNo>) -> Vec<Leaver> {
         if self.bucket().is_none() {
             return Vec::new();
         }
@@ -255,7 +305,7 @@ impl Inner {
         }
         let worths = worths(&state, keep);
         let may = |pack: PackNo| {
-            let free = may_leave(&state, pack) && !view.held.contains(&pack);
+            let free = may_leave(&state, pack) && !view.held.contains(&pack) && !stuck.contains(&pack);
             free && (under.is_empty() || !under.contains(&state.index.pack(pack).key()))
         };
         let worth = |pack: PackNo| {
@@ -295,9 +345,8 @@ impl Inner {
             match info.cached() {
                 false => {}
                 true if !is_data => holds.pinned += size,
-                // It counts among the newest already.
-                true if is_held => holds.pinned += if is_newest { 0 } else { size },
                 true if !info.acked => holds.unshipped += size,
+                true if is_held => holds.pinned += if is_newest { 0 } else { size },
                 true if attached && may_leave(&state, pack) => holds.evictable += size,
                 true => {}
             }
@@ -307,7 +356,7 @@ impl Inner {
 
     /// Dead packs that the bucket keeps until their locks end leave the cache: nobody reads them here.
     pub(crate) async fn let_dead_go(&self, packs: &[PackNo], stop: &Stop) -> Result<Evicted> {
-        let mut gone = Evicted::default();
+        let (mut gone, mut stuck) = (Evicted::default(), Stuck::default());
         let Some(bucket) = self.bucket() else { return Ok(gone) };
         let _alone = self.room.alone().await;
         let leavers = {
@@ -320,7 +369,8 @@ impl Inner {
                 .filter(|pack| is_dead(pack) && may_leave(&state, *pack) && !view.held.contains(pack));
             free.map(|pack| Leaver::of(&state, pack)).collect()
         };
-        self.let_these_go(&bucket, leavers, &mut gone, stop).await?;
+        self.let_these_go(&bucket, leavers, (&mut gone, &mut stuck), stop).await?;
+        stuck.end(&gone)?;
         Ok(gone)
     }
 
@@ -333,22 +383,28 @@ impl Inner {
             return Ok(true);
         }
         let Some(_place) = self.room.spare(info.name.kind, info.name.size) else {
+            let remains = self.cache.head(&info.key()).await.is_ok_and(|found| found.is_some());
             drop(open);
-            return self.sweep_remains(pack).await.map(|()| false);
+            if remains {
+                self.sweep_remains(pack).await;
+            }
+            return Ok(false);
         };
         self.cache.put(&info.key(), bytes, PutMode::Replace).await?;
         self.write().index.set_cached(pack, true);
         Ok(true)
     }
 
-    /// What was bad here and is not replaced takes no room that nobody counts.
-    async fn sweep_remains(&self, pack: PackNo) -> Result<()> {
+    /// What was bad here and is not replaced goes: it takes room that nobody counts, and the next start would take it for a copy.
+    async fn sweep_remains(&self, pack: PackNo) {
         let _closed = self.room.closed_door().await;
         let info = self.read().index.pack(pack).clone();
         if info.cached() || !info.acked {
-            return Ok(());
+            return;
         }
-        self.cache.delete(&info.key()).await
+        if let Err(error) = self.cache.delete(&info.key()).await {
+            tracing::warn!(pack = %info.key(), error = %error.chain(), "a bad pack could not be removed from the cache");
+        }
     }
 
     /// Packs of the snapshot that has this stream: who reads it from the cache alone wants them to stay.

@@ -262,7 +262,7 @@ pub struct PrunePlan {
     pub forget: Vec<SnapshotId>,
     /// Packs that nothing needs afterwards.
     pub packs: Vec<PackId>,
-    /// Bytes of them in the cache.
+    /// Bytes of them in the cache, and of data that is locked in the bucket and leaves the cache alone.
     pub cache_bytes: u64,
     /// Bytes of them in the bucket.
     pub bucket_bytes: u64,

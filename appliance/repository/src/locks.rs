@@ -7,27 +7,29 @@
 //! is made longer than the rule and a generation, whatever time a snapshot claims; what cannot be locked is shipped all the same,
 //! and told.
 
+mod layers;
 mod proof;
 
 use crate::{
     Repository,
     inner::{Inner, is_absent},
     layout::{self, FORMAT},
-    looks::Copy,
     state::{Held, PackNo, State},
     vault::{Vault, cannot_tell},
 };
-use bytes::Bytes;
 use futures::{StreamExt, stream};
 use holdfast_catalog::Table;
-use holdfast_model::{Error, Kind, Moment, Problem, Result, SnapshotId, lock::LockRule};
-use holdfast_storage::{Keep, PutMode, Store, Version, words};
+use holdfast_model::{
+    Error, Kind, Moment, Problem, Result, SnapshotId,
+    lock::{LockMode, LockRule},
+};
+use holdfast_storage::{Keep, PutMode, Store, words};
 pub use proof::LockProof;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::{
         Arc, Mutex, RwLock,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -37,7 +39,7 @@ const ROWS: &str = "l/";
 /// The row that says of which bucket those are.
 const PLACE: &str = "lock-place";
 /// Letters at the end of a name that tell its row.
-const TAIL: usize = 2;
+const TAIL: usize = 3;
 const DAY: i64 = 86_400_000;
 /// A generation is this part of the rule's days, and a day at least.
 const PART: i64 = 4;
@@ -45,14 +47,10 @@ const PART: i64 = 4;
 const AT_ONCE: usize = 8;
 /// Locks that are written down together.
 const TOGETHER: usize = 256;
-/// Objects whose versions are asked for one by one; for more of them they are listed, those of names that begin alike at once.
-const FEW: usize = 1000;
-/// Letters at the beginning of a name that are listed together: those of all packs are too many to be held at once.
-const HEAD: usize = 4;
-/// A key that may not lock is asked so many times in a row.
-const DENIED: u32 = 3;
-/// A bucket that refused to lock what was written is asked again after this, milliseconds.
-const REFUSED_FOR: i64 = 3_600_000;
+/// Of those that are read whole before: packs are large.
+const WHOLE_AT_ONCE: usize = 2;
+/// Objects in a row that the bucket does not let us lock, until no more are tried: our key may not lock at all.
+const DENIED: usize = 3;
 
 /// What is known of locks beside what the state knows of each object.
 #[derive(Default)]
@@ -62,8 +60,6 @@ pub(crate) struct Locks {
     answers: AtomicBool,
     /// It was told already that the bucket does not lock what it is asked to.
     told: AtomicBool,
-    /// When the bucket last refused to lock what was written, in milliseconds; zero if it does not.
-    refused: AtomicI64,
     /// Rows of the catalog change one after the other.
     rows: Mutex<()>,
 }
@@ -76,6 +72,11 @@ impl Locks {
         self.answers.load(Ordering::Relaxed)
     }
 }
+
+/// What becomes of a snapshot that could not be locked.
+const TRIED_AGAIN: &str = "the snapshot is shipped without its lock; it is tried again every hour";
+/// Code of the error of an object that a rule of governance cannot lock for longer.
+const STRICTER: &str = "lock.stricter";
 
 /// Objects that are to be locked, each with the moment that it has to be locked until at least.
 type Wanted = BTreeMap<String, Moment>;
@@ -139,31 +140,22 @@ impl Inner {
         let before = std::mem::replace(&mut *self.locks.rule.write().expect("no holder panics"), rule);
         if before != rule {
             self.locks.told.store(false, Ordering::Relaxed);
-            self.locks.refused.store(0, Ordering::Relaxed);
         }
     }
 
-    /// The lock that an object gets when it is written; none for a while after the bucket refused one: each upload would go there twice.
+    /// The lock that an object gets when it is written.
     pub(crate) fn keep_for(&self, key: &str) -> Option<Keep> {
         let rule = self.locks.rule().filter(|_| is_lockable(key))?;
-        let now = self.clock.now();
-        let refused = self.locks.refused.load(Ordering::Relaxed);
-        if refused > 0 && (0..REFUSED_FOR).contains(&now.millis().saturating_sub(refused)) {
-            return None;
-        }
-        Some(Keep { mode: rule.mode, until: until(&rule, now) })
-    }
-
-    /// The bucket refused to lock what was written.
-    pub(crate) fn lock_was_refused(&self) {
-        self.locks.refused.store(self.clock.now().millis(), Ordering::Relaxed);
+        Some(Keep { mode: rule.mode, until: until(&rule, self.clock.now()) })
     }
 
     /// Reads what earlier lives wrote down.
     pub(crate) fn enter_locks(&self) {
         let rows: Vec<(String, Wanted)> = self.catalog.list(Table::Packs, ROWS);
         let mut state = self.write();
-        for (key, until) in rows.into_iter().flat_map(|(_, row)| row) {
+        // What stands in another row than its own is of an appliance that cut rows otherwise, and is not kept up.
+        let own = |(row, known): (String, Wanted)| known.into_iter().filter(move |(key, _)| row_of(key) == row);
+        for (key, until) in rows.into_iter().flat_map(own) {
             state.set_kept(&key, Some(until));
         }
     }
@@ -188,7 +180,6 @@ impl Inner {
         };
         self.locks.answers.store(answers, Ordering::Relaxed);
         self.locks.told.store(false, Ordering::Relaxed);
-        self.locks.refused.store(0, Ordering::Relaxed);
         Ok(())
     }
 
@@ -258,11 +249,12 @@ impl Inner {
         };
         if let Err(error) = self.lock_all(bucket, &rule, wanted).await {
             let text = format!("not all that snapshot {id} needs could be locked as long as it: {}", error.chain());
-            let problem = Problem::warning("lock.not_extended", id.as_str(), text);
+            let advice = error.advice_text().filter(|_| error.code() == STRICTER).unwrap_or(TRIED_AGAIN);
+            let problem = Problem::warning("lock.not_extended", id.as_str(), text).advice(advice);
             let mut state = self.write();
             // A bucket that is away is asked many times.
             if !state.notes.iter().any(|known| known.code == problem.code && known.subject == problem.subject) {
-                state.note(problem.advice("the snapshot is shipped without its lock; it is tried again every hour"));
+                state.note(problem);
             }
         }
     }
@@ -283,79 +275,53 @@ impl Inner {
         self.lock_all(&*bucket, &rule, wanted).await
     }
 
-    /// Locks all of these until the date of this generation. Goes on where one fails, unless the bucket is away, has no locks, or our key may
-    /// not lock; the error is the first.
+    /// Locks all of these until the date of this generation. Goes on where one fails, unless all would; the error is the first.
     async fn lock_all(self: &Arc<Self>, bucket: &dyn Store, rule: &LockRule, wanted: Wanted) -> Result<u64> {
         if wanted.is_empty() {
             return Ok(0);
         }
         let keep = Keep { mode: rule.mode, until: until(rule, self.clock.now()) };
-        let layered = self.layered(bucket, &wanted).await?;
-        let jobs: Vec<(bool, String, Moment)> =
-            wanted.into_iter().map(|(key, need)| (layered.contains(&key), key, need)).collect();
+        let layered = layers::layered(bucket, &wanted).await?;
+        let (layered, plain): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(key, _)| layered.contains(key));
+        let mut tally = Tally::default();
+        self.lock_these(bucket, plain, (keep, false), &mut tally).await;
+        self.lock_these(bucket, layered, (keep, true), &mut tally).await;
+        tally.failed.map_or(Ok(tally.count), Err)
+    }
+
+    async fn lock_these(
+        self: &Arc<Self>,
+        bucket: &dyn Store,
+        jobs: Vec<(String, Moment)>,
+        (keep, layered): (Keep, bool),
+        tally: &mut Tally,
+    ) {
+        if tally.is_over {
+            return;
+        }
         let mut locked = stream::iter(jobs)
-            .map(|(layered, key, need)| async move {
+            .map(|(key, need)| async move {
                 let done = self.lock_one(bucket, &key, (need, keep), layered).await;
                 (key, done)
             })
-            .buffer_unordered(AT_ONCE);
-        let (mut kept, mut count, mut denied, mut failed) = (Vec::new(), 0, 0, None);
+            .buffer_unordered(if layered { WHOLE_AT_ONCE } else { AT_ONCE });
+        let mut kept = Vec::new();
         while let Some((key, done)) = locked.next().await {
-            match done {
-                Ok(until) => {
-                    kept.push((key, until));
-                    (count, denied) = (count + 1, 0);
-                }
-                Err(error) => {
-                    denied += u32::from(error.kind() == Kind::Denied);
-                    let ends = error.kind().is_transient() || error.code() == words::NO_LOCK || denied >= DENIED;
-                    failed.get_or_insert(error.while_doing(format!("lock {key}")));
-                    if ends {
-                        break;
-                    }
-                }
-            }
+            kept.extend(tally.take(key, done));
             if kept.len() >= TOGETHER {
                 self.note_kept(&std::mem::take(&mut kept));
+            }
+            if tally.is_over {
+                break;
             }
         }
         if !kept.is_empty() {
             self.note_kept(&kept);
         }
-        failed.map_or(Ok(count), Err)
     }
 
-    /// Those of which the bucket holds more than the one version that it shows: the newest may not be ours.
-    async fn layered(&self, bucket: &dyn Store, wanted: &Wanted) -> Result<HashSet<String>> {
-        let mut layered = HashSet::new();
-        let one_by_one = wanted.len() <= FEW;
-        let heads: BTreeSet<String> = match one_by_one {
-            true => wanted.keys().cloned().collect(),
-            false => wanted.keys().map(|key| key.get(..HEAD).unwrap_or(key).to_owned()).collect(),
-        };
-        let mut told = stream::iter(heads)
-            .map(|head| async move {
-                match one_by_one {
-                    true => bucket.versions(&head).await.map(|versions| vec![(head, versions)]),
-                    false => bucket.list_versions(&head).await,
-                }
-            })
-            .buffered(if one_by_one { AT_ONCE } else { 1 });
-        while let Some(told) = told.next().await {
-            match told {
-                Ok(all) => {
-                    let all =
-                        all.into_iter().filter(|(key, versions)| wanted.contains_key(key) && is_layered(versions));
-                    layered.extend(all.map(|(key, _)| key));
-                }
-                Err(error) if cannot_tell(&error) => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(layered)
-    }
-
-    /// Locks one object; the answer is until when. One whose newest version is not good is put there once more.
+    /// Locks one object; the answer is until when. One whose newest version is not ours is put there once more. No lock is made longer
+    /// than it has to be only because nobody remembers it: in compliance mode nobody could take that back.
     async fn lock_one(
         self: &Arc<Self>,
         bucket: &dyn Store,
@@ -368,11 +334,8 @@ impl Inner {
             self.under.forget(key);
             return Ok(keep.until);
         }
-        // Of what nothing is known the lock may be long enough: a longer one cannot be taken back.
-        if self.read().kept_of(key).is_none()
-            && let Ok(Some(until)) = bucket.kept_until(key, None).await
-            && until >= need
-        {
+        let is_known = self.read().kept_of(key).is_some();
+        if !is_known && let Some(until) = shown(bucket, key).await?.filter(|until| *until >= need) {
             return Ok(until);
         }
         let error = match bucket.extend(key, keep).await {
@@ -382,63 +345,25 @@ impl Inner {
         // It may be locked for longer than we know, and then is not made shorter.
         match bucket.kept_until(key, None).await {
             Ok(Some(until)) if until >= need => Ok(until),
+            Ok(Some(until)) if until > self.clock.now() && may_be_stricter(&error, keep) => {
+                Err(stricter(key, until).caused_by(error))
+            }
             _ => Err(error),
-        }
-    }
-
-    /// Good bytes of an object whose newest version in the bucket is hidden or bad; `None` if that is good.
-    async fn good_if_bad_on_top(self: &Arc<Self>, bucket: &dyn Store, key: &str) -> Result<Option<Bytes>> {
-        let number = layout::parse_pack(key).and_then(|(_, id)| self.read().index.number(&id));
-        let copy = match number {
-            Some(pack) => self.pack_on_top(bucket, pack, key).await?,
-            None => self.look_at(bucket, key).await?,
-        };
-        let beneath = match copy {
-            Copy::Good(bytes) if self.under.get(key).is_none() => return Ok(self.ours_instead(key, &bytes).await),
-            Copy::Good(bytes) => return Ok(Some(bytes)),
-            _ => self.beneath(bucket, key).await?,
-        };
-        beneath.map(Some).ok_or_else(|| {
-            Error::new(Kind::Corrupt, "object.corrupt", format!("no version of {key} in the bucket is good"))
-                .advice("run a check: it sends again what the cache holds")
-        })
-    }
-
-    /// What the cache holds of a snapshot or a reach list, if the bucket shows another one: seals prove nothing against who has our keys.
-    async fn ours_instead(&self, key: &str, shown: &Bytes) -> Option<Bytes> {
-        let is_written_once = key.starts_with(layout::SNAPSHOTS) || key.starts_with(layout::REACHES);
-        let ours = match is_written_once {
-            true => self.cache.get(key).await.ok()?,
-            false => return None,
-        };
-        let (ours, is_good) = self.judged(key, ours).await.ok()?;
-        (is_good && ours != *shown).then_some(ours)
-    }
-
-    async fn pack_on_top(&self, bucket: &dyn Store, pack: PackNo, key: &str) -> Result<Copy> {
-        let id = self.read().index.pack(pack).name.id;
-        let read = match bucket.get(key).await {
-            Ok(bytes) => crate::fetch::verify(id, bytes).await,
-            Err(error) => Err(error),
-        };
-        match read {
-            Ok(bytes) => Ok(Copy::Good(bytes)),
-            Err(error) if cannot_tell(&error) => Ok(Copy::Bad),
-            Err(error) => Err(error),
         }
     }
 
     /// Until when each snapshot is locked in the bucket; those that are not, or not as far as is known, are left out.
     pub(crate) fn locked(&self) -> BTreeMap<SnapshotId, Moment> {
         let (state, now) = (self.read(), self.clock.now());
-        let until = |held: &Held| locked_until(&state, held).filter(|until| *until > now);
+        let Some(common) = common_until(&state).filter(|until| *until > now) else { return BTreeMap::new() };
+        let until = |held: &Held| locked_until(&state, held, common).filter(|until| *until > now);
         state.snapshots.iter().filter_map(|(id, held)| Some((id.clone(), until(held)?))).collect()
     }
 
     /// The same of one.
     pub(crate) fn locked_until(&self, id: &SnapshotId) -> Option<Moment> {
         let (state, now) = (self.read(), self.clock.now());
-        locked_until(&state, state.snapshots.get(id)?).filter(|until| *until > now)
+        locked_until(&state, state.snapshots.get(id)?, common_until(&state)?).filter(|until| *until > now)
     }
 
     /// Asks the bucket for the locks of these packs that are not known.
@@ -479,9 +404,56 @@ impl Inner {
     }
 }
 
-/// Whether there is more of an object than the one version that is shown.
-fn is_layered(versions: &[Version]) -> bool {
-    versions.len() > 1 || versions.first().is_some_and(|one| one.is_marker)
+/// What became of many objects that were to be locked.
+#[derive(Default)]
+struct Tally {
+    count: u64,
+    /// In a row, up to now.
+    denied: usize,
+    /// No more are tried: each would fail like the last.
+    is_over: bool,
+    failed: Option<Error>,
+}
+
+impl Tally {
+    /// The answer is what is to be noted down.
+    fn take(&mut self, key: String, done: Result<Moment>) -> Option<(String, Moment)> {
+        let error = match done {
+            Ok(until) => {
+                self.denied = 0;
+                self.count += 1;
+                return Some((key, until));
+            }
+            Err(error) => error,
+        };
+        self.denied = if error.kind() == Kind::Denied { self.denied + 1 } else { 0 };
+        let locks_nothing = error.code() == words::NO_LOCK || self.denied >= DENIED;
+        self.is_over |= locks_nothing || error.kind().is_transient();
+        self.failed.get_or_insert(error.while_doing(format!("lock {key}")));
+        None
+    }
+}
+
+/// The lock that the bucket shows; none where it does not tell.
+async fn shown(bucket: &dyn Store, key: &str) -> Result<Option<Moment>> {
+    match bucket.kept_until(key, None).await {
+        Err(error) if cannot_tell(&error) => Ok(None),
+        told => told,
+    }
+}
+
+/// Whether this is what a store says that is to make a lock of compliance longer in mode governance. Nobody shows us the mode of a
+/// lock, so it is not tried in the other one: that would make a lock of governance one that nobody can take away.
+fn may_be_stricter(error: &Error, keep: Keep) -> bool {
+    keep.mode == LockMode::Governance && (error.kind() == Kind::Denied || error.code() == "object.locked")
+}
+
+fn stricter(key: &str, until: Moment) -> Error {
+    let text = format!("{key} is locked until {until}, and the bucket does not lock it for longer in mode governance");
+    Error::new(Kind::Refused, STRICTER, text).advice(
+        "what was locked in mode compliance can be locked for longer in that mode alone: go back to it, or wait until those locks \
+         have ended; else look whether the appliance's key may still lock (PutObjectRetention)",
+    )
 }
 
 /// Key slots that we have put into the bucket.
@@ -538,12 +510,17 @@ fn want(state: &State, wanted: &mut Wanted, key: String, need: Moment) {
     }
 }
 
-/// The first end of all locks of what a snapshot needs, if all are known.
-fn locked_until(state: &State, held: &Held) -> Option<Moment> {
+/// The first end of the locks of what every snapshot needs, if all are known.
+fn common_until(state: &State) -> Option<Moment> {
+    slots(state).try_fold(state.kept_of(FORMAT)?, |until, key| Some(until.min(state.kept_of(key)?)))
+}
+
+/// The first end of all locks of what a snapshot needs, if all are known; with that of what all need.
+fn locked_until(state: &State, held: &Held, common: Moment) -> Option<Moment> {
     let id = &held.snapshot.id;
-    let mut until = state.kept_of(FORMAT)?;
-    for key in [layout::snapshot_key(id), state.reach_key(id)].iter().chain(slots(state)) {
-        until = until.min(state.kept_of(key)?);
+    let mut until = common;
+    for key in [layout::snapshot_key(id), state.reach_key(id)] {
+        until = until.min(state.kept_of(&key)?);
     }
     for pack in &held.reach {
         let info = state.index.pack(*pack);
@@ -558,7 +535,6 @@ fn locked_until(state: &State, held: &Held) -> Option<Moment> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_model::lock::LockMode;
 
     #[test]
     fn all_of_a_generation_share_a_date_and_none_ends_early() {

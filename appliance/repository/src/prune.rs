@@ -9,7 +9,7 @@ use crate::{
     PruneOutcome, PrunePlan,
     condemn::{GRACE_SECONDS, Sentence},
     inner::Inner,
-    layout,
+    layout::{self, PackKind},
     settings::KEPT,
     state::{Fate, PackNo, Small, State},
     survey::{Findings, Repack},
@@ -85,10 +85,13 @@ impl Inner {
         let state = self.read();
         let free = dead.iter().filter(|pack| !locked.contains(pack));
         let infos: Vec<_> = free.map(|pack| state.index.pack(*pack)).collect();
+        // What is locked leaves the cache all the same.
+        let leaving = locked.iter().map(|pack| state.index.pack(*pack)).filter(|info| info.name.kind == PackKind::Data);
+        let in_cache = infos.iter().copied().chain(leaving).filter(|info| info.cached());
         Ok(PrunePlan {
             forget,
             packs: infos.iter().map(|info| info.name.id).collect(),
-            cache_bytes: infos.iter().filter(|info| info.cached()).map(|info| info.name.size).sum(),
+            cache_bytes: in_cache.map(|info| info.name.size).sum(),
             bucket_bytes: infos.iter().filter(|info| info.acked).map(|info| info.name.size).sum(),
             held_bytes,
             repack: moves.iter().map(|one| one.id).collect(),

@@ -88,7 +88,8 @@ pub(crate) fn read(inner: Arc<Inner>, stream: &StreamRef, from: From, meter: Opt
     in_bytes(read_pieces(inner, stream, from, meter))
 }
 
-/// Opens the outline of a stored tar: headers as they are, contents as zeros that were never read.
+/// Opens the outline of a stored tar: headers as they are, contents as zeros that were never read. So it needs metadata only, which
+/// never leaves the cache: nothing has to be kept there for it, whatever it reads from.
 pub(crate) fn read_outline(inner: Arc<Inner>, stream: &StreamRef, from: From) -> PieceStream {
     let walk = Walk::new(&inner, stream.segments.clone(), from);
     let parts = stream::try_unfold(walk, |mut walk| async {
@@ -125,7 +126,8 @@ pub(crate) fn read_ranges(inner: Arc<Inner>, stream: &StreamRef, ranges: Vec<Ran
     start(inner, ticket, parts, (Whole::Part(length), from), None)
 }
 
-/// Reads stretches of a row of recipe segments, rising and apart; offsets count from the first segment's beginning.
+/// Reads stretches of a row of recipe segments, rising and apart; offsets count from the first segment's beginning. Nothing stays in the
+/// cache for it: from the cache alone, the reader has to do without what leaves meanwhile, as a backup does, which asks its source then.
 pub(crate) fn read_stretches(
     inner: Arc<Inner>,
     segments: &[SegmentRef],

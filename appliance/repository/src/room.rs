@@ -1,11 +1,13 @@
 //! Room in the cache: what it may take, and the gate before every pack that comes into it.
 //!
 //! Invariants: no pack of data comes in beyond the limit, however many come at once; none at all into the part of the disk that
-//! stays free. Packs of metadata are let in over the quota, as far as the disk gives, and small objects never ask: both are small, they
-//! never leave, and a snapshot whose data is here has to be able to commit, as a prune has to be able to forget. Who waits at the gate waits for the bucket
-//! alone, and goes on or fails; nothing that is stored is given up for what comes.
+//! stays free. Packs of metadata are let in over the quota and into that part, which is there for them, and small objects never ask: both
+//! are small, they never leave, and a snapshot whose data is here has to be able to commit, as a prune has to be able to forget. Only what
+//! comes back from the bucket never takes that part, whatever it is. Who waits at the gate waits for the bucket alone, and goes on or
+//! fails; nothing that is stored is given up for what comes.
 //!
-//! Lock order: the state's lock may be taken while `inside` is held, never the other way round.
+//! Lock order: the state's lock may be taken while `inside` is held, never the other way round. The disk is asked before `inside` is
+//! taken: one that does not answer holds up nobody but who asks.
 
 use crate::{
     Repository,
@@ -44,7 +46,7 @@ const IN_VAIN: Duration = Duration::from_secs(60);
 /// Who waits looks again this often: what the disk has left changes without a word.
 const LOOK: Duration = Duration::from_secs(1);
 /// And no more often than this.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(250);
 /// A file system may take so long to show as free what was deleted.
 const SETTLES: Duration = Duration::from_secs(45);
 /// What somebody brought back stays as long as the newest snapshots do, for this time.
@@ -86,8 +88,25 @@ struct Inside {
     gave_up: Option<Instant>,
     /// What the disk gave when something began to leave, and when that was: as if it had shown that since.
     floor: Option<(Instant, u64)>,
-    /// Packs that somebody brought back, and when.
-    wanted: HashMap<PackNo, Instant>,
+    wanted: Wanted,
+}
+
+/// Packs that somebody brought back, each with the time when it was last wanted: one warming makes no other one last longer.
+#[derive(Default)]
+struct Wanted(HashMap<PackNo, Instant>);
+
+impl Wanted {
+    fn want(&mut self, packs: impl Iterator<Item = PackNo>, now: Instant) {
+        self.forget(now);
+        self.0.extend(packs.map(|pack| (pack, now)));
+    }
+    fn all(&mut self, now: Instant) -> HashSet<PackNo> {
+        self.forget(now);
+        self.0.keys().copied().collect()
+    }
+    fn forget(&mut self, now: Instant) {
+        self.0.retain(|_, since| now.duration_since(*since) < WANTED);
+    }
 }
 
 /// The cache's room.
@@ -177,7 +196,7 @@ impl Room {
             acknowledged: None,
             gave_up: None,
             floor: None,
-            wanted: HashMap::new(),
+            wanted: Wanted::default(),
         };
         Arc::new(Room {
             state,
@@ -237,40 +256,55 @@ impl Room {
         self.ruled.read().expect("no holder panics").rule.keep_newest
     }
 
-    /// Bytes that the disk lets the cache take, which takes `used` now.
-    fn disk_gives(ruled: &Ruled, inside: &Inside, used: u64) -> u64 {
+    /// Bytes that the disk lets the cache take, as it shows now. Asked while nobody holds `inside`.
+    fn disk_shows(&self, ruled: &Ruled) -> u64 {
+        // Before the disk is asked: what comes in between makes it less, not more.
+        let used = if ruled.disk.is_some() { self.used() } else { 0 };
         let Some((free, total)) = ruled.space() else { return u64::MAX };
         let reserve = ruled.rule.reserve_bytes.unwrap_or_else(|| (total / RESERVE_PART).min(RESERVE_MOST));
-        let given = used.saturating_add(free).saturating_sub(reserve);
+        used.saturating_add(free).saturating_sub(reserve)
+    }
+
+    /// Bytes that the disk lets the cache take, by what it showed right before.
+    fn disk_gives(shown: u64, inside: &Inside) -> u64 {
         // What left may not be shown as free yet; taken for lost it would make more and more leave.
         let floor = inside.floor.filter(|(since, _)| since.elapsed() < SETTLES);
-        floor.map_or(given, |(_, floor)| given.max(floor))
+        floor.map_or(shown, |(_, floor)| shown.max(floor))
     }
 
-    fn limit(ruled: &Ruled, inside: &Inside, used: u64) -> u64 {
-        ruled.rule.quota_bytes.unwrap_or(u64::MAX).min(Room::disk_gives(ruled, inside, used))
+    fn limit(ruled: &Ruled, shown: u64, inside: &Inside) -> u64 {
+        ruled.rule.quota_bytes.unwrap_or(u64::MAX).min(Room::disk_gives(shown, inside))
     }
 
-    /// What packs of a kind may take. For metadata that is what the disk gives.
-    fn most(ruled: &Ruled, inside: &Inside, used: u64, (kind, mark): (PackKind, Mark)) -> u64 {
+    /// What packs of a kind may take. Nothing stops metadata of a backup but a disk that is full; what need not come stays out of the
+    /// part that stays free.
+    fn most(ruled: &Ruled, shown: u64, inside: &Inside, (kind, mark): (PackKind, Mark)) -> u64 {
         match (kind, mark) {
-            (PackKind::Meta, _) => Room::disk_gives(ruled, inside, used),
-            (PackKind::Data, Mark::Limit) => Room::limit(ruled, inside, used),
-            (PackKind::Data, Mark::High) => high(Room::limit(ruled, inside, used)),
+            (PackKind::Meta, Mark::Limit) => u64::MAX,
+            (PackKind::Meta, Mark::High) => Room::disk_gives(shown, inside),
+            (PackKind::Data, Mark::Limit) => Room::limit(ruled, shown, inside),
+            (PackKind::Data, Mark::High) => high(Room::limit(ruled, shown, inside)),
         }
+    }
+
+    /// The limit as it is now.
+    fn limit_now(&self, ruled: &Ruled) -> u64 {
+        let shown = self.disk_shows(ruled);
+        Room::limit(ruled, shown, &self.inside())
     }
 
     fn take(self: &Arc<Self>, kind: PackKind, bytes: u64, mark: Mark) -> Option<Place> {
         let ruled = self.ruled();
+        let shown = self.disk_shows(&ruled);
         let mut inside = self.inside();
         let mut pressing = false;
         if !ruled.is_boundless() {
-            let used = self.used();
-            let then = used.saturating_add(inside.coming).saturating_add(bytes);
-            if then > Room::most(&ruled, &inside, used, (kind, mark)) {
+            // While `inside` is held: each pack is either coming or counted.
+            let then = self.used().saturating_add(inside.coming).saturating_add(bytes);
+            if then > Room::most(&ruled, shown, &inside, (kind, mark)) {
                 return None;
             }
-            pressing = then > high(Room::limit(&ruled, &inside, used));
+            pressing = then > high(Room::limit(&ruled, shown, &inside));
         }
         inside.coming = inside.coming.saturating_add(bytes);
         Some(Place { room: Arc::clone(self), bytes, pressing })
@@ -298,7 +332,7 @@ impl Room {
         }
     }
 
-    /// Room for a pack of a backup. Waits where the rule says so. `Full` (`cache.full`).
+    /// Room for a pack of a backup. Waits where the rule says so. `Full` (`cache.full`), `Refused` (`repository.fenced`).
     pub(crate) async fn enter(self: &Arc<Self>, kind: PackKind, bytes: u64) -> Result<Place> {
         let mut waiter: Option<Waiter<'_>> = None;
         loop {
@@ -312,6 +346,9 @@ impl Room {
             }
             if waiter.get_or_insert_with(|| Waiter::begin(self)).is_in_vain() {
                 return Err(self.full("the bucket has not taken anything for a quarter of an hour"));
+            }
+            if let Some(owner) = self.owner() {
+                owner.still_takes().await?;
             }
             let _ = tokio::time::timeout(LOOK, moved).await;
             // Acknowledgements come many a second, and each look goes over all snapshots.
@@ -333,9 +370,7 @@ impl Room {
     }
 
     fn full(&self, why: &str) -> Error {
-        let used = self.used();
-        let limit = Room::limit(&self.ruled(), &self.inside(), used);
-        let (used, limit) = (used.div_ceil(MB), limit / MB);
+        let (used, limit) = (self.used().div_ceil(MB), self.limit_now(&self.ruled()) / MB);
         let text = format!("the cache is full, {used} MB of {limit} MB that it may take, and {why}");
         Error::new(Kind::Full, "cache.full", text).advice(
             "let the cache take more (holdfast cache set), see that the bucket takes what waits, or prune; then back up again",
@@ -346,8 +381,9 @@ impl Room {
     /// snapshots, which is not for each pack.
     pub(crate) fn aim_for(&self, kind: PackKind, bytes: u64) -> u64 {
         let ruled = self.ruled();
+        let shown = self.disk_shows(&ruled);
         let inside = self.inside();
-        let most = Room::most(&ruled, &inside, self.used(), (kind, Mark::Limit));
+        let most = Room::most(&ruled, shown, &inside, (kind, Mark::Limit));
         let aim = most.saturating_sub(inside.coming).saturating_sub(bytes);
         match kind {
             PackKind::Data => aim.min(low(most)),
@@ -361,15 +397,13 @@ impl Room {
         if ruled.is_boundless() {
             return None;
         }
-        let used = self.used();
-        let limit = Room::limit(&ruled, &self.inside(), used);
-        (used > high(limit)).then(|| low(limit))
+        let limit = self.limit_now(&ruled);
+        (self.used() > high(limit)).then(|| low(limit))
     }
 
     /// Where evictions end so that so many bytes may be brought back without any of them leaving at once.
     pub(crate) fn aim_below(&self, bytes: u64) -> u64 {
-        let ruled = self.ruled();
-        high(Room::limit(&ruled, &self.inside(), self.used())).saturating_sub(bytes)
+        high(self.limit_now(&self.ruled())).saturating_sub(bytes)
     }
 
     /// Whether a backup waits.
@@ -384,11 +418,10 @@ impl Room {
 
     /// Something begins to leave.
     pub(crate) fn begins_to_leave(&self) {
-        let ruled = self.ruled();
+        let shown = self.disk_shows(&self.ruled());
         let mut inside = self.inside();
         if inside.floor.is_none_or(|(since, _)| since.elapsed() >= SETTLES) {
-            let given = Room::disk_gives(&ruled, &inside, self.used());
-            inside.floor = (given < u64::MAX).then(|| (Instant::now(), given));
+            inside.floor = (shown < u64::MAX).then(|| (Instant::now(), shown));
         }
     }
 
@@ -418,17 +451,12 @@ impl Room {
 
     /// Somebody brings these packs back.
     pub(crate) fn want(&self, packs: impl Iterator<Item = PackNo>) {
-        let mut inside = self.inside();
-        inside.wanted.retain(|_, since| since.elapsed() < WANTED);
-        let now = Instant::now();
-        inside.wanted.extend(packs.map(|pack| (pack, now)));
+        self.inside().wanted.want(packs, Instant::now());
     }
 
     /// Packs that somebody brought back not long ago.
     pub(crate) fn wanted(&self) -> HashSet<PackNo> {
-        let mut inside = self.inside();
-        inside.wanted.retain(|_, since| since.elapsed() < WANTED);
-        inside.wanted.keys().copied().collect()
+        self.inside().wanted.all(Instant::now())
     }
 
     #[cfg(test)]
@@ -451,16 +479,15 @@ impl Repository {
         let holds = self.inner.holdings();
         let ruled = room.ruled();
         let bucket_only_bytes = self.inner.only_in_bucket().bytes;
-        let inside = room.inside();
         CacheView {
             used_bytes: holds.used,
-            limit_bytes: Room::limit(&ruled, &inside, holds.used),
+            limit_bytes: room.limit_now(&ruled),
             unshipped_bytes: holds.unshipped,
             pinned_bytes: holds.pinned,
             newest_bytes: holds.newest,
             evictable_bytes: holds.evictable,
             bucket_only_bytes,
-            waiting: inside.waiting > 0,
+            waiting: room.is_waited_for(),
             rule: ruled.rule,
         }
     }
@@ -473,5 +500,47 @@ impl Repository {
     /// Tells whoever tends the cache that something is to leave it, or that a backup waits for room. One listens.
     pub fn room_changed(&self) -> Arc<Notify> {
         Arc::clone(&self.inner.room.changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn what_is_brought_back_each_day_makes_nothing_older_stay() {
+        let (begin, mut wanted) = (Instant::now(), Wanted::default());
+        let hours = |count: u64| begin + Duration::from_secs(count * 3600);
+        wanted.want([1, 2].into_iter(), hours(0));
+        wanted.want([2, 3].into_iter(), hours(20));
+        assert_eq!(wanted.all(hours(23)), HashSet::from([1, 2, 3]));
+        assert_eq!(wanted.all(hours(25)), HashSet::from([2, 3]), "the first is wanted no more");
+        wanted.want([4].into_iter(), hours(40));
+        assert_eq!(wanted.all(hours(45)), HashSet::from([4]));
+        wanted.want(std::iter::empty(), hours(65));
+        assert!(wanted.0.is_empty(), "and takes no memory either");
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_holds_up_nobody_but_who_asks() {
+        let room = Room::new(Arc::default(), Arc::default());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (seen, count) = (Arc::downgrade(&room), Arc::clone(&asked));
+        let disk: DiskSpace = Arc::new(move || {
+            let room = seen.upgrade()?;
+            assert!(room.inside.try_lock().is_ok(), "others pass while the disk is asked");
+            count.fetch_add(1, Ordering::SeqCst);
+            Some((1000, 1000))
+        });
+        room.set_rule(CacheRule::default(), Some(disk));
+        drop(room.at_once(PackKind::Data, 1).unwrap());
+        drop(room.spare(PackKind::Meta, 1).unwrap());
+        assert_eq!(room.aim_for(PackKind::Data, 1), low(950));
+        assert_eq!((room.aim(), room.aim_below(1)), (None, high(950) - 1));
+        room.begins_to_leave();
+        room.acknowledged();
+        assert_eq!(room.full("of this").code(), "cache.full");
+        assert_eq!(asked.load(Ordering::SeqCst), 8, "each of these asks");
     }
 }

@@ -6,13 +6,16 @@
 use crate::{inner::Inner, layout};
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_model::{Error, Kind, Moment, Result};
+use holdfast_model::{Error, Kind, Moment, Result, lock::LockRule};
 use holdfast_storage::{Keep, ObjectInfo, PutMode, Store, Version, words};
 use std::{
     collections::BTreeMap,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, Weak},
 };
+
+/// How long locks that were refused are not asked for again, milliseconds.
+const REFUSED: i64 = 3_600_000;
 
 /// Objects whose good version lies under others.
 #[derive(Debug, Default)]
@@ -63,6 +66,14 @@ pub(crate) struct Vault {
     inner: Arc<dyn Store>,
     owner: Weak<Inner>,
     under: Arc<Under>,
+    refused: Mutex<Option<Refusal>>,
+}
+
+/// The bucket took something and did not lock it.
+#[derive(Clone, Copy)]
+struct Refusal {
+    rule: Option<LockRule>,
+    at: Moment,
 }
 
 impl std::fmt::Debug for Vault {
@@ -73,12 +84,20 @@ impl std::fmt::Debug for Vault {
 
 impl Vault {
     pub(crate) fn over(owner: &Arc<Inner>, inner: Arc<dyn Store>) -> Arc<dyn Store> {
-        Arc::new(Vault { inner, owner: Arc::downgrade(owner), under: Arc::clone(&owner.under) })
+        Arc::new(Vault {
+            inner,
+            owner: Arc::downgrade(owner),
+            under: Arc::clone(&owner.under),
+            refused: Mutex::default(),
+        })
     }
 
     /// Puts with the lock that the rule asks for. An object without its lock is better than none: what the bucket does not lock is
-    /// stored all the same, and told.
+    /// stored all the same, and told; for a while no lock is asked for then, for each time all bytes would travel twice.
     async fn put_locked(&self, owner: &Inner, key: &str, bytes: Bytes, mode: PutMode, keep: Keep) -> Result<()> {
+        if self.refuses(owner) {
+            return self.put_unlocked(owner, key, bytes, mode).await;
+        }
         let error = match self.inner.put_kept(key, bytes.clone(), mode, keep).await {
             Ok(()) => {
                 owner.note_kept(&[(key.to_owned(), keep.until)]);
@@ -95,9 +114,20 @@ impl Vault {
             return Err(error);
         }
         self.put_unlocked(owner, key, bytes, mode).await?;
-        owner.lock_was_refused();
+        *self.refusal() = Some(Refusal { rule: owner.locks.rule(), at: owner.clock.now() });
         owner.tell_unlocked(&error);
         Ok(())
+    }
+
+    fn refusal(&self) -> MutexGuard<'_, Option<Refusal>> {
+        self.refused.lock().expect("no holder panics")
+    }
+
+    /// Whether locks were refused a short while ago, under the same rule. Another bucket, or the same anew, has another vault.
+    fn refuses(&self, owner: &Inner) -> bool {
+        let refusal = *self.refusal();
+        let is_fresh = |at: Moment| (0..REFUSED).contains(&owner.clock.now().since(at));
+        refusal.is_some_and(|refusal| refusal.rule == owner.locks.rule() && is_fresh(refusal.at))
     }
 
     /// What takes the place of a locked object is not locked by that.

@@ -3,16 +3,20 @@
 use super::*;
 use crate::layout::PackKind;
 use holdfast_model::{
-    Kind, Severity,
-    cache::{CacheRule, Evicted, WhenFull},
+    Kind, Problem, Severity,
+    cache::{CacheRule, CacheView, Evicted, WhenFull},
+    lock::{LockMode, LockRule},
     view::{CloudState, LocalState},
 };
 use holdfast_storage::{Faulty, ObjectInfo, Op};
 use std::{
     collections::BTreeSet,
     ops::Range,
-    sync::{Mutex, atomic::AtomicBool},
-    time::Duration,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize},
+    },
+    time::{Duration, Instant},
 };
 use tokio::sync::Notify;
 
@@ -123,7 +127,8 @@ fn remembering(cache: &Arc<dyn Store>, catalog: &Arc<Catalog>) -> Parts {
     Parts { catalog: Arc::clone(catalog), ..parts(Arc::clone(cache)) }
 }
 
-/// A cache that can be stopped right before it gives a part of a pack of data, and leaves an object out of its listings.
+/// A store that can be stopped right before it gives a part of a pack of data or tells its size, and leaves an object out of its
+/// listings.
 #[derive(Debug)]
 struct Slow {
     inner: Arc<dyn Store>,
@@ -143,6 +148,13 @@ impl Slow {
             hidden: Mutex::default(),
         })
     }
+
+    async fn stop_at(&self, key: &str) {
+        if key.starts_with(DATA_PACKS) && self.armed.swap(false, Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.go_on.notified().await;
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -157,13 +169,11 @@ impl Store for Slow {
         self.inner.get(key).await
     }
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
-        if key.starts_with(DATA_PACKS) && self.armed.swap(false, Ordering::SeqCst) {
-            self.reached.notify_one();
-            self.go_on.notified().await;
-        }
+        self.stop_at(key).await;
         self.inner.get_range(key, range).await
     }
     async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
+        self.stop_at(key).await;
         self.inner.head(key).await
     }
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
@@ -273,7 +283,8 @@ async fn what_the_bucket_has_lost_stays_and_is_sent_again() {
         assert_eq!(house.evict(0).await.packs, 1, "the other one");
         assert_eq!(packs(&house.cache).await, BTreeSet::from([key.clone()]));
         let told = house.repository.take_healed();
-        assert!(told.iter().any(|note| note.code == "pack.missing" && note.subject == key), "{told:?}");
+        let warns = |note: &Problem| note.code == "pack.missing" && note.severity == Severity::Warning;
+        assert!(told.iter().any(|note| warns(note) && note.subject == key), "{told:?}");
         assert!(house.repository.to_ship().iter().any(|item| item.key == key));
         // Shipping writes over nothing: half an object is mended by a check.
         match cut {
@@ -299,38 +310,6 @@ async fn nothing_leaves_while_another_appliance_writes_the_bucket() {
     let error = house.repository.evict(Some(0), &Stop::new()).await.unwrap_err();
     assert_eq!(error.code(), "repository.fenced");
     assert_eq!(packs(&house.cache).await.len(), 1);
-}
-
-/// One file that cannot be deleted is always first in the order.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_cannot_leave_does_not_hold_up_the_others() {
-    let (cache, bucket) = (Arc::new(Faulty::new(memory())), memory());
-    let repository = Repository::create(parts(cache.clone()), DEVICE).await.unwrap();
-    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
-    for seed in 1..4 {
-        keep(&repository, "a", seed).await.unwrap();
-    }
-    ship(&repository, &bucket).await;
-    calm(&repository).await;
-    cache.fail(Op::Delete, cache.calls(Op::Delete), Kind::Denied);
-    let gone = repository.evict(Some(0), &Stop::new()).await.unwrap();
-    assert_eq!(gone.packs, 3, "and it is tried again: {gone:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_another_bucket_takes_the_place_of_lets_nothing_leave() {
-    let house = House::new().await;
-    keep(&house.repository, "a", 1).await.unwrap();
-    house.ship().await;
-    calm(&house.repository).await;
-    let before = packs(&house.cache).await;
-    let stale = house.repository.inner.bucket().unwrap();
-    house.repository.detach_bucket();
-    let pack = house.repository.inner.read().index.packs().map(|(pack, _)| pack).collect::<Vec<_>>();
-    assert_eq!(house.repository.inner.let_dead_go(&pack, &Stop::new()).await.unwrap().packs, 0);
-    house.repository.attach_bucket(Arc::clone(&house.bucket)).await.unwrap();
-    assert!(!Arc::ptr_eq(&stale, &house.repository.inner.bucket().unwrap()), "each attachment is another one");
-    assert_eq!(packs(&house.cache).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -360,7 +339,8 @@ async fn a_pack_that_leaves_under_a_reader_is_no_damage_and_one_that_has_no_othe
             tokio::spawn(async move { reads(&repository, &written, 1, from).await })
         };
         slow.reached.notified().await;
-        let evictable = repository.cache_view().evictable_bytes;
+        let CacheView { evictable_bytes: evictable, pinned_bytes: pinned, .. } = repository.cache_view();
+        assert!(pinned < SIZE as u64, "what is held counts among the newest already: {pinned}");
         let gone = repository.evict(Some(0), &Stop::new()).await.unwrap();
         let held = from == From::Cache;
         assert_eq!((gone.packs, evictable > SIZE as u64), if held { (0, false) } else { (1, true) });
@@ -553,8 +533,8 @@ async fn metadata_and_small_objects_pass_over_the_quota() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_but_small_objects_comes_into_what_stays_free_of_the_disk() {
-    let (repository, _) = fresh().await;
+async fn no_data_comes_into_what_stays_free_of_the_disk_and_what_it_needs_does() {
+    let (repository, cache) = fresh().await;
     let content = noise(1, 300_000);
     let bytes = tar(&[("v/one", content.clone())]);
     back_up(&repository, "a", &bytes).await.unwrap();
@@ -564,9 +544,11 @@ async fn nothing_but_small_objects_comes_into_what_stays_free_of_the_disk() {
     let rule = CacheRule { reserve_bytes: Some(500), ..CacheRule::default() };
     repository.set_cache_rule(rule, disk(Some((500, 4000))));
     back_up(&repository, "a", &bytes).await.unwrap();
-    assert_eq!(repository.snapshots().len(), 2, "what is known commits");
-    let error = back_up(&repository, "a", &tar(&[("v/two", content)])).await.unwrap_err();
-    assert_eq!(error.code(), "cache.full", "new headers are a pack");
+    let before = cache.list("m/").await.unwrap().len();
+    back_up(&repository, "a", &tar(&[("v/two", content)])).await.unwrap();
+    assert!(cache.list("m/").await.unwrap().len() > before, "new headers are a pack");
+    assert_eq!(repository.snapshots().len(), 3, "a snapshot whose data is here commits");
+    assert_eq!(keep(&repository, "a", 2).await.unwrap_err().code(), "cache.full");
     repository.set_cache_rule(CacheRule::default(), disk(None));
     assert_eq!(repository.cache_view().limit_bytes, u64::MAX, "nobody knows the disk");
 }
@@ -881,4 +863,164 @@ async fn a_deletion_that_fails_leaves_the_truth_known() {
         reads(&repository, &written, 1, From::Auto).await;
         assert!(repository.take_healed().is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_eviction_under_way_lets_nothing_leave_for_a_bucket_that_was_let_go() {
+    for is_there in [true, false] {
+        let (repository, cache) = fresh().await;
+        let bucket = memory();
+        let slow = Slow::over(&bucket);
+        repository.attach_bucket(slow.clone()).await.unwrap();
+        let written = keep(&repository, "a", 1).await.unwrap();
+        ship(&repository, &bucket).await;
+        calm(&repository).await;
+        let key = data_packs(&repository, &written).remove(0);
+        slow.armed.store(true, Ordering::SeqCst);
+        let evicting = {
+            let repository = repository.clone();
+            tokio::spawn(async move { repository.evict(Some(0), &Stop::new()).await })
+        };
+        slow.reached.notified().await;
+        // It is asked already; what it answers comes too late.
+        repository.detach_bucket();
+        if !is_there {
+            bucket.delete(&key).await.unwrap();
+        }
+        slow.go_on.notify_one();
+        assert_eq!(evicting.await.unwrap().unwrap().packs, 0);
+        assert_eq!(packs(&cache).await, BTreeSet::from([key]));
+        assert!(repository.take_healed().is_empty(), "nor does it count what another bucket lacks");
+        reads(&repository, &written, 1, From::Cache).await;
+    }
+}
+
+/// The order is the same each time: what cannot leave is always the first of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_leave_in_the_place_of_one_that_cannot() {
+    for (op, kind) in [(Op::Delete, Kind::Unavailable), (Op::Delete, Kind::Denied), (Op::Head, Kind::Denied)] {
+        let (inner_cache, inner_bucket) = (memory(), memory());
+        let cache = Arc::new(Faulty::new(Arc::clone(&inner_cache)));
+        let bucket = Arc::new(Faulty::new(Arc::clone(&inner_bucket)));
+        let repository = Repository::create(parts(cache.clone()), DEVICE).await.unwrap();
+        repository.attach_bucket(bucket.clone()).await.unwrap();
+        let mut written = Vec::new();
+        for seed in 1..=3 {
+            written.push(keep(&repository, "a", seed).await.unwrap());
+        }
+        ship(&repository, &inner_bucket).await;
+        calm(&repository).await;
+        let first = data_packs(&repository, &written[0]).remove(0);
+        let faults = if op == Op::Head { &bucket } else { &cache };
+        faults.fail(op, faults.calls(op), kind);
+        let one_less = repository.cache_view().used_bytes - 1;
+        let gone = repository.evict(Some(one_less), &Stop::new()).await.unwrap();
+        assert_eq!((gone.packs, gone.short_bytes), (1, 0), "{op:?} {kind:?}");
+        let there = packs(&inner_cache).await;
+        assert!(there.len() == 2 && there.contains(&first), "{op:?} {kind:?}");
+        assert_eq!(repository.cache_view().used_bytes, bytes_in(&inner_cache, "").await);
+        assert_eq!(repository.evict(Some(0), &Stop::new()).await.unwrap().packs, 2, "it is tried again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_another_appliance_writes_is_not_waited_for() {
+    for is_shipped in [true, false] {
+        let house = House::new().await;
+        house.keep("a", 1).await;
+        house.ship().await;
+        if !is_shipped {
+            // Only what the bucket does not hold is left: nothing would be asked for.
+            assert_eq!(house.evict(0).await.packs, 1);
+            house.keep("a", 3).await;
+        }
+        let kit = house.repository.recovery_key();
+        Repository::recover(parts(memory()), Arc::clone(&house.bucket), kit, [9; 32]).await.unwrap();
+        house.rule(quota(SIZE as u64 + 60_000));
+        house.repository.inner.clock.advance(Duration::from_secs(61));
+        let failed = tokio::time::timeout(AT_ONCE, keep(&house.repository, "a", 2)).await.expect("it does not wait");
+        assert_eq!(failed.unwrap_err().code(), "repository.fenced", "shipped: {is_shipped}");
+        assert!(!house.repository.cache_view().waiting);
+        assert_eq!(packs(&house.cache).await.len(), 1, "nothing left for it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_does_not_look_at_each_acknowledgement() {
+    let house = House::new().await;
+    house.keep("a", 1).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let free: DiskSpace = Arc::new(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        Some((1 << 40, 1 << 41))
+    });
+    house.repository.set_cache_rule(quota(SIZE as u64 + 60_000), Some(free));
+    let waiting = {
+        let repository = house.repository.clone();
+        tokio::spawn(async move { keep(&repository, "a", 2).await })
+    };
+    while !house.repository.waits_for_room() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (before, begun) = (asked.load(Ordering::SeqCst), Instant::now());
+    for _ in 0..100 {
+        house.repository.inner.room.stir();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // A look asks the disk three times, and goes over all snapshots.
+    let looks = (asked.load(Ordering::SeqCst) - before) as u128 / 3;
+    let most = begun.elapsed().as_millis() / 250 + 3;
+    assert!(looks > 0 && looks <= most, "{looks} looks, {most} at most");
+    house.ship().await;
+    tokio::time::timeout(AT_ONCE, waiting).await.expect("it goes on").unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_bad_and_finds_no_room_again_takes_none_either() {
+    for is_cut in [false, true] {
+        let house = House::new().await;
+        let written = house.keep("a", 1).await;
+        house.ship().await;
+        house.rule(quota(1));
+        let key = data_packs(&house.repository, &written).remove(0);
+        let length = if is_cut { 10 } else { house.cache.get(&key).await.unwrap().len() };
+        house.cache.put(&key, vec![0u8; length].into(), PutMode::Replace).await.unwrap();
+        match is_cut {
+            true => assert_eq!(house.check(true).await.healed, 1),
+            false => reads(&house.repository, &written, 1, From::Auto).await,
+        }
+        assert!(packs(&house.cache).await.is_empty(), "cut: {is_cut}");
+        assert_eq!(house.repository.cache_view().used_bytes, bytes_in(&house.cache, "").await);
+        // The next start does not take it for a copy.
+        drop(house.repository);
+        let again = reopen(&house.cache).await;
+        again.attach_bucket(Arc::clone(&house.bucket)).await.unwrap();
+        reads(&again, &written, 1, From::Auto).await;
+        assert!(again.take_healed().iter().all(|note| note.code != "pack.healed"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_locked_in_the_bucket_and_needed_by_nobody_leaves_the_cache() {
+    let clock = Clock::manual(Moment::from_millis(1_795_000_000_000));
+    let (cache, bucket) = (memory(), Arc::new(MemStore::locking(clock.clone())) as Arc<dyn Store>);
+    let parts = Parts { clock, ..parts(Arc::clone(&cache)) };
+    let repository = Repository::create(parts, DEVICE).await.unwrap();
+    repository.set_lock(Some(LockRule { mode: LockMode::Compliance, days: 30 }));
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    let (goes, stays) = (keep(&repository, "a", 1).await.unwrap(), keep(&repository, "a", 2).await.unwrap());
+    ship(&repository, &repository.guard(Arc::clone(&bucket))).await;
+    calm(&repository).await;
+    let [gone_key, kept_key] = [&goes, &stays].map(|one| data_packs(&repository, one).remove(0));
+    let size = cache.head(&gone_key).await.unwrap().unwrap().size;
+    let plan = repository.prune_plan(vec![goes.id.clone()]).await.unwrap();
+    assert!(plan.packs.is_empty() && plan.locked > 0, "{plan:?}");
+    assert_eq!((plan.cache_bytes, plan.bucket_bytes), (size, 0));
+    let outcome = repository.prune(plan, &Stop::new()).await.unwrap();
+    assert_eq!((outcome.cache_bytes, outcome.bucket_bytes), (size, 0), "{:?}", outcome.problems);
+    assert_eq!(packs(&cache).await, BTreeSet::from([kept_key]));
+    assert!(packs(&bucket).await.contains(&gone_key), "nobody can delete it there");
+    assert_eq!(repository.prune_plan(Vec::new()).await.unwrap().cache_bytes, 0);
+    reads(&repository, &stays, 2, From::Cache).await;
 }

@@ -665,3 +665,144 @@ async fn a_lock_that_breaks_is_told_and_what_was_deleted_is_sent_again() {
     assert!(matches!(&proof, LockProof::Broken(words) if words.contains("deleted")), "{proof:?}");
     assert_eq!(stage.bucket.get("format").await.unwrap(), stage.cache.get("format").await.unwrap());
 }
+
+/// Somebody with our keys makes true seals: what is locked as a snapshot is what we wrote, not what lies on top.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_object_under_a_true_seal_is_not_locked_in_the_place_of_ours() {
+    let stage = Scene::begin().await;
+    stage.repository.set_lock(None);
+    let taken = stage.back_up(&some_tar(354)).await;
+    stage.ship().await;
+    let inner = &stage.repository.inner;
+    let keys = [layout::snapshot_key(&taken.id), layout::reach_key(&taken.id)];
+    let empty = Snapshot { volumes: Vec::new(), ..taken.clone() };
+    let bodies = [serde_json::to_vec(&empty).unwrap(), crate::segment::encode_reach(&[])];
+    let kinds = [holdfast_chunk::ObjectKind::Snapshot, holdfast_chunk::ObjectKind::Reach];
+    for ((key, body), kind) in keys.iter().zip(&bodies).zip(kinds) {
+        let forged = inner.envelope().seal(kind, key, body).unwrap();
+        stage.bucket.put(key, forged.into(), PutMode::Replace).await.unwrap();
+    }
+    stage.repository.set_lock(Some(RULE));
+    assert!(stage.repository.renew_locks().await.unwrap() > 3);
+    let own = taken.time.plus_seconds(30 * DAY as i64);
+    for key in &keys {
+        assert_eq!(stage.bucket.get(key).await.unwrap(), stage.cache.get(key).await.unwrap(), "{key} is ours again");
+        assert!(stage.kept(key).await.unwrap() >= own);
+    }
+    assert!(stage.codes().contains(&"bucket.tampered".to_owned()));
+    // What was put right is right.
+    let before = stage.bucket.versions(&keys[0]).await.unwrap().len();
+    stage.repository.set_lock(Some(LockRule { days: 60, ..RULE }));
+    assert!(stage.repository.renew_locks().await.unwrap() > 3);
+    assert_eq!(stage.bucket.versions(&keys[0]).await.unwrap().len(), before);
+    assert!(stage.codes().is_empty());
+}
+
+/// In compliance mode nobody could take back what was locked for too long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_nobody_remembers_is_asked_for_and_not_made_longer_than_it_has_to_be() {
+    let (stage, counting) = Scene::on(|locking| Arc::new(Counting::new(Arc::new(locking)))).await;
+    let taken = stage.back_up(&some_tar(356)).await;
+    stage.ship().await;
+    let pack = stage.keys("p/").await.remove(0);
+    let before = stage.kept(&pack).await;
+    stage.pass(GENERATION);
+    let forgetful = Repository::open(parts_by(&stage.clock, &stage.cache), Unlock::Device(DEVICE)).await.unwrap();
+    forgetful.set_lock(Some(RULE));
+    forgetful.attach_bucket(Arc::clone(&stage.bucket)).await.unwrap();
+    assert!(forgetful.renew_locks().await.unwrap() > 3);
+    assert_eq!(counting.counts().extends, 0);
+    assert_eq!(stage.kept(&pack).await, before);
+    assert_eq!(forgetful.locked_until(&taken.id), stage.repository.locked_until(&taken.id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_softer_rule_leaves_stricter_locks_alone_and_says_that_it_cannot_make_them_longer() {
+    let stage = Scene::begin().await;
+    let bytes = some_tar(358);
+    stage.back_up(&bytes).await;
+    stage.ship().await;
+    let pack = stage.keys("p/").await.remove(0);
+    let before = stage.kept(&pack).await;
+    stage.repository.set_lock(Some(LockRule { mode: LockMode::Governance, ..RULE }));
+    stage.pass(GENERATION);
+    let second = stage.back_up(&bytes).await;
+    stage.ship().await;
+    assert_eq!(stage.kept(&pack).await, before);
+    assert!(stage.repository.locked_until(&second.id) <= before, "no longer than what it leans on");
+    let told = stage.repository.take_healed();
+    let told = told.iter().find(|problem| problem.code == "lock.not_extended").unwrap();
+    assert!(told.advice.as_ref().unwrap().contains("compliance"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_without_locks_is_neither_sent_everything_twice_nor_asked_for_each_object() {
+    let (repository, _) = fresh().await;
+    let counting = Arc::new(Counting::new(memory()));
+    let bucket: Arc<dyn Store> = counting.clone();
+    repository.set_lock(Some(RULE));
+    repository.attach_bucket(Arc::clone(&bucket)).await.unwrap();
+    for seed in 360..365 {
+        back_up(&repository, "shop", &some_tar(seed)).await.unwrap();
+    }
+    let items = repository.to_ship().len() as u64;
+    assert!(items > 15, "{items}");
+    counting.reset();
+    ship(&repository, &repository.guard(Arc::clone(&bucket))).await;
+    assert_eq!(counting.counts().puts, items + 1, "the first one is enough to know");
+    counting.reset();
+    repository.renew_locks().await.unwrap_err();
+    let extends = counting.counts().extends;
+    assert!((1..=8).contains(&extends), "{extends}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn locks_that_were_refused_are_asked_for_again_after_an_hour_and_under_another_rule() {
+    let (stage, faulty) = Scene::on(|locking| Arc::new(Faulty::new(Arc::new(locking)))).await;
+    let guarded = stage.repository.guard(Arc::clone(&stage.bucket));
+    let next = async |seed: u64| {
+        let taken = stage.back_up(&some_tar(seed)).await;
+        ship(&stage.repository, &guarded).await;
+        stage.kept(&layout::snapshot_key(&taken.id)).await
+    };
+    faulty.fail(Op::Put, faulty.calls(Op::Put), Kind::Denied);
+    assert_eq!(next(366).await, None);
+    stage.pass(60);
+    assert_eq!(next(367).await, None, "it was refused a minute ago");
+    stage.pass(3600);
+    assert!(next(368).await.is_some());
+    faulty.fail(Op::Put, faulty.calls(Op::Put), Kind::Denied);
+    assert_eq!(next(369).await, None);
+    stage.repository.set_lock(Some(LockRule { days: 40, ..RULE }));
+    assert!(next(370).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_may_not_lock_any_more_is_not_tried_with_every_object() {
+    let (stage, faulty) = Scene::on(|locking| Arc::new(Faulty::new(Arc::new(locking)))).await;
+    stage.repository.set_lock(None);
+    for seed in 372..377 {
+        stage.back_up(&some_tar(seed)).await;
+        stage.ship().await;
+    }
+    stage.repository.set_lock(Some(RULE));
+    let before = faulty.calls(Op::Extend);
+    (0..1000).for_each(|nth| faulty.fail(Op::Extend, before + nth, Kind::Denied));
+    assert_eq!(stage.repository.renew_locks().await.unwrap_err().kind(), Kind::Denied);
+    let (tried, all) = (faulty.calls(Op::Extend) - before, stage.keys("").await.len());
+    assert!(tried <= 11 && all > 15, "{tried} of {all}");
+}
+
+/// Nobody would take it away there any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_in_a_row_of_an_older_cut_does_not_count_as_locked() {
+    let stage = Scene::begin().await;
+    let row = |key: &str| BTreeMap::from([(key.to_owned(), stage.clock.now())]);
+    let catalog = &stage.repository.inner.catalog;
+    catalog.put(holdfast_catalog::Table::Packs, "l/ne", &row("s/none")).unwrap();
+    catalog.put(holdfast_catalog::Table::Packs, "l/ome", &row("s/some")).unwrap();
+    let parts = Parts { catalog: Arc::clone(catalog), ..parts_by(&stage.clock, &stage.cache) };
+    let again = Repository::open(parts, Unlock::Device(DEVICE)).await.unwrap();
+    let kept = again.inner.read().kept.clone();
+    assert!(!kept.contains_key("s/none") && kept.contains_key("s/some"), "{kept:?}");
+}
