@@ -73,14 +73,14 @@ impl App {
         self.states() == self.before && self.hooks_said() != "held"
     }
 
-    /// Whether a member is down that the engine itself cannot start any more, whoever asks: killed in the middle of a start it may trip over
+    /// Whether a member is down that the engine itself cannot start any more, whoever asks: killed in the middle of a start or stop it may trip over
     /// its own remains until it begins anew.
     fn engine_is_broken(&self) -> bool {
         let down =
             self.states().into_iter().filter(|(name, state)| state == "exited" && self.before[name] == "running");
         down.into_iter().any(|(name, _)| {
             let said = self.demo.docker(&format!("start {name} 2>&1 || true"));
-            said.contains("failed to start shim")
+            said.contains("failed to start shim") || said.contains("already exists")
         })
     }
 

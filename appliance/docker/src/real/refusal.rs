@@ -34,6 +34,7 @@ impl About<'_> {
         match code.as_str() {
             "port.taken" => error.advice("Free the port, or restore under other ports."),
             "name.taken" => error.advice("Choose another name, or remove the one that is there."),
+            "host.stumbles" => error.advice("Restart the Docker engine of this host: it was killed at work, and stumbles over what it left of that."),
             "host.full" => error.advice("Free space under the Docker engine's data directory."),
             _ => error,
         }
@@ -51,6 +52,10 @@ impl About<'_> {
         }
         if says("no space left on device") {
             return (Kind::Full, "host.full".into());
+        }
+        // An engine that was killed while it stopped or started a container may not start it again until it begins anew.
+        if says("failed to start shim") || (lower.starts_with("task ") && says("already exists")) {
+            return (Kind::Unavailable, "host.stumbles".into());
         }
         if (says("is already in use by") && says("name")) || says("already exists") {
             return (Kind::Conflict, "name.taken".into());
@@ -139,6 +144,8 @@ mod tests {
             (500, "Container web is not paused", Kind::Conflict, "container.state"),
             (400, "invalid reference format", Kind::Invalid, "host.refused"),
             (500, "write /x: no space left on device", Kind::Full, "host.full"),
+            (500, "task 3791012106f4: already exists", Kind::Unavailable, "host.stumbles"),
+            (500, "failed to start shim: mkdir /run/x: file exists", Kind::Unavailable, "host.stumbles"),
             (500, "boom", Kind::Unavailable, "host.failed"),
         ] {
             let error = about.refused("local", status, message);
