@@ -370,10 +370,13 @@ impl Room {
     }
 
     fn full(&self, why: &str) -> Error {
-        let (used, limit) = (self.used().div_ceil(MB), self.limit_now(&self.ruled()) / MB);
-        let text = format!("the cache is full, {used} MB of {limit} MB that it may take, and {why}");
+        let ruled = self.ruled();
+        let limit = self.limit_now(&ruled);
+        let by = if ruled.rule.quota_bytes.is_some_and(|quota| quota <= limit) { "quota" } else { "disk" };
+        let (used, limit) = (self.used().div_ceil(MB), limit / MB);
+        let text = format!("the cache is full, {used} MB of {limit} MB that its {by} lets it take, and {why}");
         Error::new(Kind::Full, "cache.full", text).advice(
-            "let the cache take more (holdfast cache set), see that the bucket takes what waits, or prune; then back up again",
+            "let the cache take more (holdfast cache set), free its disk, see that the bucket takes what waits, or prune; then back up again",
         )
     }
 
