@@ -10,8 +10,8 @@ use holdfast_docker::{Engine, Exec, Said};
 use holdfast_model::{Kind, Result};
 use std::time::Duration;
 
-/// What the runtime says of a command in a frozen container.
-const REFUSAL: &str = "cannot exec in a paused container";
+/// What is said of a command in a frozen container: by the runtime "… in a paused container", by its shim "… in a paused state".
+const REFUSAL: &str = "cannot exec in a paused";
 /// A command in one that is not frozen has ended by then; old runtimes let one in a frozen container wait.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are looked at.
