@@ -4,7 +4,7 @@ use super::{
     bench::{Bench, IMAGE, codes, entries},
     sink::Recorder,
 };
-use crate::{Ask, Journal, sweep_helpers};
+use crate::{Ask, Journal, frozen, sweep_helpers};
 use holdfast_docker::Engine;
 use holdfast_model::{Kind, policy::Consistency, snapshot::RunState};
 use serde_json::json;
@@ -231,6 +231,25 @@ async fn what_is_frozen_unknown_to_its_engine_is_owed_until_it_is_free() {
     while bench.journal.undo(&bench.docker, &left[0]).await.is_err() {}
     assert!(!bench.docker.container_is_frozen("shop-web"));
     bench.assert_nothing_left().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_gives_no_answer_is_not_called_running() {
+    let bench = Bench::new().await;
+    let is_frozen = async || frozen::is_frozen(&bench.docker, "shop-web").await;
+    assert!(!is_frozen().await.unwrap());
+    // Its pipes stay open as long as it lasts.
+    bench.docker.program("true", |run| async move {
+        std::future::pending::<()>().await;
+        drop(run);
+        Ok(())
+    });
+    let error = is_frozen().await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Unavailable, "container.silent"));
+    bench.docker.container_freeze("shop-web");
+    assert!(is_frozen().await.unwrap());
+    bench.docker.fail("exec_start", 1, Kind::Denied, "host.denied");
+    assert!(!is_frozen().await.unwrap(), "nobody may ask");
 }
 
 #[tokio::test]
