@@ -526,6 +526,22 @@ mod tests {
     }
 
     #[test]
+    fn the_lower_of_quota_and_disk_is_the_limit() {
+        let limit = |rule: CacheRule, space: Option<(u64, u64)>| {
+            let room = Room::new(Arc::default(), Arc::default());
+            room.set_rule(rule, space.map(|space| Arc::new(move || Some(space)) as DiskSpace));
+            room.limit_now(&room.ruled())
+        };
+        let quota = |bytes| CacheRule { quota_bytes: Some(bytes), ..CacheRule::default() };
+        assert_eq!(limit(CacheRule::default(), None), u64::MAX);
+        assert_eq!(limit(quota(1000), None), 1000);
+        assert_eq!(limit(quota(1000), Some((400, 2000))), 300, "a twentieth of the disk stays free");
+        assert_eq!(limit(CacheRule::default(), Some((90 << 30, 4 << 40))), 70 << 30, "20 GiB at most");
+        let none = CacheRule { reserve_bytes: Some(1 << 60), ..CacheRule::default() };
+        assert_eq!(limit(none, Some((400, 2000))), 0);
+    }
+
+    #[test]
     fn a_disk_that_does_not_answer_holds_up_nobody_but_who_asks() {
         let room = Room::new(Arc::default(), Arc::default());
         let asked = Arc::new(AtomicUsize::new(0));

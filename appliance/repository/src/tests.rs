@@ -15,6 +15,7 @@ mod keys;
 mod lives;
 mod locks;
 mod losses;
+mod outside;
 mod proofs;
 mod reading;
 mod repack;

@@ -70,6 +70,32 @@ impl House {
     }
 }
 
+/// Three shipped snapshots over tiers in which anything can be made to fail.
+struct Frail {
+    repository: Repository,
+    written: Vec<Snapshot>,
+    cache: Arc<Faulty>,
+    bucket: Arc<Faulty>,
+    inner_cache: Arc<dyn Store>,
+    inner_bucket: Arc<dyn Store>,
+}
+
+impl Frail {
+    async fn new() -> Frail {
+        let (inner_cache, inner_bucket) = (memory(), memory());
+        let cache = Arc::new(Faulty::new(Arc::clone(&inner_cache)));
+        let bucket = Arc::new(Faulty::new(Arc::clone(&inner_bucket)));
+        let repository = Repository::create(parts(cache.clone()), DEVICE).await.unwrap();
+        repository.attach_bucket(bucket.clone()).await.unwrap();
+        let mut written = Vec::new();
+        for seed in 1..=3 {
+            written.push(keep(&repository, "a", seed).await.unwrap());
+        }
+        ship(&repository, &inner_bucket).await;
+        Frail { repository, written, cache, bucket, inner_cache, inner_bucket }
+    }
+}
+
 /// Backs up one pack of noise.
 async fn keep(repository: &Repository, app: &str, seed: u64) -> Result<Snapshot> {
     let session = repository.session();
@@ -806,16 +832,7 @@ async fn a_repack_in_a_full_cache_writes_into_the_bucket_alone() {
 async fn an_eviction_cut_off_at_any_call_in_any_tier_loses_nothing() {
     for in_bucket in [false, true] {
         for nth in 0.. {
-            let (inner_cache, inner_bucket) = (memory(), memory());
-            let cache = Arc::new(Faulty::new(Arc::clone(&inner_cache)));
-            let bucket = Arc::new(Faulty::new(Arc::clone(&inner_bucket)));
-            let repository = Repository::create(parts(cache.clone()), DEVICE).await.unwrap();
-            repository.attach_bucket(bucket.clone()).await.unwrap();
-            let mut written = Vec::new();
-            for seed in 1..=3 {
-                written.push(keep(&repository, "a", seed).await.unwrap());
-            }
-            ship(&repository, &inner_bucket).await;
+            let Frail { repository, written, cache, bucket, inner_cache, inner_bucket } = Frail::new().await;
             let faults = if in_bucket { &bucket } else { &cache };
             faults.heal();
             faults.crash_at(nth);
@@ -899,16 +916,7 @@ async fn an_eviction_under_way_lets_nothing_leave_for_a_bucket_that_was_let_go()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn others_leave_in_the_place_of_one_that_cannot() {
     for (op, kind) in [(Op::Delete, Kind::Unavailable), (Op::Delete, Kind::Denied), (Op::Head, Kind::Denied)] {
-        let (inner_cache, inner_bucket) = (memory(), memory());
-        let cache = Arc::new(Faulty::new(Arc::clone(&inner_cache)));
-        let bucket = Arc::new(Faulty::new(Arc::clone(&inner_bucket)));
-        let repository = Repository::create(parts(cache.clone()), DEVICE).await.unwrap();
-        repository.attach_bucket(bucket.clone()).await.unwrap();
-        let mut written = Vec::new();
-        for seed in 1..=3 {
-            written.push(keep(&repository, "a", seed).await.unwrap());
-        }
-        ship(&repository, &inner_bucket).await;
+        let Frail { repository, written, cache, bucket, inner_cache, .. } = Frail::new().await;
         calm(&repository).await;
         let first = data_packs(&repository, &written[0]).remove(0);
         let faults = if op == Op::Head { &bucket } else { &cache };

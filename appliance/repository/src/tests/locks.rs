@@ -448,37 +448,6 @@ async fn what_is_sent_again_without_a_lock_is_not_called_locked() {
     assert_eq!(stage.repository.locked_until(&taken.id), None);
 }
 
-/// He may write over what a snapshot is with something else under a true seal: that is not what is locked anew.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_forged_on_top_is_not_locked_in_our_place() {
-    let stage = Scene::begin().await;
-    let bytes = some_tar(354);
-    let first = stage.back_up(&bytes).await;
-    stage.ship().await;
-    let key = layout::snapshot_key(&first.id);
-    let ours = stage.bucket.get(&key).await.unwrap();
-    let body = serde_json::to_vec(&Snapshot { volumes: Vec::new(), ..first.clone() }).unwrap();
-    let forged = stage.repository.inner.envelope().seal(holdfast_chunk::ObjectKind::Snapshot, &key, &body).unwrap();
-    stage.bucket.put(&key, forged.into(), PutMode::Replace).await.unwrap();
-    stage.repository.set_lock(Some(LockRule { days: 60, ..RULE }));
-    assert!(stage.repository.renew_locks().await.unwrap() > 0);
-    assert_eq!(stage.bucket.get(&key).await.unwrap(), ours);
-    assert!(stage.kept(&key).await.unwrap() >= first.time.plus_seconds(60 * DAY as i64));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_that_is_long_enough_is_not_made_longer_by_who_knows_nothing_of_it() {
-    let (stage, counting) = Scene::on(|locking| Arc::new(Counting::new(Arc::new(locking)))).await;
-    stage.back_up(&some_tar(356)).await;
-    stage.ship().await;
-    stage.pass(GENERATION);
-    let heir = stage.recover().await;
-    heir.set_lock(Some(RULE));
-    assert!(heir.renew_locks().await.unwrap() > 0);
-    assert_eq!(counting.counts().extends, 0);
-    assert_eq!(heir.locked().len(), 1);
-}
-
 /// A verdict of somebody who has our keys binds nobody to take away what is locked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forged_verdict_takes_nothing_that_is_locked() {
